@@ -1,0 +1,330 @@
+//! A job: the durable machine that decides everything about one unit of work.
+//!
+//! ```text
+//!            started            report: result
+//!  pending ──────────▶ running ────────────────▶ success
+//!     │                   │    report: failure ─▶ error
+//!     │   cancel, grace   │
+//!     ├───────────────────┴─────────────────────▶ cancelled
+//!     │   max_runtime_sec (running)
+//!     └─────────────────────────────────────────▶ timed_out
+//! ```
+//!
+//! Rules that hold whatever races:
+//!
+//! - The first ending that is decided is the only one. What arrives later is acknowledged and dropped.
+//! - Once a cancellation is acknowledged the job ends as cancelled, whatever its agent still returns (spec 7.4).
+//! - A number is given to a record when it is handed to the store ([`Job::poll_append`]) and nowhere else.
+//! - Effects come only after the records that justify them are committed: a worker's report is acknowledged, a
+//!   cancellation confirmed, a job released, when it cannot be lost any more.
+//! - A refused append is offered again, the same records with the same numbers, until the store takes it.
+//!
+//! Deliberately absent: the worker's address, the clients that watch, the wire.
+
+mod cancel;
+mod commit;
+mod recover;
+mod report;
+mod timeout;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use moorline_types::{
+    Batch, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamId, StreamSeq, Timestamp, WorkerSeq,
+};
+
+use crate::record::{Accepted, Cause, Fact, Failure};
+use cancel::Cancellation;
+
+pub use recover::RecoverError;
+pub use report::{Report, ReportError};
+
+/// Where a job stands (spec 7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Accepted, not yet taken up by a worker.
+    Pending,
+    /// A worker runs it.
+    Running,
+    /// Ended with a result.
+    Success,
+    /// Ended with an error.
+    Error,
+    /// Ended because it was cancelled.
+    Cancelled,
+    /// Ended because it ran for too long.
+    TimedOut,
+}
+
+impl Status {
+    /// Whether the job is over.
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+
+    /// How a job has ended that failed because of `cause`.
+    pub const fn of(cause: Cause) -> Self {
+        match cause {
+            Cause::Cancelled => Self::Cancelled,
+            Cause::TimedOut => Self::TimedOut,
+            Cause::InvalidRequest
+            | Cause::PermissionDenied
+            | Cause::LeaseExpired
+            | Cause::BudgetExhausted
+            | Cause::NotDispatched
+            | Cause::WorkerLost
+            | Cause::Agent
+            | Cause::Gateway => Self::Error,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+        })
+    }
+}
+
+/// How long a job may take over what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobLimits {
+    /// From the request to cancel until the job is ended by force.
+    pub cancel_grace: Millis,
+    /// From acceptance until a worker has taken it up.
+    pub max_pending: Millis,
+}
+
+/// What must happen outside because of what is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Find a worker for the job.
+    Dispatch,
+    /// Tell the worker that its reports up to this one are committed.
+    Acknowledge {
+        /// The worker, by its attachment.
+        fence: Fence,
+        /// The last report that is.
+        worker_seq: WorkerSeq,
+    },
+    /// Tell the worker to end the job within the grace.
+    Cancel {
+        /// The worker, by its attachment.
+        fence: Fence,
+        /// Why, for the agent.
+        reason: String,
+        /// How long it may take.
+        grace: Millis,
+    },
+    /// Tell the worker to stop the job at once.
+    Kill {
+        /// The worker, by its attachment.
+        fence: Fence,
+    },
+    /// The job is over and nothing of it is left to do.
+    Release,
+}
+
+/// When to call [`Job::handle_timeout`], and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub why: DeadlineReason,
+}
+
+/// The timers of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeadlineReason {
+    /// A refused append is to be offered again.
+    RetryAppend,
+    /// A job that was cancelled has not ended within its grace.
+    CancelGrace,
+    /// The job has run for `max_runtime_sec`.
+    MaxRuntime,
+    /// No worker has taken the job up.
+    MaxPending,
+}
+
+/// The durable half of a job.
+///
+/// Facts go in through `handle_*`. What must now happen comes out of `poll_*`, in this order:
+/// 1. [`Job::poll_append`]: hand this batch to the store, then call [`Job::handle_committed`] or
+///    [`Job::handle_refused`]. There is at most one batch under way.
+/// 2. [`Job::poll_effect`]: perform it. Effects refer to committed records only.
+/// 3. [`Job::poll_timeout`]: arm one timer, and call [`Job::handle_timeout`] when it fires.
+///
+/// `now` never decreases. Nothing here reads a clock, draws a random number, or does I/O, so a job is a function of
+/// its records and its inputs.
+#[derive(Debug)]
+pub struct Job {
+    id: JobId,
+    accepted: Accepted,
+    accepted_at: Timestamp,
+    limits: JobLimits,
+    /// Decided, perhaps not yet committed.
+    status: Status,
+    fence: Option<Fence>,
+    started_at: Option<Timestamp>,
+    cancel: Option<Cancellation>,
+    /// Whether a part of a streamed result has been reported.
+    streaming: bool,
+    /// Whether the worker has said itself that it is done with the job.
+    worker_done: bool,
+    /// The last report that was taken in.
+    reported: WorkerSeq,
+    /// The last report that need not be sent again: it is committed, or was dropped because the job is over.
+    acknowledged: WorkerSeq,
+    head: StreamSeq,
+    waiting: VecDeque<(Timestamp, Fact)>,
+    under_way: Option<UnderWay>,
+    effects: VecDeque<Effect>,
+}
+
+/// A batch on its way into the journal.
+#[derive(Debug)]
+struct UnderWay {
+    batch: Batch,
+    offer: Offer,
+    /// The last report of the worker in it.
+    worker_seq: WorkerSeq,
+    /// Whether it holds the job's ending.
+    ends: bool,
+}
+
+/// Where a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// The store has it and will answer.
+    WithStore,
+    /// The store refused it; it is offered again then.
+    RetryAt(Timestamp),
+    /// It is to be offered again.
+    Due,
+}
+
+impl Job {
+    /// A job that begins. It exists once its first batch is committed.
+    pub fn accept(now: Timestamp, id: JobId, accepted: Accepted, limits: JobLimits) -> Self {
+        let mut job = Self::new(now, id, accepted.clone(), limits);
+        job.waiting.push_back((now, Fact::Accepted(accepted)));
+        job
+    }
+
+    fn new(now: Timestamp, id: JobId, accepted: Accepted, limits: JobLimits) -> Self {
+        Self {
+            id,
+            accepted,
+            accepted_at: now,
+            limits,
+            status: Status::Pending,
+            fence: None,
+            started_at: None,
+            cancel: None,
+            streaming: false,
+            worker_done: false,
+            reported: WorkerSeq::ZERO,
+            acknowledged: WorkerSeq::ZERO,
+            head: StreamSeq::ZERO,
+            waiting: VecDeque::new(),
+            under_way: None,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// What was asked for.
+    pub const fn accepted(&self) -> &Accepted {
+        &self.accepted
+    }
+
+    /// When it was accepted.
+    pub const fn accepted_at(&self) -> Timestamp {
+        self.accepted_at
+    }
+
+    /// Whose it is.
+    pub const fn owner(&self) -> &PrincipalId {
+        &self.accepted.principal
+    }
+
+    /// The agent version that runs it. `None` only for a record that names no valid agent.
+    pub fn agent(&self) -> Option<ResolvedAgent> {
+        let Accepted { agent, version, .. } = &self.accepted;
+        Some(ResolvedAgent { name: agent.parse().ok()?, version: version.parse().ok()? })
+    }
+
+    /// Where it stands, by what is decided.
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The last of its records that is committed.
+    pub const fn head(&self) -> StreamSeq {
+        self.head
+    }
+
+    /// When its agent has to be done, if it is running and has a limit.
+    pub fn runtime_deadline(&self) -> Option<Timestamp> {
+        let limit = Millis::from_secs(self.accepted.max_runtime_sec?);
+        Some(self.started_at? + limit)
+    }
+
+    /// Whether nothing is left to commit: what [`Job::status`] says is durable.
+    pub fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_none()
+    }
+
+    /// The worker that runs the job is gone and will not come back.
+    pub fn handle_worker_lost(&mut self, now: Timestamp, fence: Fence) {
+        if self.fence != Some(fence) || self.status.is_terminal() {
+            return;
+        }
+        self.fence = None;
+        let message = "the worker that ran the job ended before the job did; submit it again".to_owned();
+        self.end(now, Failure { worker_seq: None, cause: Cause::WorkerLost, message, retryable: true, details: None });
+    }
+
+    /// The gateway cannot go on with the job.
+    pub fn handle_abandoned(&mut self, now: Timestamp, message: String) {
+        self.end(now, Failure { worker_seq: None, cause: Cause::Gateway, message, retryable: true, details: None });
+    }
+
+    /// Decides how the job ends, unless that is decided.
+    fn end(&mut self, now: Timestamp, failure: Failure) {
+        if self.status.is_terminal() {
+            return;
+        }
+        let failure = match &self.cancel {
+            Some(cancel) => cancel.override_ending(failure),
+            None => failure,
+        };
+        self.status = Status::of(failure.cause);
+        self.waiting.push_back((now, Fact::Error(failure)));
+    }
+
+    fn record(&self, position: u64, at: Timestamp, fact: &Fact) -> Record {
+        Record {
+            stream: StreamId::Job(self.id),
+            seq: StreamSeq::new(self.head.get() + position),
+            at,
+            kind: fact.kind(),
+            body: fact.encode(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

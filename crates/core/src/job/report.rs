@@ -1,0 +1,147 @@
+//! What a worker reports about a job.
+//!
+//! A worker numbers its reports about a job from 1. Each is taken in once, in order: one that was taken in before is
+//! acknowledged again, one that skips a number is refused, because something between was lost on the way.
+
+use moorline_types::{EventKind, Fence, Json, Timestamp, WorkerId, WorkerSeq};
+
+use super::{Job, Status};
+use crate::record::{Cause, Event, Fact, Failure, Output, Started};
+
+/// One report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The agent did something.
+    Event {
+        /// What it is about.
+        kind: EventKind,
+        /// When.
+        ts: Timestamp,
+        /// The kind's fields, checked by the caller.
+        body: Json,
+    },
+    /// The agent is done.
+    Result {
+        /// With what.
+        output: Output,
+        /// The same in a line for people.
+        summary: Option<String>,
+    },
+    /// The agent has failed.
+    Failure {
+        /// Why.
+        cause: Cause,
+        /// The same for people.
+        message: String,
+        /// Whether the same submission may succeed later.
+        retryable: bool,
+        /// What a program may want to know.
+        details: Option<Json>,
+    },
+}
+
+/// Why a report is not taken in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// It comes from an attachment that no longer has the job.
+    #[error("the report is from attachment {got}, the job is run by {}", describe(.current))]
+    Stale {
+        /// The attachment that reported.
+        got: Fence,
+        /// The attachment that has the job.
+        current: Option<Fence>,
+    },
+    /// Reports before it are missing.
+    #[error("report {got} came where {expected} was due: reports were lost on the way")]
+    Gap {
+        /// The number that was due.
+        expected: WorkerSeq,
+        /// The number that came.
+        got: WorkerSeq,
+    },
+}
+
+fn describe(fence: &Option<Fence>) -> String {
+    fence.map_or_else(|| "nobody".to_owned(), |fence| format!("attachment {fence}"))
+}
+
+impl Job {
+    /// A worker runs the job, under this attachment.
+    pub fn handle_started(&mut self, now: Timestamp, worker: WorkerId, fence: Fence) {
+        match self.status {
+            Status::Pending => {
+                self.fence = Some(fence);
+                self.status = Status::Running;
+                self.started_at = Some(now);
+                self.waiting.push_back((now, Fact::Started(Started { worker, fence })));
+                self.cancel_on_worker();
+            }
+            // It ended while the worker was taking it up.
+            Status::Success | Status::Error | Status::Cancelled | Status::TimedOut => {
+                self.effects.push_back(super::Effect::Kill { fence });
+            }
+            Status::Running => {}
+        }
+    }
+
+    /// A worker reports something about the job.
+    pub fn handle_report(
+        &mut self,
+        now: Timestamp,
+        fence: Fence,
+        worker_seq: WorkerSeq,
+        report: Report,
+    ) -> Result<(), ReportError> {
+        if self.fence != Some(fence) {
+            return Err(ReportError::Stale { got: fence, current: self.fence });
+        }
+        let expected = self.reported.next();
+        if worker_seq > expected {
+            return Err(ReportError::Gap { expected, got: worker_seq });
+        }
+        if worker_seq < expected {
+            if worker_seq <= self.acknowledged {
+                self.acknowledge();
+            }
+            return Ok(());
+        }
+        self.reported = worker_seq;
+        self.worker_done |= !matches!(report, Report::Event { .. });
+        if self.status.is_terminal() {
+            if self.is_settled() {
+                self.acknowledged = worker_seq;
+                self.acknowledge();
+            }
+            return Ok(());
+        }
+        self.take_in(now, worker_seq, report);
+        Ok(())
+    }
+
+    fn take_in(&mut self, now: Timestamp, worker_seq: WorkerSeq, report: Report) {
+        let worker_seq = Some(worker_seq);
+        match report {
+            Report::Event { kind, ts, body } => {
+                self.streaming |= kind == EventKind::ResultChunk;
+                self.waiting.push_back((now, Fact::Event(Event { kind, ts, worker_seq, body })));
+            }
+            Report::Result { .. } if self.cancel.is_some() => {
+                let (cause, message) = (Cause::Cancelled, String::new());
+                self.end(now, Failure { worker_seq, cause, message, retryable: false, details: None });
+            }
+            Report::Result { output: Output::Inline(_), .. } if self.streaming => {
+                let message = "the agent returned an inline result after parts of a streamed one".to_owned();
+                let cause = Cause::Agent;
+                self.end(now, Failure { worker_seq, cause, message, retryable: true, details: None });
+            }
+            Report::Result { output, summary } => {
+                self.status = Status::Success;
+                let success = crate::record::Success { worker_seq, output, summary };
+                self.waiting.push_back((now, Fact::Result(success)));
+            }
+            Report::Failure { cause, message, retryable, details } => {
+                self.end(now, Failure { worker_seq, cause, message, retryable, details });
+            }
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The machines of Moorline, sans-IO: what is decided, never how it is carried out.
+//!
+//! Facts go in (`handle_*`, with `now` as a parameter), what must happen comes out (`poll_*`). Nothing here knows a
+//! socket, a clock, a random source or an executor, so every machine is a function of its inputs and can be driven by
+//! the runtime, by a test or by a simulator alike. The wire is unknown too: `moorline-server` translates.
+//!
+//! What is durable and what is ephemeral are different machines:
+//!
+//! | machine | durable | what it decides |
+//! | --- | --- | --- |
+//! | [`job::Job`] | yes | a job's life, the numbers of its records, its one ending |
+//! | [`session::Session`] | yes | the numbers of a session's records |
+//! | [`view::View`] | derived | which records a session sees, and their `event_seq` |
+//! | [`connection::Connection`] | no | handshake, heartbeats, what a frame is allowed to be |
+//! | [`dispatch::Dispatcher`] | no | which worker takes which job |
+//! | [`inventory::Inventory`] | no | which agent and version a reference means |
+
+#![forbid(unsafe_code)]
+
+pub mod connection;
+pub mod dispatch;
+pub mod inventory;
+pub mod job;
+pub mod record;
+pub mod session;
+pub mod view;
+
+mod refusal;
+pub use refusal::Refusal;

@@ -1,0 +1,387 @@
+//! What records say: the durable vocabulary of the journal, and its encoding.
+//!
+//! A record's body is JSON, one object per record, so that a journal can be read with the tools at hand and a later
+//! version can add fields. Fields are added, never renamed or given another meaning. An event's body and a result are
+//! carried as the text that the worker sent. The wire is another encoding, made from these at the edge.
+
+use bytes::Bytes;
+use moorline_types::{
+    EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Timestamp, TraceId, WorkerId,
+    WorkerSeq,
+};
+use serde::{Deserialize, Serialize};
+
+/// A record's body is not what its kind promises: the journal was damaged, or written by something else.
+#[derive(Debug, thiserror::Error)]
+#[error("record {seq} of {stream} ({kind:?}) does not decode")]
+pub struct Corrupt {
+    /// Whose record it is.
+    pub stream: moorline_types::StreamId,
+    /// Its position in the stream.
+    pub seq: StreamSeq,
+    /// What it was to be.
+    pub kind: RecordKind,
+    /// Why it is not.
+    #[source]
+    pub source: serde_json::Error,
+}
+
+/// What one record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A job was accepted.
+    Accepted(Accepted),
+    /// A worker took a job up.
+    Started(Started),
+    /// An agent reported an event.
+    Event(Event),
+    /// A job's end was asked for.
+    CancelRequested(CancelRequested),
+    /// A job ended with success.
+    Result(Success),
+    /// A job ended otherwise.
+    Error(Failure),
+    /// A session was opened.
+    Opened(Opened),
+    /// A session sees a job from here on.
+    Attached(Attached),
+    /// A session sees a stretch of a job's history here.
+    History(History),
+    /// A session no longer sees a job.
+    Detached(Detached),
+    /// A session was closed by its client.
+    Closed(Closed),
+}
+
+/// The job as its submitter asked for it and the gateway resolved it (spec 7.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The session that submitted it.
+    pub session: SessionId,
+    /// The principal that owns it.
+    pub principal: PrincipalId,
+    /// The agent's name.
+    pub agent: String,
+    /// The agent's version, fixed from here on (spec 7.5).
+    pub version: String,
+    /// What the agent is given.
+    pub input: Json,
+    /// What the job may do: namespace to patterns (spec 9.1), as a JSON object.
+    pub lease: Json,
+    /// After how many seconds of running the job is ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_runtime_sec: Option<u64>,
+    /// The trace that the job belongs to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trace_id: Option<TraceId>,
+}
+
+/// Which worker took the job up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Its attachment.
+    pub fence: Fence,
+}
+
+/// One event (spec 8.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What it is about.
+    pub kind: EventKind,
+    /// When the agent reported it.
+    pub ts: Timestamp,
+    /// What the worker numbered it; absent for events that the gateway itself adds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub worker_seq: Option<WorkerSeq>,
+    /// The kind's own fields, as the worker sent them.
+    pub body: Json,
+}
+
+/// Who asked for the end, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequested {
+    /// The principal that asked; absent if the gateway itself did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<PrincipalId>,
+    /// Why, in the asker's words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+}
+
+/// How a job ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Success {
+    /// What the worker numbered the report.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub worker_seq: Option<WorkerSeq>,
+    /// The result.
+    pub output: Output,
+    /// One line for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub summary: Option<String>,
+}
+
+/// Where the result is. Exactly one of the two (spec 8.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Here.
+    Inline(Json),
+    /// In the `result_chunk` events with this id.
+    Streamed {
+        /// Names the chunks that belong together.
+        result_id: String,
+        /// Bytes of the assembled result.
+        result_size: u64,
+    },
+}
+
+/// How a job ended otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What the worker numbered the report; absent if the gateway ended the job.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub worker_seq: Option<WorkerSeq>,
+    /// Why.
+    pub cause: Cause,
+    /// The same for people.
+    pub message: String,
+    /// Whether the same submission may succeed later.
+    pub retryable: bool,
+    /// What a program may want to know.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<Json>,
+}
+
+/// Why a job ended without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Somebody with the right to asked for it.
+    Cancelled,
+    /// It ran for longer than `max_runtime_sec`.
+    TimedOut,
+    /// The agent refused its input.
+    InvalidRequest,
+    /// The agent was not allowed something that it needs.
+    PermissionDenied,
+    /// The agent gave up because its lease ran out.
+    LeaseExpired,
+    /// The agent gave up because its budget was spent.
+    BudgetExhausted,
+    /// No worker took the job up in time.
+    NotDispatched,
+    /// The worker that ran it is gone.
+    WorkerLost,
+    /// The agent failed.
+    Agent,
+    /// The gateway itself failed.
+    Gateway,
+}
+
+/// Who opened the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The principal that the session belongs to.
+    pub principal: PrincipalId,
+    /// The client's name, as it calls itself.
+    pub client: String,
+}
+
+/// From the place of this record on, the session sees the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// The job.
+    pub job: JobId,
+    /// The first record of the job that is seen, if it precedes this record; without it only later ones are.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<StreamSeq>,
+}
+
+/// At the place of this record, the session sees a stretch of the job's records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// The job.
+    pub job: JobId,
+    /// The first record of the stretch.
+    pub from: StreamSeq,
+    /// Its last record; committed before this one is.
+    pub to: StreamSeq,
+}
+
+/// From the place of this record on, the session does not see the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The job.
+    pub job: JobId,
+}
+
+/// The session was closed by its client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// Why, in the client's words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+}
+
+impl Fact {
+    /// The kind that a record of this fact has.
+    pub const fn kind(&self) -> RecordKind {
+        match self {
+            Self::Accepted(_) => RecordKind::JobAccepted,
+            Self::Started(_) => RecordKind::JobStarted,
+            Self::Event(_) => RecordKind::JobEvent,
+            Self::CancelRequested(_) => RecordKind::JobCancelRequested,
+            Self::Result(_) => RecordKind::JobResult,
+            Self::Error(_) => RecordKind::JobError,
+            Self::Opened(_) => RecordKind::SessionOpened,
+            Self::Attached(_) => RecordKind::SessionAttached,
+            Self::History(_) => RecordKind::SessionHistory,
+            Self::Detached(_) => RecordKind::SessionDetached,
+            Self::Closed(_) => RecordKind::SessionClosed,
+        }
+    }
+
+    /// The number of the worker's report that the fact came from, if one did.
+    pub const fn worker_seq(&self) -> Option<WorkerSeq> {
+        match self {
+            Self::Event(event) => event.worker_seq,
+            Self::Result(success) => success.worker_seq,
+            Self::Error(failure) => failure.worker_seq,
+            Self::Accepted(_)
+            | Self::Started(_)
+            | Self::CancelRequested(_)
+            | Self::Opened(_)
+            | Self::Attached(_)
+            | Self::History(_)
+            | Self::Detached(_)
+            | Self::Closed(_) => None,
+        }
+    }
+
+    /// The record's body.
+    pub fn encode(&self) -> Bytes {
+        let encoded = match self {
+            Self::Accepted(fact) => serde_json::to_vec(fact),
+            Self::Started(fact) => serde_json::to_vec(fact),
+            Self::Event(fact) => serde_json::to_vec(fact),
+            Self::CancelRequested(fact) => serde_json::to_vec(fact),
+            Self::Result(fact) => serde_json::to_vec(fact),
+            Self::Error(fact) => serde_json::to_vec(fact),
+            Self::Opened(fact) => serde_json::to_vec(fact),
+            Self::Attached(fact) => serde_json::to_vec(fact),
+            Self::History(fact) => serde_json::to_vec(fact),
+            Self::Detached(fact) => serde_json::to_vec(fact),
+            Self::Closed(fact) => serde_json::to_vec(fact),
+        };
+        // Serialising to memory fails only for maps with keys that are no strings; no fact has a map.
+        Bytes::from(encoded.unwrap_or_default())
+    }
+
+    /// What `record` says.
+    pub fn decode(record: &Record) -> Result<Self, Corrupt> {
+        fn read<'a, T: Deserialize<'a>>(record: &'a Record) -> Result<T, Corrupt> {
+            let Record { stream, seq, kind, .. } = *record;
+            serde_json::from_slice(&record.body).map_err(|source| Corrupt { stream, seq, kind, source })
+        }
+        Ok(match record.kind {
+            RecordKind::JobAccepted => Self::Accepted(read(record)?),
+            RecordKind::JobStarted => Self::Started(read(record)?),
+            RecordKind::JobEvent => Self::Event(read(record)?),
+            RecordKind::JobCancelRequested => Self::CancelRequested(read(record)?),
+            RecordKind::JobResult => Self::Result(read(record)?),
+            RecordKind::JobError => Self::Error(read(record)?),
+            RecordKind::SessionOpened => Self::Opened(read(record)?),
+            RecordKind::SessionAttached => Self::Attached(read(record)?),
+            RecordKind::SessionHistory => Self::History(read(record)?),
+            RecordKind::SessionDetached => Self::Detached(read(record)?),
+            RecordKind::SessionClosed => Self::Closed(read(record)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Vec<Fact> {
+        let now = Timestamp::from_unix_millis(1_000);
+        let job = JobId::mint(now, [1; 10]);
+        let principal: PrincipalId = "ada".parse().unwrap();
+        vec![
+            Fact::Accepted(Accepted {
+                session: SessionId::mint(now, [2; 10]),
+                principal: principal.clone(),
+                agent: "echo".into(),
+                version: "1.0.0".into(),
+                input: Json::parse(r#"{"a": [1, 2.50]}"#).unwrap(),
+                lease: Json::parse("{}").unwrap(),
+                max_runtime_sec: Some(5),
+                trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(),
+            }),
+            Fact::Started(Started { worker: WorkerId::mint(now, [3; 10]), fence: Fence::FIRST }),
+            Fact::Event(Event {
+                kind: EventKind::Log,
+                ts: now,
+                worker_seq: Some(WorkerSeq::FIRST),
+                body: Json::parse(r#"{"level":"info","message":"1e3 and 1.0 stay as they are"}"#).unwrap(),
+            }),
+            Fact::CancelRequested(CancelRequested { by: Some(principal.clone()), reason: None }),
+            Fact::Result(Success {
+                worker_seq: None,
+                output: Output::Streamed { result_id: "res_1".into(), result_size: 7 },
+                summary: Some("done".into()),
+            }),
+            Fact::Result(Success { worker_seq: None, output: Output::Inline(Json::null()), summary: None }),
+            Fact::Error(Failure {
+                worker_seq: Some(WorkerSeq::new(9)),
+                cause: Cause::Agent,
+                message: "no".into(),
+                retryable: true,
+                details: Json::parse(r#"{"n":1}"#).ok(),
+            }),
+            Fact::Opened(Opened { principal, client: "test".into() }),
+            Fact::Attached(Attached { job, from: None }),
+            Fact::History(History { job, from: StreamSeq::FIRST, to: StreamSeq::new(4) }),
+            Fact::Detached(Detached { job }),
+            Fact::Closed(Closed { reason: Some("bye".into()) }),
+        ]
+    }
+
+    #[test]
+    fn every_fact_reads_back_as_it_was_written() {
+        for fact in facts() {
+            let record = Record {
+                stream: moorline_types::StreamId::Job(JobId::from_bytes([0; 16])),
+                seq: StreamSeq::FIRST,
+                at: Timestamp::from_unix_millis(0),
+                kind: fact.kind(),
+                body: fact.encode(),
+            };
+            assert_eq!(Fact::decode(&record).unwrap(), fact);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_record_has_a_fact() {
+        let kinds: Vec<_> = facts().iter().map(Fact::kind).collect();
+        for kind in RecordKind::ALL {
+            assert!(kinds.contains(kind), "{kind:?} is not in the table of this test");
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_kind_is_corrupt_and_says_where() {
+        let record = Record {
+            stream: moorline_types::StreamId::Job(JobId::from_bytes([0; 16])),
+            seq: StreamSeq::new(3),
+            at: Timestamp::from_unix_millis(0),
+            kind: RecordKind::JobEvent,
+            body: Bytes::from_static(b"{}"),
+        };
+        let error = Fact::decode(&record).unwrap_err();
+        assert_eq!((error.seq, error.kind), (StreamSeq::new(3), RecordKind::JobEvent));
+    }
+}

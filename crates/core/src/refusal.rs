@@ -1,0 +1,108 @@
+//! Refusals: answers to a client that asked for something it cannot have.
+//!
+//! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
+//! person who reads it, and its fields carry what a program needs.
+
+use moorline_types::{AgentName, AgentVersion};
+
+use crate::job::Status;
+
+/// Why a request is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The first message was something else than a hello.
+    #[error("the first message of a connection must be session.hello")]
+    HelloExpected,
+    /// A hello on a connection that has a session.
+    #[error("this connection has a session already; open another connection for another session")]
+    SecondHello,
+    /// No hello arrived in time.
+    #[error("no session.hello within {seconds} seconds; send it as the first message")]
+    HelloTooLate {
+        /// How long the gateway waited.
+        seconds: u64,
+    },
+    /// The message names another session than the connection's.
+    #[error("the message names another session than this connection's")]
+    ForeignSession,
+    /// The message needs a feature that both sides have not agreed on (spec 6.2).
+    #[error("feature {feature:?} was not negotiated; list it in session.hello capabilities.features")]
+    FeatureNotNegotiated {
+        /// The feature's name.
+        feature: &'static str,
+    },
+    /// A part of the protocol that this runtime does not serve.
+    #[error("{what} is not served by this runtime")]
+    NotServed {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The token is missing, unknown or disabled.
+    #[error("the bearer token is not known here; check session.hello auth.token")]
+    Unauthenticated,
+    /// The principal has as many sessions as it may.
+    #[error("this principal has {limit} sessions open, which is its limit; close one first")]
+    TooManySessions {
+        /// The limit.
+        limit: usize,
+    },
+    /// The principal has as many unfinished jobs as it may.
+    #[error("this principal has {limit} unfinished jobs, which is its limit; wait for one to end or cancel one")]
+    TooManyJobs {
+        /// The limit.
+        limit: usize,
+    },
+    /// The session watches as many jobs as it may.
+    #[error("this session watches {limit} jobs, which is its limit; unsubscribe from one first")]
+    TooManyWatched {
+        /// The limit.
+        limit: usize,
+    },
+    /// The gateway takes no new work.
+    #[error("the gateway is shutting down; submit again when it is back")]
+    Draining,
+    /// No agent has this name.
+    #[error("no agent is called {name:?}; session.welcome lists the agents of this runtime")]
+    AgentNotAvailable {
+        /// The name asked for.
+        name: AgentName,
+    },
+    /// The agent exists, the version does not.
+    #[error("agent {name:?} has no version {version:?}; available: {}", list(.available))]
+    AgentVersionNotAvailable {
+        /// The agent.
+        name: AgentName,
+        /// The version asked for.
+        version: AgentVersion,
+        /// The versions that exist.
+        available: Vec<AgentVersion>,
+    },
+    /// The job does not exist, or not for this principal: the two are not told apart.
+    #[error("no job {job:?} is known to this principal")]
+    JobNotFound {
+        /// The id as it was sent.
+        job: String,
+    },
+    /// The job is over.
+    #[error("the job has ended already, with {status}")]
+    JobEnded {
+        /// How it ended.
+        status: Status,
+    },
+    /// A key was used again with other parameters (spec 7.2).
+    #[error("this idempotency key was used with other parameters; use a new key for a new request")]
+    DuplicateKey,
+    /// The same submission is being decided at this moment.
+    #[error("a submission with this idempotency key is being decided; send it again in a moment")]
+    KeyInUse,
+    /// The journal cannot be written at the moment, so nothing that must last is promised.
+    #[error("the journal cannot be written at the moment ({reason}); try again later")]
+    StoreUnavailable {
+        /// What the store said, without paths.
+        reason: &'static str,
+    },
+}
+
+fn list(versions: &[AgentVersion]) -> String {
+    versions.iter().map(AgentVersion::as_str).collect::<Vec<_>>().join(", ")
+}

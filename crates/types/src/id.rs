@@ -1,0 +1,273 @@
+//! Identifiers: a prefix that says what is named, and a ULID (48 bits of time, 80 bits of entropy).
+//!
+//! The wire form is `<prefix>_<26 upper-case Crockford characters>` for what we mint (`WIRE` 0.2). Parsing accepts only
+//! that form, because an identifier that we are asked about is one that we have minted; a peer's own identifiers
+//! (`MessageId`) are opaque text.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ulid::Ulid;
+
+use crate::Timestamp;
+use crate::limits;
+
+/// Random bytes for one identifier, drawn by the caller.
+pub type Entropy = [u8; 10];
+
+/// Bytes of entropy in one [`Entropy`] value, for callers that fill a buffer.
+pub const ENTROPY_BYTES: usize = size_of::<Entropy>();
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text does not begin with the prefix of the identifier's kind.
+    #[error("an identifier of this kind starts with {prefix:?}")]
+    Prefix {
+        /// The prefix that was expected, with its underscore.
+        prefix: &'static str,
+    },
+    /// What follows the prefix is not a ULID.
+    #[error("what follows {prefix:?} must be 26 Crockford base-32 characters")]
+    Ulid {
+        /// The prefix of the identifier's kind.
+        prefix: &'static str,
+    },
+    /// The text is empty, too long, or holds control characters.
+    #[error("must be 1 to {max} printable characters")]
+    Text {
+        /// The longest text that is accepted, in bytes.
+        max: usize,
+    },
+    /// The text is no W3C trace id.
+    #[error("a trace id is 32 lower-case hexadecimal digits, not all zero")]
+    Trace,
+}
+
+fn ulid(now: Timestamp, entropy: Entropy) -> Ulid {
+    let mut random = [0_u8; 16];
+    random[6..].copy_from_slice(&entropy);
+    Ulid::from_parts(now.as_unix_millis(), u128::from_be_bytes(random))
+}
+
+macro_rules! ulid_ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// What its text form begins with.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Makes the identifier of something that begins at `now`.
+            pub fn mint(now: Timestamp, entropy: Entropy) -> Self {
+                Self(ulid(now, entropy))
+            }
+
+            /// The 128 bits, for a store's key.
+            pub fn to_bytes(self) -> [u8; 16] {
+                self.0.to_bytes()
+            }
+
+            /// The identifier that [`Self::to_bytes`] was taken from.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Ulid::from_bytes(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", $prefix, self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let ulid = text.strip_prefix($prefix).ok_or(IdError::Prefix { prefix: $prefix })?;
+                Ulid::from_string(ulid).map(Self).map_err(|_| IdError::Ulid { prefix: $prefix })
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+ulid_ids! {
+    /// An ARCP session of one principal. Outlives its connections.
+    SessionId = "sess_";
+    /// One unit of work.
+    JobId = "job_";
+    /// A result that is streamed in chunks (spec 8.4).
+    ResultId = "res_";
+    /// A process that hosts agents.
+    WorkerId = "wrk_";
+    /// One entry of the audit trail.
+    AuditId = "aud_";
+}
+
+/// The id of one envelope, chosen by its sender: opaque text of bounded length.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MessageId(Box<str>);
+
+impl MessageId {
+    /// What the ids that we mint begin with.
+    pub const PREFIX: &'static str = "msg_";
+
+    /// Makes the id of an envelope that we send.
+    pub fn mint(now: Timestamp, entropy: Entropy) -> Self {
+        Self(format!("{}{}", Self::PREFIX, ulid(now, entropy)).into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let max = limits::MAX_MESSAGE_ID_BYTES;
+        if text.is_empty() || text.len() > max || text.chars().any(char::is_control) {
+            return Err(IdError::Text { max });
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A W3C trace id: 32 lower-case hexadecimal digits, not all zero (spec 11).
+///
+/// Peers put either the bare id or a whole `traceparent` into the field; both are read, the bare id is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId([u8; 32]);
+
+impl TraceId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for TraceId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let hex = match text.split('-').collect::<Vec<_>>().as_slice() {
+            [hex] => hex.as_bytes(),
+            [version, hex, _span, _flags, ..] if version.len() == 2 => hex.as_bytes(),
+            _ => return Err(IdError::Trace),
+        };
+        let id = <[u8; 32]>::try_from(hex).map_err(|_| IdError::Trace)?;
+        let lower_hex = id.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let zero = id.iter().all(|byte| *byte == b'0');
+        if lower_hex && !zero { Ok(Self(id)) } else { Err(IdError::Trace) }
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for TraceId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for TraceId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_text_and_its_bytes() {
+        let id = JobId::mint(Timestamp::from_unix_millis(1_700_000_000_000), [7; 10]);
+        assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
+        assert_eq!(JobId::from_bytes(id.to_bytes()), id);
+        assert_eq!(id.to_string().len(), "job_".len() + 26);
+    }
+
+    #[test]
+    fn ids_sort_by_the_time_they_were_minted() {
+        let early = JobId::mint(Timestamp::from_unix_millis(1_000), [0xff; 10]);
+        let late = JobId::mint(Timestamp::from_unix_millis(1_001), [0; 10]);
+        assert!(early < late);
+    }
+
+    #[test]
+    fn text_that_is_no_id_is_refused_with_the_reason() {
+        for (text, expected) in [
+            ("", IdError::Prefix { prefix: "job_" }),
+            ("sess_01HF7YAT00000000000000000", IdError::Prefix { prefix: "job_" }),
+            ("job_", IdError::Ulid { prefix: "job_" }),
+            ("job_01HF7YAT0000000000000000!0", IdError::Ulid { prefix: "job_" }),
+        ] {
+            assert_eq!(text.parse::<JobId>().unwrap_err(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_id_is_any_short_printable_text() {
+        assert!("01HF7YAT".parse::<MessageId>().is_ok());
+        assert!("x".repeat(limits::MAX_MESSAGE_ID_BYTES).parse::<MessageId>().is_ok());
+        for bad in ["", "a\nb", &"x".repeat(limits::MAX_MESSAGE_ID_BYTES + 1)] {
+            assert!(bad.parse::<MessageId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_trace_id_is_read_bare_or_out_of_a_traceparent() {
+        let bare = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for text in [bare.to_owned(), format!("00-{bare}-00f067aa0ba902b7-01")] {
+            assert_eq!(text.parse::<TraceId>().unwrap().as_str(), bare);
+        }
+        for bad in ["", "0", &"0".repeat(32), &"A".repeat(32), "00-4bf9-00-01"] {
+            assert!(bad.parse::<TraceId>().is_err(), "{bad:?}");
+        }
+    }
+}

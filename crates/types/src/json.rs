@@ -1,0 +1,78 @@
+//! JSON text that is carried through without being taken apart.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+/// Why a text is not JSON.
+#[derive(Debug, thiserror::Error)]
+#[error("not JSON: {0}")]
+pub struct JsonError(#[from] serde_json::Error);
+
+/// A JSON value as text, known to be well formed. Cheap to clone: the text is shared.
+///
+/// An agent's input, an event's body and a result are such values: the gateway forwards and stores them, it never
+/// needs their inside.
+#[derive(Clone)]
+pub struct Json(Arc<RawValue>);
+
+impl Json {
+    /// Checks that `text` is one JSON value and keeps it.
+    pub fn parse(text: &str) -> Result<Self, JsonError> {
+        // A raw value keeps surrounding white space out but inner white space as it is.
+        Ok(Self(Arc::from(serde_json::from_str::<Box<RawValue>>(text)?)))
+    }
+
+    /// The JSON form of `value`.
+    pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
+        Ok(Self(Arc::from(serde_json::value::to_raw_value(value)?)))
+    }
+
+    /// The JSON `null`.
+    pub fn null() -> Self {
+        Self(Arc::from(RawValue::NULL.to_owned()))
+    }
+
+    /// The text.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Reads the value as a `T`.
+    pub fn to<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
+        Ok(serde_json::from_str(self.get())?)
+    }
+}
+
+impl From<Box<RawValue>> for Json {
+    fn from(raw: Box<RawValue>) -> Self {
+        Self(Arc::from(raw))
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Json {}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get())
+    }
+}
+
+impl serde::Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <Box<RawValue>>::deserialize(deserializer).map(Self::from)
+    }
+}

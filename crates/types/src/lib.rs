@@ -1,0 +1,33 @@
+//! The words of Moorline as types: identifiers, sequences, timestamps, records, agent references and limits.
+//!
+//! Nothing here performs I/O, is asynchronous, reads a clock or draws randomness: identifiers are made from entropy
+//! and time that the caller passes in. The crate knows neither JSON messages (that is `moorline-wire`) nor what the
+//! records mean (that is `moorline-core`).
+
+#![forbid(unsafe_code)]
+
+mod id;
+pub use id::{AuditId, ENTROPY_BYTES, Entropy, IdError, JobId, MessageId, ResultId, SessionId, TraceId, WorkerId};
+
+mod seq;
+pub use seq::{Epoch, EventSeq, Fence, Offset, StreamSeq, WorkerSeq};
+
+mod time;
+pub use self::time::{Millis, Timestamp, TimestampError};
+
+mod agent;
+pub use agent::{AgentName, AgentRef, AgentRefError, AgentVersion, ResolvedAgent};
+
+mod event_kind;
+pub use event_kind::{EventKind, EventKindError, VENDOR_PREFIX};
+
+mod json;
+pub use json::{Json, JsonError};
+
+mod principal;
+pub use principal::{Principal, PrincipalId, Scope};
+
+mod record;
+pub use record::{Batch, Committed, Record, RecordKind, StreamId, UnknownRecordKind};
+
+pub mod limits;

@@ -1,0 +1,98 @@
+//! Every bound that does not depend on configuration, with the argument for its number.
+
+use crate::Millis;
+
+// === Envelopes ===
+
+/// The longest envelope id, in bytes. Ids are ULIDs or UUIDs with a prefix; 128 leaves room for any scheme.
+pub const MAX_MESSAGE_ID_BYTES: usize = 128;
+
+/// How deeply arrays and objects may nest in a frame. Real payloads stay below ten; 64 keeps every recursive reader,
+/// ours and an agent's, far from the end of its stack.
+pub const MAX_JSON_DEPTH: usize = 64;
+
+/// The largest frame we read unless configured otherwise. Four times what the strictest official SDK can send.
+pub const DEFAULT_MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest frame we send. Two official SDKs refuse a message of 1 MiB; the rest is for the envelope.
+pub const MAX_SENT_FRAME_BYTES: usize = 900 * 1024;
+
+/// The largest body of one event. Leaves the envelope room within [`MAX_SENT_FRAME_BYTES`].
+pub const MAX_EVENT_BODY_BYTES: usize = 880 * 1024;
+
+/// The largest inline result. The same bound as an event's, for the same reason.
+pub const MAX_INLINE_RESULT_BYTES: usize = MAX_EVENT_BODY_BYTES;
+
+/// The longest reason or message that a peer may send along, in bytes: a paragraph, not a document.
+pub const MAX_REASON_BYTES: usize = 4 * 1024;
+
+// === Names ===
+
+/// The longest agent name, in bytes. Names appear in paths, tables and metrics.
+pub const MAX_AGENT_NAME_BYTES: usize = 64;
+
+/// The longest agent version, in bytes: a semantic version with build metadata fits twice.
+pub const MAX_AGENT_VERSION_BYTES: usize = 64;
+
+/// The longest name of a principal, in bytes: an e-mail address or a distinguished name fits.
+pub const MAX_PRINCIPAL_BYTES: usize = 256;
+
+/// The longest event kind, in bytes. Vendor kinds are `x-vendor.<vendor>.<name>`.
+pub const MAX_EVENT_KIND_BYTES: usize = 128;
+
+/// The longest idempotency key, in bytes: the strictest official SDK's bound.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 256;
+
+/// The longest client name or version, in bytes.
+pub const MAX_CLIENT_TEXT_BYTES: usize = 256;
+
+/// Feature names in one hello. The spec has eleven; the rest is for vendors.
+pub const MAX_FEATURES: usize = 64;
+
+/// Namespaces in one lease request. The spec has seven.
+pub const MAX_LEASE_NAMESPACES: usize = 64;
+
+/// Patterns in one namespace of a lease request.
+pub const MAX_LEASE_PATTERNS: usize = 256;
+
+/// The longest lease pattern, in bytes.
+pub const MAX_LEASE_PATTERN_BYTES: usize = 1024;
+
+// === Jobs ===
+
+/// The longest `max_runtime_sec`: a day, the strictest official SDK's bound.
+pub const MAX_RUNTIME_SEC: u64 = 86_400;
+
+/// Reports of one job that a worker may have under way unacknowledged. Bounds what a job holds in memory on both
+/// sides while a commit is under way; at one commit a millisecond it still allows 256,000 events a second.
+pub const WORKER_REPORT_WINDOW: u64 = 256;
+
+/// Records that one append of one job may carry. The window above can fill it once.
+pub const MAX_BATCH_RECORDS: usize = 256;
+
+/// Bytes of bodies that one append may carry, beyond its first record. Keeps one chatty job from holding the writer
+/// for longer than a few milliseconds.
+pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+/// How long a job waits before it offers a refused append again. A full disk does not empty in less.
+pub const APPEND_RETRY_DELAY: Millis = Millis::from_secs(1);
+
+// === Connections ===
+
+/// How long a connection may stay without a `session.hello`. Two round trips over a bad satellite link fit ten times.
+pub const HELLO_DEADLINE: Millis = Millis::from_secs(10);
+
+/// How often either side should be heard unless configured otherwise: every official SDK's default.
+pub const DEFAULT_HEARTBEAT_INTERVAL: Millis = Millis::from_secs(30);
+
+/// Intervals of silence after which a connection counts as lost (spec 6.4).
+pub const HEARTBEAT_LOST_INTERVALS: u64 = 2;
+
+/// Records read for a view at once. Large enough to amortise a read, small enough that a stretch of history is
+/// interleaved with replies on the same connection.
+pub const VIEW_READ_RECORDS: usize = 256;
+/// Bytes read for a view at once, beyond the first record.
+pub const VIEW_READ_BYTES: usize = 1024 * 1024;
+
+/// Jobs that one session may watch at once, its own included. Each costs an entry in a map and a wake-up.
+pub const MAX_WATCHED_JOBS: usize = 10_000;
