@@ -40,6 +40,9 @@ pub enum Refusal {
     /// The token is missing, unknown or disabled.
     #[error("the bearer token is not known here; check session.hello auth.token")]
     Unauthenticated,
+    /// A session was to be resumed.
+    #[error("this runtime keeps no session for resumption; open a new one with session.hello without a resume token")]
+    ResumeNotServed,
     /// The principal has as many sessions as it may.
     #[error("this principal has {limit} sessions open, which is its limit; close one first")]
     TooManySessions {
@@ -89,12 +92,6 @@ pub enum Refusal {
         /// How it ended.
         status: Status,
     },
-    /// A key was used again with other parameters (spec 7.2).
-    #[error("this idempotency key was used with other parameters; use a new key for a new request")]
-    DuplicateKey,
-    /// The same submission is being decided at this moment.
-    #[error("a submission with this idempotency key is being decided; send it again in a moment")]
-    KeyInUse,
     /// The journal cannot be written at the moment, so nothing that must last is promised.
     #[error("the journal cannot be written at the moment ({reason}); try again later")]
     StoreUnavailable {

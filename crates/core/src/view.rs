@@ -89,6 +89,11 @@ impl View {
         self.event_seq
     }
 
+    /// Through where the journal has been read for this view, stretches of history aside.
+    pub const fn position(&self) -> Offset {
+        self.position
+    }
+
     /// How many jobs are seen live.
     pub fn live_jobs(&self) -> usize {
         self.live.len()
@@ -113,6 +118,12 @@ impl View {
         let offset = record.offset();
         let record = record.get().as_ref();
         if self.stretch.is_some() { Ok(self.handle_stretch(offset, record)) } else { self.handle_live(offset, record) }
+    }
+
+    /// All records that the last [`Pull::Live`] read have been handled, and none turned the view: there are no others
+    /// through this offset.
+    pub fn handle_end_of_page(&mut self, through: Offset) {
+        self.start_at(through);
     }
 
     /// The job has no more records for the stretch that [`View::pull`] asked for.

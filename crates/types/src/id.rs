@@ -122,6 +122,8 @@ ulid_ids! {
     WorkerId = "wrk_";
     /// One entry of the audit trail.
     AuditId = "aud_";
+    /// An API key. Names it in lists and in the audit trail; proves nothing.
+    KeyId = "key_";
 }
 
 /// The id of one envelope, chosen by its sender: opaque text of bounded length.

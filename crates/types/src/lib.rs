@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod id;
-pub use id::{AuditId, ENTROPY_BYTES, Entropy, IdError, JobId, MessageId, ResultId, SessionId, TraceId, WorkerId};
+pub use id::{
+    AuditId, ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, ResultId, SessionId, TraceId, WorkerId,
+};
 
 mod seq;
 pub use seq::{Epoch, EventSeq, Fence, Offset, StreamSeq, WorkerSeq};

@@ -139,6 +139,11 @@ impl Job {
                 let success = crate::record::Success { worker_seq, output, summary };
                 self.waiting.push_back((now, Fact::Result(success)));
             }
+            // Nobody asked this job to stop: its worker did, for its own reasons.
+            Report::Failure { cause: Cause::Cancelled, message, details, .. } if self.cancel.is_none() => {
+                let cause = Cause::WorkerLost;
+                self.end(now, Failure { worker_seq, cause, message, retryable: true, details });
+            }
             Report::Failure { cause, message, retryable, details } => {
                 self.end(now, Failure { worker_seq, cause, message, retryable, details });
             }

@@ -1,0 +1,443 @@
+//! The gateway: everything that sessions, jobs and workers share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use moorline_core::Refusal;
+use moorline_core::inventory::Inventory;
+use moorline_core::job::{Job, JobLimits, Status};
+use moorline_core::record::{Accepted, Fact};
+use moorline_core::session::Session;
+use moorline_core::view::View;
+use moorline_store::{AppendError, CommittedBatch, ReadError, ReadLimit, Store, StoreFault};
+use moorline_types::{
+    Batch, JobId, Principal, PrincipalId, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::job::JobTask;
+use crate::mint::{self, NoEntropy};
+use crate::open_jobs::OpenJobs;
+use crate::options::RuntimeOptions;
+use crate::pool::Pool;
+use crate::registry::{JOB_INBOX, JobHandle, JobInput, Progress, Registry};
+use crate::session::SessionHandle;
+use crate::sync::lock;
+use crate::tasks::{TaskKind, Tasks};
+use crate::view::ViewReader;
+
+/// How long the end of one job may take to be recorded at shutdown. A commit takes milliseconds; a store that refuses
+/// for longer than this will not recover before the process is to be gone.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(3);
+
+/// See the module's documentation. Cheap to clone; clones are the same gateway.
+#[derive(Debug, Clone)]
+pub struct Gateway(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    options: RuntimeOptions,
+    inventory: Inventory,
+    registry: Arc<Registry>,
+    pool: Arc<Pool>,
+    open_jobs: OpenJobs,
+    sessions: Mutex<HashMap<PrincipalId, usize>>,
+    tasks: Tasks,
+    draining: CancellationToken,
+}
+
+/// What is known about a job.
+#[derive(Debug, Clone)]
+pub struct JobSummary {
+    /// Its id.
+    pub job: JobId,
+    /// What was asked for.
+    pub accepted: Arc<Accepted>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Where it stands, as far as it is committed.
+    pub status: Status,
+}
+
+/// Room for one session of a principal. Given back when it is dropped.
+#[derive(Debug)]
+pub struct SessionPlace {
+    gateway: Gateway,
+    principal: PrincipalId,
+}
+
+impl Drop for SessionPlace {
+    fn drop(&mut self) {
+        let mut sessions = lock(&self.gateway.0.sessions);
+        if let Some(count) = sessions.get_mut(&self.principal) {
+            *count -= 1;
+            if *count == 0 {
+                sessions.remove(&self.principal);
+            }
+        }
+    }
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverJobsError {
+    /// The store cannot be read.
+    #[error("the jobs of the last run cannot be read")]
+    Read(#[from] ReadError),
+}
+
+impl Gateway {
+    /// A gateway over `store`, with these agents. Call [`Gateway::recover`] before the doors open.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        options: RuntimeOptions,
+        agents: impl IntoIterator<Item = (ResolvedAgent, bool)>,
+        tasks: Tasks,
+    ) -> Self {
+        let mut inventory = Inventory::default();
+        for (agent, is_default) in agents {
+            inventory.register(agent, is_default);
+        }
+        let registry = Arc::new(Registry::default());
+        let open_jobs = OpenJobs::new(Arc::clone(&store));
+        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event));
+        Self(Arc::new(Shared {
+            store,
+            clock,
+            options,
+            inventory,
+            registry,
+            pool,
+            open_jobs,
+            sessions: Mutex::default(),
+            tasks,
+            draining: CancellationToken::new(),
+        }))
+    }
+
+    /// The agents.
+    pub fn inventory(&self) -> &Inventory {
+        &self.0.inventory
+    }
+
+    /// What the operator decided.
+    pub fn options(&self) -> &RuntimeOptions {
+        &self.0.options
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The workers.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.0.pool
+    }
+
+    /// Where tasks are spawned.
+    pub fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    /// Cancelled when the gateway takes no new work.
+    pub fn draining(&self) -> &CancellationToken {
+        &self.0.draining
+    }
+
+    /// How many jobs have not ended.
+    pub fn open_jobs(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// Whether the store can commit.
+    pub async fn is_ready(&self) -> bool {
+        !self.0.draining.is_cancelled() && self.0.store.probe().await.is_ok()
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// If the principal has too many, the gateway is draining, or the journal cannot be written.
+    pub async fn open_session(&self, principal: Principal, client: String) -> Result<SessionHandle, Refusal> {
+        if self.0.draining.is_cancelled() {
+            return Err(Refusal::Draining);
+        }
+        let place = self.reserve_session(&principal.id)?;
+        let now = self.now();
+        let id = mint::session_id(now).map_err(no_entropy)?;
+        let (mut session, opened) = Session::open(now, id, principal, client);
+        let committed = self.append(Batch::from(vec![opened])).await?;
+        session.handle_committed(1);
+        let mut view = View::new(id);
+        if let Some(offset) = committed.last_offset() {
+            view.start_at(offset);
+        }
+        let reader = ViewReader::new(Arc::clone(&self.0.store), view);
+        Ok(SessionHandle::new(self.clone(), session, reader, place))
+    }
+
+    fn reserve_session(&self, principal: &PrincipalId) -> Result<SessionPlace, Refusal> {
+        let limit = self.0.options.max_sessions_per_principal;
+        let mut sessions = lock(&self.0.sessions);
+        let count = sessions.entry(principal.clone()).or_default();
+        if *count >= limit {
+            return Err(Refusal::TooManySessions { limit });
+        }
+        *count += 1;
+        Ok(SessionPlace { gateway: self.clone(), principal: principal.clone() })
+    }
+
+    /// Accepts a job: its first record and the submitting session's are committed together, or neither is.
+    pub(crate) async fn accept(
+        &self,
+        accepted: Accepted,
+        attach: impl FnOnce(Timestamp, JobId) -> Record,
+    ) -> Result<JobSummary, Refusal> {
+        if self.0.draining.is_cancelled() {
+            return Err(Refusal::Draining);
+        }
+        let place = self.0.registry.reserve(&accepted.principal, self.0.options.max_jobs_per_principal)?;
+        let now = self.now();
+        let id = mint::job_id(now).map_err(no_entropy)?;
+        let mut job = Job::accept(now, id, accepted, self.job_limits());
+        self.0.open_jobs.add(id).await.map_err(|error| {
+            tracing::warn!(%error, "a job is not accepted");
+            Refusal::StoreUnavailable { reason: "it refuses to write" }
+        })?;
+        // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
+        let mut records = vec![attach(now, id)];
+        records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
+        if let Err(refusal) = self.append(Batch::from(records)).await {
+            self.0.open_jobs.remove(id).await;
+            return Err(refusal);
+        }
+        job.handle_committed(self.now());
+        tracing::info!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
+        Ok(self.start(job, place))
+    }
+
+    /// Gives a job that is in the journal its task.
+    fn start(&self, job: Job, place: crate::registry::Place) -> JobSummary {
+        let (inbox, inputs) = mpsc::channel(JOB_INBOX);
+        let progress = Progress { status: job.status(), head: job.head() };
+        let (progress, watching) = watch::channel(progress);
+        let accepted = Arc::new(job.accepted().clone());
+        let (id, accepted_at, status) = (job.id(), job.accepted_at(), job.status());
+        let handle = JobHandle { accepted: Arc::clone(&accepted), accepted_at, inbox, progress: watching };
+        self.0.registry.insert(id, handle);
+        let task = JobTask {
+            job,
+            store: Arc::clone(&self.0.store),
+            clock: self.0.clock.clone(),
+            pool: Arc::clone(&self.0.pool),
+            registry: Arc::clone(&self.0.registry),
+            open_jobs: self.0.open_jobs.clone(),
+            inbox: inputs,
+            progress,
+            place,
+            stopping: self.0.tasks.stopping().clone(),
+        };
+        self.0.tasks.spawn(TaskKind::Job, task.run());
+        JobSummary { job: id, accepted, accepted_at, status }
+    }
+
+    /// Asks for a job's end. Answers when the request is durable.
+    pub(crate) async fn cancel(
+        &self,
+        principal: &Principal,
+        job: &str,
+        reason: Option<String>,
+    ) -> Result<JobId, Refusal> {
+        let summary = self.find(principal, job).await?;
+        let id = summary.job;
+        let ended = || Refusal::JobEnded { status: summary.status };
+        let Some(handle) = self.0.registry.get(id) else { return Err(ended()) };
+        let (confirmed, confirmation) = oneshot::channel();
+        let input = JobInput::Cancel { by: principal.id.clone(), reason, confirmed };
+        if handle.inbox.send(input).await.is_err() {
+            return Err(self.find(principal, job).await.map_or_else(|refusal| refusal, |summary| {
+                Refusal::JobEnded { status: summary.status }
+            }));
+        }
+        match confirmation.await {
+            Ok(answer) => answer.map(|()| id),
+            // The job ended between the two.
+            Err(_) => Err(Refusal::JobEnded { status: self.find(principal, job).await?.status }),
+        }
+    }
+
+    /// The job, if it exists for this principal.
+    pub(crate) async fn find(&self, principal: &Principal, job: &str) -> Result<JobSummary, Refusal> {
+        let not_found = || Refusal::JobNotFound { job: job.to_owned() };
+        let id: JobId = job.parse().map_err(|_| not_found())?;
+        let summary = match self.0.registry.get(id) {
+            Some(handle) => {
+                let status = handle.progress.borrow().status;
+                Some(JobSummary { job: id, accepted: handle.accepted, accepted_at: handle.accepted_at, status })
+            }
+            None => self.read_summary(id).await.map_err(unavailable)?,
+        };
+        summary.filter(|summary| may_see(principal, &summary.accepted)).ok_or_else(not_found)
+    }
+
+    /// What the journal knows about a job that nobody drives.
+    async fn read_summary(&self, job: JobId) -> Result<Option<JobSummary>, ReadError> {
+        let stream = StreamId::Job(job);
+        let one = ReadLimit::new(1, 1);
+        let head = self.0.store.stream_head(stream).await?;
+        let first = self.0.store.read_stream(stream, StreamSeq::FIRST, one).await?;
+        let last = self.0.store.read_stream(stream, head, one).await?;
+        let (Some(first), Some(last)) = (first.first(), last.first()) else { return Ok(None) };
+        let Ok(Fact::Accepted(accepted)) = Fact::decode(first.get()) else {
+            tracing::error!(%job, "a job's first record does not accept it");
+            return Ok(None);
+        };
+        let status = match Fact::decode(last.get()) {
+            Ok(Fact::Result(_)) => Status::Success,
+            Ok(Fact::Error(failure)) => Status::of(failure.cause),
+            _ => Status::Pending,
+        };
+        Ok(Some(JobSummary { job, accepted: Arc::new(accepted), accepted_at: first.at, status }))
+    }
+
+    /// The last committed record of a job.
+    pub(crate) async fn head_of(&self, job: JobId) -> Result<StreamSeq, ReadError> {
+        self.0.store.stream_head(StreamId::Job(job)).await
+    }
+
+    /// Appends a batch that is not a job's own.
+    pub(crate) async fn append(&self, batch: Batch) -> Result<CommittedBatch, Refusal> {
+        self.0.store.append(batch).await.map_err(|error| {
+            tracing::warn!(%error, "a batch was not appended");
+            Refusal::StoreUnavailable { reason: append_reason(&error) }
+        })
+    }
+
+    fn job_limits(&self) -> JobLimits {
+        JobLimits { cancel_grace: self.0.options.cancel_grace, max_pending: self.0.options.max_pending }
+    }
+
+    /// Ends, honestly, what the last run of the gateway left unfinished.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn recover(&self) -> Result<(), RecoverJobsError> {
+        for id in self.0.open_jobs.all().await? {
+            let Some(job) = self.recover_job(id).await? else {
+                self.0.open_jobs.remove(id).await;
+                continue;
+            };
+            let place = self.0.registry.reserve(job.owner(), usize::MAX);
+            if let Ok(place) = place {
+                tracing::warn!(job = %id, "the job's worker was lost with the gateway's last run");
+                self.start(job, place);
+                let message = "the gateway was restarted while the job ran; submit it again".to_owned();
+                self.tell(id, JobInput::Abandon { message }).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The job from its records; `None` if it never began or is over.
+    async fn recover_job(&self, id: JobId) -> Result<Option<Job>, ReadError> {
+        const PAGE: ReadLimit = ReadLimit::new(1024, 1024 * 1024);
+        let mut records = Vec::new();
+        loop {
+            let next = StreamSeq::new(records.len() as u64 + 1);
+            let page = self.0.store.read_stream(StreamId::Job(id), next, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            records.extend(page);
+        }
+        if records.is_empty() {
+            return Ok(None);
+        }
+        match Job::recover(id, records, self.job_limits()) {
+            Ok(job) => Ok((!job.status().is_terminal()).then_some(job)),
+            Err(error) => {
+                tracing::error!(job = %id, %error, "a job of the last run cannot be recovered and stays as it is");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn tell(&self, job: JobId, input: JobInput) {
+        if let Some(handle) = self.0.registry.get(job)
+            && handle.inbox.send(input).await.is_err()
+        {
+            tracing::debug!(%job, "the job was over before it could be told");
+        }
+    }
+
+    /// Takes no new work, and waits until every job has ended, but not past `deadline`. Jobs that have not ended then
+    /// are ended, honestly.
+    pub async fn drain(&self, deadline: Timestamp) {
+        self.0.draining.cancel();
+        let clock = self.0.clock.clone();
+        let patience = clock.sleep_until(Some(deadline));
+        tokio::pin!(patience);
+        for (job, handle) in self.0.registry.all() {
+            tokio::select! {
+                () = handle.inbox.closed() => {}
+                () = &mut patience => {
+                    tracing::warn!(%job, "the job has not ended within the grace of the shutdown");
+                    break;
+                }
+            }
+        }
+        for (job, handle) in self.0.registry.all() {
+            let message = "the gateway was shut down while the job ran; submit it again".to_owned();
+            self.tell(job, JobInput::Abandon { message }).await;
+            if tokio::time::timeout(ABANDON_PATIENCE, handle.inbox.closed()).await.is_err() {
+                tracing::error!(%job, "the job's end cannot be recorded; the next start does it");
+            }
+        }
+    }
+
+    /// Ends every task and the store. The last thing that is done with a gateway.
+    pub async fn stop(&self) {
+        self.0.tasks.stop().await;
+        self.0.store.close().await;
+    }
+}
+
+/// Whether the principal may observe and cancel the job: its owner may, and an administrator.
+fn may_see(principal: &Principal, job: &Accepted) -> bool {
+    job.principal == principal.id || principal.scopes.contains(&Scope::Admin)
+}
+
+fn no_entropy(error: NoEntropy) -> Refusal {
+    tracing::error!(%error, "nothing can be named");
+    Refusal::StoreUnavailable { reason: "the machine gives no randomness" }
+}
+
+fn unavailable(error: ReadError) -> Refusal {
+    tracing::warn!(%error, "the journal was not read");
+    Refusal::StoreUnavailable { reason: "it cannot be read" }
+}
+
+fn append_reason(error: &AppendError) -> &'static str {
+    match error {
+        AppendError::Conflict { .. } => "another connection continues the same session",
+        AppendError::TooLarge { .. } => "the request is too large for one batch",
+        AppendError::Closed => "the gateway is shutting down",
+        AppendError::Store { kind, .. } => match kind {
+            StoreFault::Full => "its disk is full",
+            StoreFault::ReadOnly => "it is read-only",
+            StoreFault::Corrupt | StoreFault::Io | StoreFault::Newer => "its disk fails",
+        },
+    }
+}

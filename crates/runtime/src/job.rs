@@ -1,0 +1,188 @@
+//! The task that drives one job: [`moorline_core::job::Job`] between its worker and the store.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use moorline_core::Refusal;
+use moorline_core::job::{Effect, Job};
+use moorline_store::{AppendError, CommittedBatch, Store};
+use moorline_types::{Batch, JobId, StreamSeq};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::open_jobs::OpenJobs;
+use crate::pool::Pool;
+use crate::registry::{JobInput, Place, Progress, Registry};
+
+/// Inputs that are taken in before the store is asked again. They share one append, so a burst costs one commit.
+const INPUTS_PER_APPEND: usize = 256;
+
+/// What a job's task needs.
+#[derive(Debug)]
+pub(crate) struct JobTask {
+    pub(crate) job: Job,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) open_jobs: OpenJobs,
+    pub(crate) inbox: mpsc::Receiver<JobInput>,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) place: Place,
+    pub(crate) stopping: CancellationToken,
+}
+
+type Append = Pin<Box<dyn Future<Output = Result<CommittedBatch, AppendError>> + Send>>;
+
+/// Requests that are confirmed once the record with this number is committed.
+type Confirmations = VecDeque<(StreamSeq, oneshot::Sender<Result<(), Refusal>>)>;
+
+impl JobTask {
+    /// Drives the job to its end.
+    #[tracing::instrument(name = "job", skip_all, fields(job = %self.job.id()))]
+    pub(crate) async fn run(mut self) {
+        let mut append: Option<Append> = None;
+        let mut confirmations = Confirmations::new();
+        let over = loop {
+            if append.is_none() {
+                append = self.job.poll_append().map(|batch| start_append(&self.store, batch));
+            }
+            if self.perform_effects() {
+                break true;
+            }
+            self.publish(&mut confirmations);
+            let deadline = self.job.poll_timeout().map(|deadline| deadline.at);
+            tokio::select! {
+                result = appended(&mut append) => {
+                    append = None;
+                    if !self.handle_appended(result) {
+                        break false;
+                    }
+                }
+                Some(input) = self.inbox.recv() => self.handle_inputs(input, &mut confirmations),
+                () = self.clock.sleep_until(deadline) => self.job.handle_timeout(self.clock.now()),
+                // The job stays open in the store, and the next start takes it up.
+                () = self.stopping.cancelled() => break false,
+            }
+        };
+        self.publish(&mut confirmations);
+        self.finish(over).await;
+    }
+
+    fn handle_inputs(&mut self, first: JobInput, confirmations: &mut Confirmations) {
+        let mut next = Some(first);
+        for _ in 0..INPUTS_PER_APPEND {
+            let Some(input) = next else { return };
+            self.handle_input(input, confirmations);
+            next = self.inbox.try_recv().ok();
+        }
+        if let Some(input) = next {
+            self.handle_input(input, confirmations);
+        }
+    }
+
+    fn handle_input(&mut self, input: JobInput, confirmations: &mut Confirmations) {
+        let now = self.clock.now();
+        match input {
+            JobInput::Started { worker, fence } => self.job.handle_started(now, worker, fence),
+            JobInput::WorkerLost { fence } => self.job.handle_worker_lost(now, fence),
+            JobInput::Abandon { message } => self.job.handle_abandoned(now, message),
+            JobInput::Report { fence, worker_seq, report } => {
+                if let Err(error) = self.job.handle_report(now, fence, worker_seq, report) {
+                    tracing::warn!(%error, "a report was not taken in; its worker is dropped");
+                    self.pool.drop_link(fence);
+                }
+            }
+            JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, Some(by), reason) {
+                Ok(at) => confirmations.push_back((at, confirmed)),
+                Err(refusal) => answer(confirmed, Err(refusal)),
+            },
+        }
+    }
+
+    /// Takes the store's answer in. Answers whether the job can go on.
+    fn handle_appended(&mut self, result: Result<CommittedBatch, AppendError>) -> bool {
+        let now = self.clock.now();
+        match result {
+            Ok(_committed) => self.job.handle_committed(now),
+            Err(AppendError::Conflict { .. } | AppendError::TooLarge { .. } | AppendError::Closed) => {
+                // Another writer owns the job, or the store is gone: nothing this task could decide counts any more.
+                tracing::error!("the journal takes no more records of this job from this gateway");
+                return false;
+            }
+            Err(AppendError::Store { kind, source }) => {
+                tracing::error!(%kind, %source, "records were not appended and will be offered again");
+                self.job.handle_refused(now);
+            }
+        }
+        true
+    }
+
+    /// Performs what is due. Answers whether the job is over.
+    fn perform_effects(&mut self) -> bool {
+        let job = self.job.id();
+        let mut over = false;
+        while let Some(effect) = self.job.poll_effect() {
+            match effect {
+                Effect::Dispatch => self.pool.enqueue(&self.job),
+                Effect::Acknowledge { fence, worker_seq } => self.pool.acknowledge(fence, job, worker_seq),
+                Effect::Cancel { fence, reason, grace } => self.pool.cancel(fence, job, reason, grace),
+                Effect::Kill { fence } => self.pool.kill(fence, job),
+                Effect::Release => over = true,
+            }
+        }
+        over
+    }
+
+    /// Tells what is committed to those who wait for it.
+    fn publish(&mut self, confirmations: &mut Confirmations) {
+        let head = self.job.head();
+        while confirmations.front().is_some_and(|(at, _)| *at <= head) {
+            if let Some((_, confirmed)) = confirmations.pop_front() {
+                answer(confirmed, Ok(()));
+            }
+        }
+        // The status is told only with the record that brought it about.
+        let status = if self.job.is_settled() { self.job.status() } else { self.progress.borrow().status };
+        self.progress.send_if_modified(|progress| {
+            let changed = *progress != Progress { status, head };
+            *progress = Progress { status, head };
+            changed
+        });
+    }
+
+    async fn finish(self, over: bool) {
+        let Self { job, registry, open_jobs, pool, place, inbox, .. } = self;
+        let id: JobId = job.id();
+        registry.remove(id);
+        pool.release(id);
+        if over {
+            open_jobs.remove(id).await;
+            tracing::info!(status = %job.status(), records = %job.head(), "the job is over");
+        }
+        drop((place, inbox));
+    }
+}
+
+/// The store's answer, once there is an append under way.
+async fn appended(append: &mut Option<Append>) -> Result<CommittedBatch, AppendError> {
+    match append {
+        Some(append) => append.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn start_append(store: &Arc<dyn Store>, batch: Batch) -> Append {
+    let store = Arc::clone(store);
+    Box::pin(async move { store.append(batch).await })
+}
+
+fn answer(to: oneshot::Sender<Result<(), Refusal>>, answer: Result<(), Refusal>) {
+    // Whoever asked may have stopped waiting; the request stands.
+    if to.send(answer).is_err() {
+        tracing::debug!("nobody waits for the confirmation");
+    }
+}

@@ -1,0 +1,34 @@
+//! The tokio shell around `moorline-core`: it performs what the machines decide, and tells them what has happened.
+//!
+//! ```text
+//!  a connection ──▶ SessionHandle ──▶ Gateway ──▶ a job's task ◀──▶ Pool ◀──▶ workers
+//!       ▲                 │                           │
+//!       │                 ▼                           ▼
+//!       └── ViewReader ◀──┴────────── the store ◀─────┘
+//! ```
+//!
+//! Nobody pushes to a session: a job's task appends to the store, and whoever watches reads from there. The runtime
+//! knows neither sockets of clients nor the wire.
+
+pub mod clock;
+pub mod gateway;
+pub mod mint;
+pub mod options;
+pub mod pool;
+pub mod session;
+pub mod tasks;
+pub mod view;
+pub mod workers;
+
+mod job;
+mod mailbox;
+mod open_jobs;
+mod registry;
+mod sync;
+
+pub use clock::Clock;
+pub use gateway::{Gateway, JobSummary};
+pub use options::RuntimeOptions;
+pub use session::{SessionHandle, SubmitRequest};
+pub use tasks::{TaskKind, Tasks};
+pub use view::Delivery;

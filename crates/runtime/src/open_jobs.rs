@@ -1,0 +1,65 @@
+//! Which jobs have not ended, in the store, so that a start finds them without reading every job there ever was.
+//!
+//! The entry is written before the job's first record and removed after its last: an entry without a job is harmless,
+//! a job without an entry would be forgotten.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moorline_store::{Collection, DocKey, DocKeyError, Expect, PutError, ReadError, Store};
+use moorline_types::JobId;
+
+/// Entries that are read at once.
+const PAGE: usize = 256;
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenJobs {
+    store: Arc<dyn Store>,
+}
+
+impl OpenJobs {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    pub(crate) async fn add(&self, job: JobId) -> Result<(), PutError> {
+        match key(job) {
+            Ok(key) => self.store.put(&key, Bytes::new(), Expect::Any).await.map(drop),
+            Err(error) => unreachable_key(error),
+        }
+    }
+
+    /// Removes the entry. If that fails the next start does it.
+    pub(crate) async fn remove(&self, job: JobId) {
+        let removed = match key(job) {
+            Ok(key) => self.store.delete(&key, Expect::Any).await,
+            Err(error) => unreachable_key(error),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(%job, %error, "the entry of a job that is over stays until the next start");
+        }
+    }
+
+    /// Every entry.
+    pub(crate) async fn all(&self) -> Result<Vec<JobId>, ReadError> {
+        let mut jobs = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.list(Collection::OpenJobs, after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(jobs) };
+            after = Some(last.key().to_owned());
+            jobs.extend(page.iter().filter_map(|(key, _)| key.key().parse::<JobId>().ok()));
+        }
+    }
+}
+
+fn key(job: JobId) -> Result<DocKey, DocKeyError> {
+    DocKey::new(Collection::OpenJobs, job.to_string())
+}
+
+/// A job's id is a valid key by its form.
+fn unreachable_key(error: DocKeyError) -> Result<(), PutError> {
+    tracing::error!(%error, "a job's id is no document key");
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! What the operator decides about the runtime.
+
+use moorline_types::{EventKind, Json, Millis};
+
+/// Checks the body of an event against its kind, and answers what is wrong with it. Given by whoever knows the shapes
+/// (the wire), so that the runtime need not.
+pub type CheckEvent = fn(&EventKind, &Json) -> Result<(), String>;
+
+/// See the configuration reference for the meaning of each.
+#[derive(Debug, Clone, Copy)]
+pub struct RuntimeOptions {
+    /// From a request to cancel until the job is ended by force.
+    pub cancel_grace: Millis,
+    /// How long an accepted job may wait for a worker.
+    pub max_pending: Millis,
+    /// The runtime of jobs that ask for none, in seconds; without it they have no bound.
+    pub default_max_runtime_sec: Option<u64>,
+    /// Sessions that one principal may have open.
+    pub max_sessions_per_principal: usize,
+    /// Unfinished jobs that one principal may have.
+    pub max_jobs_per_principal: usize,
+    /// How events are checked.
+    pub check_event: CheckEvent,
+}

@@ -1,0 +1,135 @@
+//! The jobs that have not ended, by id: whom to ask about each, and how many each principal has.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use moorline_core::Refusal;
+use moorline_core::job::{Report, Status};
+use moorline_core::record::Accepted;
+use moorline_types::{Fence, JobId, PrincipalId, StreamSeq, Timestamp, WorkerId, WorkerSeq, limits};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::sync::lock;
+
+/// Inputs that may wait for one job: a full window of its worker's reports, and room for everybody else.
+pub(crate) const JOB_INBOX: usize = 256 + 64;
+const _: () = assert!(JOB_INBOX as u64 > limits::WORKER_REPORT_WINDOW);
+
+/// What can be told to a job.
+#[derive(Debug)]
+pub(crate) enum JobInput {
+    /// A worker runs it.
+    Started { worker: WorkerId, fence: Fence },
+    /// Its worker reports.
+    Report { fence: Fence, worker_seq: WorkerSeq, report: Report },
+    /// Its worker is gone.
+    WorkerLost { fence: Fence },
+    /// Somebody with the right to wants it ended. Answered when the request is durable.
+    Cancel { by: PrincipalId, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
+    /// The gateway cannot go on with it.
+    Abandon { message: String },
+}
+
+/// What is known about a job without asking it, as far as it is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Where the job stands.
+    pub status: Status,
+    /// Its last record.
+    pub head: StreamSeq,
+}
+
+/// A job that has not ended.
+#[derive(Debug, Clone)]
+pub(crate) struct JobHandle {
+    pub(crate) accepted: Arc<Accepted>,
+    pub(crate) accepted_at: Timestamp,
+    pub(crate) inbox: mpsc::Sender<JobInput>,
+    pub(crate) progress: watch::Receiver<Progress>,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: HashMap<JobId, JobHandle>,
+    /// Jobs of each principal, counted from the moment that one is being accepted.
+    counts: HashMap<PrincipalId, usize>,
+}
+
+/// Room for one job of a principal. Given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    registry: Arc<Registry>,
+    principal: PrincipalId,
+}
+
+impl Registry {
+    /// Takes room for one more job of the principal.
+    pub(crate) fn reserve(self: &Arc<Self>, principal: &PrincipalId, limit: usize) -> Result<Place, Refusal> {
+        let mut state = lock(&self.state);
+        let count = state.counts.entry(principal.clone()).or_default();
+        if *count >= limit {
+            return Err(Refusal::TooManyJobs { limit });
+        }
+        *count += 1;
+        Ok(Place { registry: Arc::clone(self), principal: principal.clone() })
+    }
+
+    pub(crate) fn insert(&self, job: JobId, handle: JobHandle) {
+        lock(&self.state).jobs.insert(job, handle);
+    }
+
+    pub(crate) fn remove(&self, job: JobId) {
+        lock(&self.state).jobs.remove(&job);
+    }
+
+    pub(crate) fn get(&self, job: JobId) -> Option<JobHandle> {
+        lock(&self.state).jobs.get(&job).cloned()
+    }
+
+    /// Every job, in the order of their ids.
+    pub(crate) fn all(&self) -> Vec<(JobId, JobHandle)> {
+        let state = lock(&self.state);
+        let mut jobs: Vec<_> = state.jobs.iter().map(|(job, handle)| (*job, handle.clone())).collect();
+        jobs.sort_unstable_by_key(|(job, _)| *job);
+        jobs
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.state).jobs.len()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = lock(&self.registry.state);
+        if let Some(count) = state.counts.get_mut(&self.principal) {
+            *count -= 1;
+            if *count == 0 {
+                state.counts.remove(&self.principal);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_dropped() {
+        let registry = Arc::new(Registry::default());
+        let ada: PrincipalId = "ada".parse().unwrap();
+        let bob: PrincipalId = "bob".parse().unwrap();
+        let place = registry.reserve(&ada, 1).unwrap();
+        assert_eq!(registry.reserve(&ada, 1).unwrap_err(), Refusal::TooManyJobs { limit: 1 });
+        assert!(registry.reserve(&bob, 1).is_ok(), "one principal's jobs are not another's");
+        drop(place);
+        assert!(registry.reserve(&ada, 1).is_ok());
+    }
+}

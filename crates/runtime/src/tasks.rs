@@ -1,0 +1,76 @@
+//! Every task of the gateway, and what becomes of it.
+//!
+//! | kind | ends | at shutdown |
+//! | --- | --- | --- |
+//! | [`TaskKind::Job`] | when the job is over and settled | its job is ended first, then waited for |
+//! | [`TaskKind::WorkerLink`] | with the link | told to stop, waited for |
+//! | [`TaskKind::WorkerProcess`] | never by itself | told to stop, waited for |
+//! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
+//! | [`TaskKind::Door`] | never by itself | cancelled |
+//! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
+
+use std::fmt;
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+/// What a task does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TaskKind {
+    /// Drives one job.
+    Job,
+    /// Serves one attached worker.
+    WorkerLink,
+    /// Keeps one managed worker running.
+    WorkerProcess,
+    /// Accepts workers.
+    WorkerDoor,
+    /// Accepts clients.
+    Door,
+    /// Serves one client's connection, or one half of it.
+    Connection,
+}
+
+impl fmt::Display for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Job => "job",
+            Self::WorkerLink => "worker_link",
+            Self::WorkerProcess => "worker_process",
+            Self::WorkerDoor => "worker_door",
+            Self::Door => "door",
+            Self::Connection => "connection",
+        })
+    }
+}
+
+/// Spawns tasks and waits for them.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Starts a task that is waited for at shutdown.
+    #[expect(clippy::disallowed_methods, reason = "this is where tasks are spawned")]
+    pub fn spawn(&self, kind: TaskKind, task: impl Future<Output = ()> + Send + 'static) {
+        let span = tracing::debug_span!("task", %kind);
+        // The handle is not needed: the tracker waits for the task, and a panic is reported by the hook.
+        drop(tokio::spawn(self.tracker.track_future(task.instrument(span))));
+    }
+
+    /// Cancelled when every task is to come to its end.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Tells every task to end, and waits until all have.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

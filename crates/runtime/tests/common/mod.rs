@@ -1,0 +1,206 @@
+//! A gateway over the reference store, with agents in its own process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use moorline_core::record::Fact;
+use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
+use moorline_runtime::{Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, Tasks};
+use moorline_store::{MemoryStore, Store, TailLimits};
+use moorline_types::{Epoch, JobId, Json, Millis, Principal, RecordKind, Scope, Timestamp};
+use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
+
+/// How long a test waits for what must come. Time is virtual, so this is no delay.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+pub(crate) struct Bench {
+    pub(crate) gateway: Gateway,
+    pub(crate) store: Arc<MemoryStore>,
+}
+
+pub(crate) fn options() -> RuntimeOptions {
+    RuntimeOptions {
+        cancel_grace: Millis::from_secs(30),
+        max_pending: Millis::from_secs(300),
+        default_max_runtime_sec: None,
+        max_sessions_per_principal: 1_000,
+        max_jobs_per_principal: 100,
+        check_event: |_, _| Ok(()),
+    }
+}
+
+pub(crate) fn memory() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(Epoch::mint(Timestamp::from_unix_millis(1), [7; 10]), TailLimits::default()))
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        Self::over(memory(), options()).await
+    }
+
+    /// A gateway over what another one left behind.
+    pub(crate) async fn over(store: Arc<MemoryStore>, options: RuntimeOptions) -> Self {
+        let agents: Vec<Arc<dyn Agent>> = vec![
+            Arc::new(Counter),
+            Arc::new(Stubborn),
+            Arc::new(Panicking),
+            Arc::new(Patient),
+        ];
+        let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
+        let tasks = Tasks::default();
+        let names = agents.iter().map(|agent| (agent.describe().agent, true)).collect::<Vec<_>>();
+        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
+        let generation = raise_generation(shared.as_ref()).await.unwrap();
+        let gateway = Gateway::new(shared, clock.clone(), options, names, tasks.clone());
+        gateway.recover().await.unwrap();
+        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
+        let spec = WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) };
+        supervise(spec, door, clock, &tasks);
+        Self { gateway, store }
+    }
+
+    pub(crate) async fn session(&self, name: &str) -> SessionHandle {
+        self.gateway.open_session(principal(name, Scope::Jobs), "test".to_owned()).await.unwrap()
+    }
+
+    /// Ends the gateway as an orderly shutdown does.
+    pub(crate) async fn stop(self) {
+        self.gateway.drain(self.gateway.now()).await;
+        self.gateway.pool().shut_down_workers(Millis::from_secs(1));
+        self.gateway.stop().await;
+    }
+}
+
+pub(crate) fn principal(name: &str, scope: Scope) -> Principal {
+    Principal { id: name.parse().unwrap(), scopes: vec![scope] }
+}
+
+pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
+    SubmitRequest {
+        agent: agent.parse().unwrap(),
+        input: Json::parse(input).unwrap(),
+        lease: Json::parse("{}").unwrap(),
+        max_runtime_sec: None,
+        trace_id: None,
+    }
+}
+
+/// What the session sees next, at least one record.
+pub(crate) async fn see(session: &mut SessionHandle) -> Vec<Delivery> {
+    let seen = async {
+        loop {
+            session.prepare().await.unwrap();
+            let deliveries = session.next().await.unwrap();
+            if !deliveries.is_empty() {
+                return deliveries;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("the session sees something")
+}
+
+/// Everything that the session sees up to and with the end of the job.
+pub(crate) async fn see_to_end(session: &mut SessionHandle, job: JobId) -> Vec<Delivery> {
+    let mut seen = Vec::new();
+    loop {
+        seen.extend(see(session).await);
+        let ended = |delivery: &Delivery| {
+            delivery.job == job && matches!(delivery.record.kind, RecordKind::JobResult | RecordKind::JobError)
+        };
+        if seen.iter().any(ended) {
+            return seen;
+        }
+    }
+}
+
+pub(crate) fn fact(delivery: &Delivery) -> Fact {
+    Fact::decode(delivery.record.get()).unwrap()
+}
+
+/// The numbers are 1, 2, 3… without a hole.
+pub(crate) fn assert_dense(seen: &[Delivery]) {
+    let numbers: Vec<_> = seen.iter().map(|delivery| delivery.event_seq.get()).collect();
+    assert_eq!(numbers, (1..=seen.len() as u64).collect::<Vec<_>>());
+}
+
+/// The texts of the log events, in order.
+pub(crate) fn logs(seen: &[Delivery]) -> Vec<String> {
+    seen.iter()
+        .filter_map(|delivery| match fact(delivery) {
+            Fact::Event(event) => event.body.to::<serde_json::Value>().unwrap()["message"].as_str().map(str::to_owned),
+            _ => None,
+        })
+        .collect()
+}
+
+fn describe(agent: &str) -> AgentDescription {
+    AgentDescription {
+        agent: agent.parse().unwrap(),
+        description: "for tests".to_owned(),
+        capacity: 64,
+        is_default: true,
+    }
+}
+
+/// Logs the numbers from 1 to its input, and returns their sum.
+struct Counter;
+
+#[async_trait]
+impl Agent for Counter {
+    fn describe(&self) -> AgentDescription {
+        describe("counter@1.0.0")
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        let to: u64 = job.input().map_err(|error| error.into_failure())?;
+        for n in 1..=to {
+            job.log(Level::Info, n.to_string()).await.map_err(|_| Failure::cancelled())?;
+        }
+        Outcome::of(&(1..=to).sum::<u64>()).map_err(|error| Failure::internal(&error))
+    }
+}
+
+/// Waits for ever, whatever it is told.
+struct Stubborn;
+
+#[async_trait]
+impl Agent for Stubborn {
+    fn describe(&self) -> AgentDescription {
+        describe("stubborn@1.0.0")
+    }
+
+    async fn run(&self, _job: JobContext) -> Result<Outcome, Failure> {
+        std::future::pending().await
+    }
+}
+
+/// Waits until it is cancelled.
+struct Patient;
+
+#[async_trait]
+impl Agent for Patient {
+    fn describe(&self) -> AgentDescription {
+        describe("patient@1.0.0")
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        job.status("waiting", None).await.map_err(|_| Failure::cancelled())?;
+        job.cancelled().await;
+        Err(Failure::cancelled())
+    }
+}
+
+/// Panics.
+struct Panicking;
+
+#[async_trait]
+impl Agent for Panicking {
+    fn describe(&self) -> AgentDescription {
+        describe("panicking@1.0.0")
+    }
+
+    async fn run(&self, _job: JobContext) -> Result<Outcome, Failure> {
+        panic!("a secret that clients must not see")
+    }
+}

@@ -1,0 +1,107 @@
+//! The high stage: a configuration whose every value is typed and has been checked.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::agents::AgentConfig;
+use super::words::{BuiltinAgent, Durability, LogFormat, StoreKind};
+use crate::logging::LogFilter;
+
+/// The configuration of a gateway. Every path is absolute.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address on which clients are served.
+    pub listen: SocketAddr,
+    /// Whether and how connections are encrypted.
+    pub transport: Transport,
+    /// What outlives the gateway.
+    pub data_dir: PathBuf,
+    /// The user's directory for sockets (`XDG_RUNTIME_DIR`), for when the data directory's path is too long for one.
+    pub runtime_dir: Option<PathBuf>,
+    /// The journal.
+    pub journal: JournalConfig,
+    /// Sessions and their connections.
+    pub session: SessionConfig,
+    /// Bounds.
+    pub limits: LimitsConfig,
+    /// Jobs.
+    pub jobs: JobsConfig,
+    /// How long an orderly stop may take.
+    pub shutdown_grace: Duration,
+    /// Log lines.
+    pub log: LogConfig,
+    /// The program that is started for workers.
+    pub worker_program: PathBuf,
+    /// Which of the shipped agents are offered.
+    pub builtin_agents: BTreeSet<BuiltinAgent>,
+    /// The agents of the configuration file: no two of the same name and version, at most one default per name.
+    pub agents: Vec<AgentConfig>,
+}
+
+/// Whether and how connections are encrypted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Transport {
+    /// They are not: on loopback only, or because the operator said so.
+    Plaintext,
+    /// With TLS.
+    Tls {
+        /// The PEM file with the certificate chain.
+        cert: PathBuf,
+        /// The PEM file with the private key.
+        key: PathBuf,
+    },
+}
+
+/// How the journal is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalConfig {
+    /// Where.
+    pub store: StoreKind,
+    /// What an acknowledged record survives.
+    pub durability: Durability,
+}
+
+/// Times of sessions and their connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionConfig {
+    /// How often either side should be heard.
+    pub heartbeat_interval: Duration,
+    /// How long a connection may stay without a hello.
+    pub hello_deadline: Duration,
+}
+
+/// Bounds on what clients may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitsConfig {
+    /// The largest frame that is read, in bytes.
+    pub max_frame_bytes: NonZeroUsize,
+    /// Connections at once.
+    pub max_connections: NonZeroUsize,
+    /// Connections at once from one address.
+    pub max_connections_per_address: NonZeroUsize,
+    /// Sessions of one principal, connected or resumable.
+    pub max_sessions_per_principal: NonZeroUsize,
+    /// Unfinished jobs of one principal.
+    pub max_jobs_per_principal: NonZeroUsize,
+}
+
+/// Times of jobs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JobsConfig {
+    /// How long a job that is cancelled may take to end by itself.
+    pub cancel_grace: Duration,
+    /// How long a job may run whose submission does not say; `None` is without bound.
+    pub default_max_runtime: Option<Duration>,
+}
+
+/// Which log lines are written, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// How.
+    pub format: LogFormat,
+    /// Which.
+    pub filter: LogFilter,
+}

@@ -1,0 +1,184 @@
+//! The table of options.
+//!
+//! A row gives the field that the value gets in [`Found`], the key, the kind of value, the default, an example and
+//! the documentation. Everything else about an option follows from its row.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use moorline_types::limits;
+
+use super::kind::{Address, AnyPath, Choice, Choices, Count, Filter, Kind, Length, Maybe, Raw, Size, Switch};
+use super::layers::{Layers, Setting};
+use super::option::{ConfigOption, DefaultValue};
+use super::sources::Sources;
+use super::words::{BuiltinAgent, Durability, LogFormat, StoreKind};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// The smallest bound on a frame. Below it a client's hello, with a token and every feature, might not fit.
+const MIN_FRAME_BYTES: usize = 64 * 1024;
+
+/// The largest bound on a frame. A frame is held in memory whole before anything is known about its content.
+const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
+
+/// The most connections. Each takes a descriptor and some buffers; a machine runs out of both before this.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// The most sessions or jobs of one principal. Their documents are listed by key; beyond this a listing takes minutes.
+const MAX_PER_PRINCIPAL: usize = 1_000_000;
+
+macro_rules! options {
+    ($($field:ident = $key:literal, $kind_type:ty, $kind:expr, $default:expr, $example:literal, $doc:literal;)*) => {
+        /// Every option, in the order of the documentation.
+        pub(super) const OPTIONS: &[ConfigOption] = &[$(
+            ConfigOption {
+                key: $key,
+                value_name: <$kind_type as Kind>::VALUE_NAME,
+                default: $default,
+                doc: $doc,
+                example: $example,
+                accepts: || { let kind: $kind_type = $kind; kind.accepts() },
+                takes: |text| { let kind: $kind_type = $kind; kind.read(&Raw::Text(text.to_owned()), Path::new("/")).is_some() },
+            },
+        )*];
+
+        /// What every option has been found to be; `None` where that is a mistake, which is then noted.
+        pub(super) struct Found {
+            $(pub(super) $field: Option<Setting<<$kind_type as Kind>::Value>>,)*
+        }
+
+        impl Found {
+            /// Reads every option.
+            pub(super) fn read(layers: &mut Layers, sources: &Sources<'_>) -> Self {
+                let mut options = OPTIONS.iter();
+                $(let $field = options.next().and_then(|option| layers.read(option, &$kind, sources));)*
+                Self { $($field,)* }
+            }
+        }
+    };
+}
+
+use DefaultValue::{Computed, Text, Unset};
+
+options! {
+    listen = "listen", Address, Address, Text("127.0.0.1:7707"), "127.0.0.1:8080",
+        "The address on which clients are served. Port 0 takes a free port; `gateway.json` in the data directory says \
+         which.";
+    insecure_plaintext = "insecure_plaintext", Switch, Switch, Text("false"), "true",
+        "Allows an address beyond this machine without TLS, for a gateway behind something that encrypts.";
+    tls_cert = "tls.cert", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "no TLS" }, "/etc/moorline/cert.pem",
+        "The PEM file with the server's certificate, followed by its chain. Needs `tls.key`.";
+    tls_key = "tls.key", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "no TLS" }, "/etc/moorline/key.pem",
+        "The PEM file with the certificate's private key. Needs `tls.cert`.";
+    data_dir = "data_dir", AnyPath, AnyPath,
+        Computed {
+            shown: "$XDG_DATA_HOME/moorline, else ~/.local/share/moorline",
+            needs: "HOME or XDG_DATA_HOME",
+            value: default_data_dir,
+        },
+        "/var/lib/moorline",
+        "The directory that holds the journal, the worker socket and whatever else outlives the gateway. One gateway \
+         uses it at a time.";
+    journal_store = "journal.store", Choice<StoreKind>, Choice::new(), Text("sqlite"), "memory",
+        "Where the journal is kept: `sqlite`, a database in the data directory, or `memory`, which forgets everything \
+         at the end of the process.";
+    journal_durability = "journal.durability", Choice<Durability>, Choice::new(), Text("process"), "power",
+        "What an acknowledged record survives: `process`, the end of the gateway however it comes, or `power`, also a \
+         loss of power, at the price of an fsync per group of records.";
+    heartbeat_interval = "session.heartbeat_interval", Length, Length { min: SECOND, max: 10 * MINUTE }, Text("30s"),
+        "15s",
+        "How often either side of a connection should be heard. A connection that is silent for two intervals counts \
+         as lost; its session and jobs go on.";
+    hello_deadline = "session.hello_deadline", Length, Length { min: SECOND, max: 5 * MINUTE }, Text("10s"), "5s",
+        "How long a connection may stay without saying who it is.";
+    max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
+        Text("4 MiB"), "1 MiB",
+        "The largest frame that is read from a client.";
+    max_connections = "limits.max_connections", Count, Count { max: MAX_CONNECTIONS }, Text("10000"), "500",
+        "How many connections may be open at once. Further ones are refused.";
+    max_connections_per_address = "limits.max_connections_per_address", Count, Count { max: MAX_CONNECTIONS },
+        Text("256"), "32",
+        "How many connections may be open from one address at once.";
+    max_sessions_per_principal = "limits.max_sessions_per_principal", Count, Count { max: MAX_PER_PRINCIPAL },
+        Text("1000"), "100",
+        "How many sessions one principal may have, connected or resumable.";
+    max_jobs_per_principal = "limits.max_jobs_per_principal", Count, Count { max: MAX_PER_PRINCIPAL }, Text("1000"),
+        "100",
+        "How many unfinished jobs one principal may have.";
+    cancel_grace = "jobs.cancel_grace", Length, Length { min: MILLISECOND, max: HOUR }, Text("30s"), "10s",
+        "How long a job that is cancelled, or whose time is up, may take to end by itself before it is ended.";
+    default_max_runtime = "jobs.default_max_runtime", Maybe<Length>,
+        Maybe(Length { min: SECOND, max: Duration::from_secs(limits::MAX_RUNTIME_SEC) }), Unset { shown: "no bound" },
+        "1h",
+        "How long a job may run whose submission does not say.";
+    shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
+        "How long an orderly stop may take. Jobs in worker processes are not affected by it: they go on.";
+    log_format = "log.format", Choice<LogFormat>, Choice::new(), Text("human"), "json",
+        "How log lines on standard error are written: `human` for a terminal, `json` for a collector.";
+    log_filter = "log.filter", Filter, Filter, Text("info"), "info,moorline_server=debug",
+        "Which log lines are written: a level, and levels of their own for modules.";
+    worker_program = "worker.program", AnyPath, AnyPath,
+        Computed {
+            shown: "the running program",
+            needs: "a process that can find its own program",
+            value: running_program,
+        },
+        "/usr/local/bin/moorline",
+        "The `moorline` program that is started for workers.";
+    builtin_agents = "builtin_agents", Choices<BuiltinAgent>, Choices::new(), Text("census,echo"), "echo",
+        "Which of the agents that are shipped with the gateway it offers.";
+}
+
+fn default_data_dir(sources: &Sources<'_>) -> Option<String> {
+    let home = || sources.directory("HOME").map(|home| home.join(".local/share"));
+    let directory = sources.directory("XDG_DATA_HOME").or_else(home)?;
+    text(directory.join("moorline"))
+}
+
+fn running_program(sources: &Sources<'_>) -> Option<String> {
+    text(sources.program.clone()?)
+}
+
+fn text(path: PathBuf) -> Option<String> {
+    path.into_os_string().into_string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_and_every_example_is_accepted() {
+        for option in ConfigOption::all() {
+            let defaults = match option.default {
+                Text(text) => vec![text],
+                Computed { .. } | Unset { .. } => vec![],
+            };
+            for text in defaults.into_iter().chain([option.example]) {
+                assert!(option.takes(text), "{}: {text:?}", option.key);
+            }
+            assert!(!option.takes(""), "{} takes an empty text", option.key);
+        }
+    }
+
+    #[test]
+    fn every_option_is_documented_in_a_sentence() {
+        for ConfigOption { key, doc, .. } in ConfigOption::all() {
+            assert!(doc.ends_with('.') && doc.len() > 20 && !doc.contains("  "), "{key}: {doc:?}");
+        }
+    }
+
+    #[test]
+    fn defaults_that_other_crates_name_are_theirs() {
+        let shown = |key| ConfigOption::find(key).map(ConfigOption::default_shown);
+        let length = |millis: moorline_types::Millis| crate::config::human::format_duration(millis.as_duration());
+        let size = crate::config::human::format_size(limits::DEFAULT_MAX_FRAME_BYTES as u64);
+        assert_eq!(shown("session.heartbeat_interval"), Some(length(limits::DEFAULT_HEARTBEAT_INTERVAL).as_str()));
+        assert_eq!(shown("session.hello_deadline"), Some(length(limits::HELLO_DEADLINE).as_str()));
+        assert_eq!(shown("limits.max_frame_bytes"), Some(size.as_str()));
+    }
+}

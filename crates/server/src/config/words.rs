@@ -1,0 +1,79 @@
+//! Settings that are one of a few words.
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal;)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl Word for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl $name {
+            /// The word as it is configured.
+            pub fn as_str(self) -> &'static str {
+                self.word()
+            }
+        }
+    )*};
+}
+
+/// A closed set of words.
+pub(super) trait Word: Copy + Ord + 'static {
+    /// Every word, in the order in which they are documented.
+    const ALL: &'static [Self];
+
+    /// The word as it is configured.
+    fn word(self) -> &'static str;
+
+    /// The value that is written like this.
+    fn find(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.word() == text)
+    }
+
+    /// Every word as text.
+    fn words() -> Vec<&'static str> {
+        Self::ALL.iter().map(|value| value.word()).collect()
+    }
+}
+
+words! {
+    /// What a reply of the journal survives.
+    Durability {
+        /// The end of the gateway process, however it comes.
+        Process = "process";
+        /// Loss of power: an fsync before every reply.
+        Power = "power";
+    }
+
+    /// Which store holds the journal.
+    StoreKind {
+        /// An SQLite database in the data directory.
+        Sqlite = "sqlite";
+        /// Memory: nothing survives the process.
+        Memory = "memory";
+    }
+
+    /// How log lines are written.
+    LogFormat {
+        /// For a person at a terminal.
+        Human = "human";
+        /// One JSON object per line.
+        Json = "json";
+    }
+
+    /// An agent that is shipped with the gateway.
+    BuiltinAgent {
+        /// Counts what a directory tree holds.
+        Census = "census";
+        /// Returns its input.
+        Echo = "echo";
+    }
+}

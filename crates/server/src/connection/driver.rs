@@ -1,0 +1,406 @@
+//! The half of a connection that reads and decides.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moorline_core::Refusal;
+use moorline_core::connection::{Arrival, Connection as Machine, Due, Verdict};
+use moorline_core::record::Corrupt;
+use moorline_runtime::view::ViewError;
+use moorline_runtime::{Delivery, SessionHandle, mint};
+use moorline_types::{EventSeq, JobId, MessageId, Timestamp, TraceId, limits};
+use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, Nonce, Ping, Pong, SessionError, Subscribe};
+use moorline_wire::{
+    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, FeatureSet, Frame, JobRef, RuntimeMessage,
+    decode_client, encode,
+};
+
+use super::service::Service;
+use super::writer::Writer;
+use crate::door::{CloseReason, FrameSink, FrameSource, Incoming, Peer};
+use crate::front::{from_wire, to_wire};
+
+/// Answers that may wait to be written before nothing more is read from the client.
+const WAITING_ANSWERS: usize = 64;
+
+/// Serves one connection to its end.
+pub(super) async fn drive<S: FrameSource>(
+    service: Arc<Service>,
+    peer: Peer,
+    mut source: S,
+    sink: impl FrameSink + 'static,
+) {
+    let writer = Writer::start(service.gateway().tasks(), sink);
+    let mut driver = Driver::new(&service, S::READS_ON_AFTER_TOO_LARGE);
+    tracing::debug!("a client is connected");
+    let reason = driver.run(&mut source, &writer).await;
+    tracing::debug!(%peer, reason = %reason, "the connection ends");
+    let rest = std::mem::take(&mut driver.outbox);
+    drop(driver);
+    writer.finish(rest, reason).await;
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    View(#[from] ViewError),
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+struct Driver<'a> {
+    service: &'a Service,
+    machine: Machine,
+    limits: DecodeLimits,
+    survives_oversize: bool,
+    session: Option<SessionHandle>,
+    features: FeatureSet,
+    outbox: VecDeque<Bytes>,
+    /// The traces of the jobs that the session watches, for their envelopes.
+    traces: HashMap<JobId, TraceId>,
+}
+
+impl<'a> Driver<'a> {
+    fn new(service: &'a Service, survives_oversize: bool) -> Self {
+        let options = service.options();
+        Self {
+            machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
+            limits: DecodeLimits { max_bytes: options.max_frame_bytes, max_depth: limits::MAX_JSON_DEPTH },
+            service,
+            survives_oversize,
+            session: None,
+            features: FeatureSet::NONE,
+            outbox: VecDeque::new(),
+            traces: HashMap::new(),
+        }
+    }
+
+    async fn run(&mut self, source: &mut impl FrameSource, writer: &Writer) -> CloseReason {
+        loop {
+            match self.step(source, writer).await {
+                Ok(None) => {}
+                Ok(Some(reason)) => return reason,
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the session cannot be served on");
+                    let message = "the journal cannot be read at the moment; connect again later";
+                    self.push(None, RuntimeMessage::SessionError(SessionError::new(ErrorCode::InternalError, message)));
+                    return CloseReason::Internal;
+                }
+            }
+        }
+    }
+
+    /// Waits for one thing to happen and does what follows from it. Answers why the connection ends, if it does.
+    async fn step(
+        &mut self,
+        source: &mut impl FrameSource,
+        writer: &Writer,
+    ) -> Result<Option<CloseReason>, Broken> {
+        if let Some(session) = &mut self.session {
+            session.prepare().await?;
+        }
+        let clock = self.service.gateway().clock();
+        let may_read = self.outbox.len() < WAITING_ANSWERS;
+        let may_pull = self.outbox.is_empty();
+        tokio::select! {
+            () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye())),
+            () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
+            room = writer.room(), if !self.outbox.is_empty() => {
+                let (Some(room), Some(frame)) = (room, self.outbox.pop_front()) else { return Ok(Some(self.lost())) };
+                room.send(frame);
+                self.machine.handle_sent(clock.now());
+                Ok(None)
+            }
+            incoming = source.recv(), if may_read => Ok(self.handle_incoming(incoming).await),
+            deliveries = next(&mut self.session), if may_pull => {
+                for delivery in deliveries? {
+                    self.deliver(&delivery)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn lost(&mut self) -> CloseReason {
+        self.machine.handle_closed();
+        CloseReason::Normal
+    }
+
+    fn say_goodbye(&mut self) -> CloseReason {
+        self.machine.handle_closed();
+        if self.session.is_some() {
+            let reason = Some(CloseReason::GoingAway.to_string());
+            self.push(None, RuntimeMessage::Closed(Closed { reason }));
+        }
+        CloseReason::GoingAway
+    }
+
+    fn handle_timeout(&mut self) -> Option<CloseReason> {
+        let now = self.service.gateway().now();
+        match self.machine.handle_timeout(now)? {
+            Due::Ping => {
+                let id = self.message_id(now);
+                if let Ok(nonce) = id.as_str().parse::<Nonce>() {
+                    self.push(None, RuntimeMessage::Ping(Ping { nonce, sent_at: Some(now) }));
+                }
+                None
+            }
+            Due::HelloTooLate(refusal) => {
+                self.refuse(&refusal, None);
+                Some(CloseReason::Policy)
+            }
+            Due::HeartbeatLost => {
+                let message = "nothing was heard of the client for two heartbeat intervals";
+                self.push(None, RuntimeMessage::SessionError(SessionError::new(ErrorCode::HeartbeatLost, message)));
+                Some(CloseReason::GoingAway)
+            }
+        }
+    }
+
+    async fn handle_incoming(&mut self, incoming: Incoming) -> Option<CloseReason> {
+        match incoming {
+            Incoming::Closed => Some(self.lost()),
+            Incoming::NotText => self.handle_malformed(&DecodeErrorKind::NotText, None),
+            Incoming::TooLarge => {
+                let max_bytes = self.limits.max_bytes;
+                let message = format!("the frame exceeds the limit of {max_bytes} bytes");
+                let mut error = SessionError::new(ErrorCode::InvalidRequest, &message);
+                error.details = moorline_types::Json::of(&serde_json::json!({ "max_bytes": max_bytes })).ok();
+                self.push(None, RuntimeMessage::SessionError(error));
+                (!self.survives_oversize || !self.machine.is_open()).then_some(CloseReason::TooLarge)
+            }
+            Incoming::Frame(frame) => match decode_client(&frame, self.limits) {
+                Ok(frame) => self.handle_frame(frame).await,
+                Err(DecodeError { id, kind, .. }) => self.handle_malformed(&kind, id.as_ref()),
+            },
+        }
+    }
+
+    fn handle_malformed(&mut self, kind: &DecodeErrorKind, id: Option<&MessageId>) -> Option<CloseReason> {
+        let now = self.service.gateway().now();
+        let verdict = self.machine.handle_arrival(now, from_wire::unreadable(kind));
+        match verdict {
+            Verdict::ReportMalformed | Verdict::ReportMalformedAndClose => {
+                self.push(None, RuntimeMessage::SessionError(to_wire::malformed(kind, id)));
+                (verdict == Verdict::ReportMalformedAndClose).then_some(CloseReason::Policy)
+            }
+            Verdict::RefuseAndClose(refusal) => {
+                self.refuse(&refusal, id);
+                Some(CloseReason::Policy)
+            }
+            Verdict::Authenticate
+            | Verdict::Pong
+            | Verdict::Perform
+            | Verdict::Ignore
+            | Verdict::Refuse(_)
+            | Verdict::Close => None,
+        }
+    }
+
+    async fn handle_frame(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
+        let now = self.service.gateway().now();
+        let session = self.session.as_ref().map(|session| session.id().to_string());
+        let arrival = from_wire::arrival(&frame, session.as_deref());
+        if let (Arrival::Request { .. }, ClientMessage::Resume(_), false) =
+            (arrival, &frame.message, self.machine.is_open())
+        {
+            self.refuse(&Refusal::ResumeNotServed, Some(&frame.id));
+            return Some(CloseReason::Policy);
+        }
+        match self.machine.handle_arrival(now, arrival) {
+            Verdict::Ignore | Verdict::ReportMalformed | Verdict::ReportMalformedAndClose => None,
+            Verdict::Authenticate => self.authenticate(frame).await,
+            Verdict::Pong => {
+                self.pong(now, frame.message);
+                None
+            }
+            Verdict::Perform => {
+                self.perform(frame).await;
+                None
+            }
+            Verdict::Refuse(refusal) => {
+                self.refuse(&refusal, Some(&frame.id));
+                None
+            }
+            Verdict::RefuseAndClose(refusal) => {
+                self.refuse(&refusal, Some(&frame.id));
+                Some(CloseReason::Policy)
+            }
+            Verdict::Close => {
+                self.close(frame.message).await;
+                Some(CloseReason::Normal)
+            }
+        }
+    }
+
+    async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
+        let Frame { id, message: ClientMessage::Hello(hello), .. } = frame else { return None };
+        match super::hello::open(self.service, hello).await {
+            Ok((session, features)) => {
+                let now = self.service.gateway().now();
+                let heartbeat = self.service.options().heartbeat_interval;
+                self.machine.handle_welcomed(now, from_wire::negotiated(features));
+                self.features = features;
+                tracing::info!(session = %session.id(), principal = %session.principal().id, "a session is open");
+                let inventory = self.service.gateway().inventory();
+                let welcome = to_wire::welcome(session.id(), now, features, heartbeat, inventory);
+                self.session = Some(session);
+                self.push(None, welcome);
+                None
+            }
+            Err(refusal) => {
+                tracing::info!(%refusal, "a session is refused");
+                self.machine.handle_closed();
+                self.refuse(&refusal, Some(&id));
+                Some(CloseReason::Policy)
+            }
+        }
+    }
+
+    fn pong(&mut self, now: Timestamp, message: ClientMessage) {
+        if let ClientMessage::Ping(Ping { nonce, .. }) = message {
+            self.push(None, RuntimeMessage::Pong(Pong { ping_nonce: nonce, received_at: Some(now) }));
+        }
+    }
+
+    async fn close(&mut self, message: ClientMessage) {
+        let (ClientMessage::Close(Close { reason }) | ClientMessage::Bye(Close { reason })) = message else { return };
+        let reason = reason.map(|reason| reason.to_string());
+        self.push(None, RuntimeMessage::Closed(Closed { reason: reason.clone() }));
+        if let Some(session) = self.session.take() {
+            tracing::info!(session = %session.id(), "the session is closed by its client");
+            session.close(reason).await;
+        }
+    }
+
+    /// Carries a request out, and answers it.
+    async fn perform(&mut self, frame: Frame<ClientMessage>) {
+        let Frame { id, job_id, trace_id, message, .. } = frame;
+        let answered = match message {
+            ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id).await,
+            ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref()).await,
+            ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe).await,
+            ClientMessage::Unsubscribe(unsubscribe) => match &mut self.session {
+                Some(session) => session.unsubscribe(unsubscribe.job_id.as_str()).await,
+                None => Ok(()),
+            },
+            ClientMessage::Resume(_) => Err(Refusal::SecondHello),
+            ClientMessage::Ack(_) => Ok(()),
+            ClientMessage::ListJobs(_) => Err(Refusal::NotServed { what: "session.list_jobs" }),
+            ClientMessage::Hello(_)
+            | ClientMessage::Close(_)
+            | ClientMessage::Bye(_)
+            | ClientMessage::Ping(_)
+            | ClientMessage::Pong(_) => Ok(()),
+        };
+        if let Err(refusal) = answered {
+            tracing::debug!(%refusal, request = %id, "a request is refused");
+            self.refuse(&refusal, Some(&id));
+        }
+    }
+
+    async fn submit(
+        &mut self,
+        id: &MessageId,
+        submit: moorline_wire::payload::Submit,
+        trace_id: Option<TraceId>,
+    ) -> Result<(), Refusal> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let job = session.submit(from_wire::submit(submit, trace_id)?).await?;
+        if let Some(trace) = job.accepted.trace_id {
+            self.traces.insert(job.job, trace);
+        }
+        self.push(Some(job.job), to_wire::accepted(&job, id));
+        Ok(())
+    }
+
+    async fn cancel(&mut self, id: &MessageId, cancel: &Cancel, envelope: Option<&JobRef>) -> Result<(), Refusal> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let target = match cancel.target(envelope) {
+            Ok(target) => target,
+            Err(error) => {
+                let mut refused = SessionError::new(ErrorCode::InvalidRequest, &error.to_string());
+                refused.request_id = Some(id.clone());
+                self.push(None, RuntimeMessage::SessionError(refused));
+                return Ok(());
+            }
+        };
+        let reason = cancel.reason.as_ref().map(ToString::to_string);
+        let job = session.cancel(target.as_str(), reason.clone()).await?;
+        let cancelled = Cancelled { job_id: Some(job.into()), reason, request_id: Some(id.clone()) };
+        self.push(Some(job), RuntimeMessage::Cancelled(cancelled));
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, id: &MessageId, subscribe: &Subscribe) -> Result<(), Refusal> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        if subscribe.history && subscribe.from_event_seq.is_some_and(|from| from > EventSeq::ZERO) {
+            return Err(Refusal::NotServed { what: "history from an event_seq other than 0" });
+        }
+        let subscription = session.subscribe(subscribe.job_id.as_str(), subscribe.history).await?;
+        let job = subscription.job.job;
+        if let Some(trace) = subscription.job.accepted.trace_id {
+            self.traces.insert(job, trace);
+        }
+        self.push(Some(job), to_wire::subscribed(&subscription, id));
+        Ok(())
+    }
+
+    fn refuse(&mut self, refusal: &Refusal, request: Option<&MessageId>) {
+        self.push(None, RuntimeMessage::SessionError(to_wire::refusal(refusal, request)));
+    }
+
+    /// A record that the session sees, under its number.
+    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Corrupt> {
+        let Some(session) = self.session.as_ref().map(SessionHandle::id) else { return Ok(()) };
+        let Some(message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
+        let terminal = matches!(message, RuntimeMessage::JobResult(_) | RuntimeMessage::JobError(_));
+        let id = mint::sequenced_message_id(session, delivery.event_seq, delivery.record.at);
+        let frame = Frame {
+            session_id: Some(session.into()),
+            job_id: Some(delivery.job.into()),
+            trace_id: self.traces.get(&delivery.job).copied(),
+            event_seq: Some(delivery.event_seq),
+            ..Frame::new(id, message)
+        };
+        self.outbox.push_back(encode(&frame));
+        if terminal {
+            self.traces.remove(&delivery.job);
+        }
+        Ok(())
+    }
+
+    /// A message that is not part of the session's sequence.
+    fn push(&mut self, job: Option<JobId>, message: RuntimeMessage) {
+        let now = self.service.gateway().now();
+        // Before there is a session an error still names one: a peer that sees none drops the frame.
+        let session = match &self.session {
+            Some(session) => Some(session.id()),
+            None => mint::session_id(now).ok(),
+        };
+        let frame = Frame {
+            session_id: session.map(Into::into),
+            job_id: job.map(Into::into),
+            trace_id: job.and_then(|job| self.traces.get(&job).copied()),
+            ..Frame::new(self.message_id(now), message)
+        };
+        self.outbox.push_back(encode(&frame));
+    }
+
+    fn message_id(&self, now: Timestamp) -> MessageId {
+        mint::message_id(now).unwrap_or_else(|error| {
+            tracing::error!(%error, "an envelope gets an id of zeros");
+            MessageId::mint(now, [0; 10])
+        })
+    }
+}
+
+/// What the session sees next, once there is a session.
+async fn next(session: &mut Option<SessionHandle>) -> Result<Vec<Delivery>, ViewError> {
+    match session {
+        Some(session) => session.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,75 @@
+//! What all connections share.
+
+use std::future::Future;
+use std::time::Duration;
+
+use moorline_runtime::Gateway;
+use moorline_types::{Millis, Principal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::keys::KeyRing;
+
+/// What the operator decided about connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceOptions {
+    /// The largest frame that is read, in bytes.
+    pub max_frame_bytes: usize,
+    /// How long a connection may stay without a hello.
+    pub hello_deadline: Millis,
+    /// How often either side should be heard.
+    pub heartbeat_interval: Millis,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Service {
+    gateway: Gateway,
+    keys: KeyRing,
+    options: ServiceOptions,
+    closing: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Service {
+    /// Serves `gateway` to whoever has one of these keys.
+    pub fn new(gateway: Gateway, keys: KeyRing, options: ServiceOptions) -> Self {
+        let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
+        Self { gateway, keys, options, closing, connections }
+    }
+
+    /// The gateway.
+    pub const fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// What the operator decided.
+    pub const fn options(&self) -> &ServiceOptions {
+        &self.options
+    }
+
+    /// Cancelled when every connection is to say goodbye.
+    pub(super) const fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Whom a bearer token authenticates.
+    pub(super) fn authenticate(&self, token: &str) -> Option<Principal> {
+        self.keys.authenticate(token)
+    }
+
+    /// The future, waited for by [`Service::close_connections`].
+    pub(super) fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        self.connections.track_future(future)
+    }
+
+    /// Tells every client that the gateway goes away, and waits until their connections have ended, but not for longer
+    /// than `patience`.
+    pub async fn close_connections(&self, patience: Duration) {
+        self.closing.cancel();
+        self.connections.close();
+        if tokio::time::timeout(patience, self.connections.wait()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "clients do not take their last frames");
+        }
+    }
+}

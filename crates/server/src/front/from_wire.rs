@@ -1,0 +1,118 @@
+//! From what a client sent to what it asks for.
+
+use std::collections::BTreeMap;
+
+use moorline_core::Refusal;
+use moorline_core::connection::{Arrival, Gate, Negotiated};
+use moorline_runtime::SubmitRequest;
+use moorline_types::{Json, TraceId};
+use moorline_wire::payload::Submit;
+use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame};
+
+/// The features that this runtime serves.
+pub(crate) fn served() -> FeatureSet {
+    [Feature::Heartbeat, Feature::Subscribe, Feature::Progress, Feature::ResultChunk, Feature::AgentVersions]
+        .into_iter()
+        .fold(FeatureSet::NONE, FeatureSet::with)
+}
+
+/// What a connection depends on, of what both sides agreed on.
+pub(crate) const fn negotiated(features: FeatureSet) -> Negotiated {
+    Negotiated {
+        heartbeat: features.contains(Feature::Heartbeat),
+        ack: features.contains(Feature::Ack),
+        list_jobs: features.contains(Feature::ListJobs),
+        subscribe: features.contains(Feature::Subscribe),
+    }
+}
+
+/// What kind of message arrived. `session` is the connection's, once it has one.
+pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Arrival {
+    let foreign = frame.session_id.as_ref().is_some_and(|named| session.is_some_and(|ours| named.as_str() != ours));
+    let request = |needs| Arrival::Request { needs, foreign };
+    match &frame.message {
+        ClientMessage::Hello(_) => Arrival::Hello,
+        ClientMessage::Ping(_) => Arrival::Ping,
+        ClientMessage::Pong(_) => Arrival::Pong,
+        ClientMessage::Close(_) | ClientMessage::Bye(_) => Arrival::Close,
+        ClientMessage::Ack(_) => request(Some(Gate::Ack)),
+        ClientMessage::ListJobs(_) => request(Some(Gate::ListJobs)),
+        ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
+        ClientMessage::Resume(_) | ClientMessage::Submit(_) | ClientMessage::Cancel(_) => request(None),
+    }
+}
+
+/// What kind of arrival a frame is that could not be read.
+pub(crate) const fn unreadable(kind: &DecodeErrorKind) -> Arrival {
+    match kind {
+        DecodeErrorKind::UnknownType { optional: true, .. } => Arrival::UnknownOptional,
+        DecodeErrorKind::UnknownType { optional: false, .. }
+        | DecodeErrorKind::TooLarge { .. }
+        | DecodeErrorKind::NotText
+        | DecodeErrorKind::TooDeep { .. }
+        | DecodeErrorKind::NotJson { .. }
+        | DecodeErrorKind::NotObject
+        | DecodeErrorKind::WrongVersion { .. }
+        | DecodeErrorKind::NotExpectedHere { .. }
+        | DecodeErrorKind::Field { .. } => Arrival::Malformed,
+    }
+}
+
+/// A submission, as far as this runtime can do what it asks for.
+pub(crate) fn submit(submit: Submit, trace_id: Option<TraceId>) -> Result<SubmitRequest, Refusal> {
+    if submit.idempotency_key.is_some() {
+        return Err(Refusal::NotServed { what: "idempotency_key" });
+    }
+    if submit.parent_job_id.is_some() || submit.delegate_id.is_some() {
+        return Err(Refusal::NotServed { what: "delegation by parent_job_id" });
+    }
+    if submit.lease_constraints.is_some_and(|constraints| constraints.expires_at.is_some()) {
+        return Err(Refusal::FeatureNotNegotiated { feature: Feature::LeaseExpiresAt.as_str() });
+    }
+    let grants = submit.lease_request.unwrap_or_default();
+    for (namespace, feature) in [("cost.budget", Feature::CostBudget), ("model.use", Feature::ModelUse)] {
+        if grants.grants().contains_key(namespace) {
+            return Err(Refusal::FeatureNotNegotiated { feature: feature.as_str() });
+        }
+    }
+    let lease = Json::of(&grants).or_else(|_| Json::of(&BTreeMap::<String, ()>::new()));
+    Ok(SubmitRequest {
+        agent: submit.agent,
+        input: submit.input,
+        lease: lease.unwrap_or_else(|_| Json::null()),
+        max_runtime_sec: submit.max_runtime_sec,
+        trace_id,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(payload: &str) -> Submit {
+        serde_json::from_str(payload).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_served_is_refused_rather_than_passed_over() {
+        for (payload, expected) in [
+            (r#"{"agent":"a","idempotency_key":"k"}"#, "idempotency_key is not served by this runtime"),
+            (r#"{"agent":"a","parent_job_id":"job_x"}"#, "delegation by parent_job_id is not served by this runtime"),
+            (
+                r#"{"agent":"a","lease_request":{"cost.budget":["USD:1"]}}"#,
+                "feature \"cost.budget\" was not negotiated; list it in session.hello capabilities.features",
+            ),
+        ] {
+            assert_eq!(submit(parse(payload), None).unwrap_err().to_string(), expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn the_lease_is_kept_as_it_was_asked_for() {
+        let request = submit(parse(r#"{"agent":"a@1","input":[1],"lease_request":{"fs.read":["/a/**"]}}"#), None).unwrap();
+        assert_eq!(request.lease.get(), r#"{"fs.read":["/a/**"]}"#);
+        assert_eq!(request.input.get(), "[1]");
+        let empty = submit(parse(r#"{"agent":"a"}"#), None).unwrap();
+        assert_eq!((empty.lease.get(), empty.input.get()), ("{}", "null"));
+    }
+}

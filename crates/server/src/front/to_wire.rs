@@ -1,0 +1,238 @@
+//! From answers and records to messages.
+
+use moorline_core::Refusal;
+use moorline_core::inventory::Inventory;
+use moorline_core::job::Status;
+use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
+use moorline_runtime::session::Subscription;
+use moorline_runtime::{Delivery, JobSummary};
+use moorline_types::{EventKind, Json, MessageId, Millis, SessionId, Timestamp};
+use moorline_wire::payload::{
+    Accepted, AgentEntry, JobError, JobEvent, JobResult, RuntimeCapabilities, RuntimeInfo, SessionError, Subscribed, Welcome,
+};
+use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage};
+
+/// What the runtime calls itself.
+pub(crate) const RUNTIME_NAME: &str = "moorline";
+
+/// The welcome of a session.
+pub(crate) fn welcome(
+    session: SessionId,
+    now: Timestamp,
+    features: FeatureSet,
+    heartbeat: Millis,
+    inventory: &Inventory,
+) -> RuntimeMessage {
+    let agents = inventory.iter().map(|(name, versions)| AgentEntry {
+        name: name.to_string(),
+        versions: versions.all().iter().map(ToString::to_string).collect(),
+        default: versions.default_version().map(ToString::to_string),
+    });
+    let heartbeat = features.contains(Feature::Heartbeat).then(|| heartbeat.get().div_ceil(1_000).max(1));
+    RuntimeMessage::Welcome(Box::new(Welcome {
+        runtime: RuntimeInfo { name: RUNTIME_NAME.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        session_id: Some(session.into()),
+        resume_token: None,
+        resume_window_sec: None,
+        heartbeat_interval_sec: heartbeat,
+        capabilities: RuntimeCapabilities {
+            encodings: vec!["json".to_owned()],
+            features,
+            agents: agents.collect(),
+        },
+        accepted_at: Some(now),
+    }))
+}
+
+/// The acceptance of a job.
+pub(crate) fn accepted(job: &JobSummary, request: &MessageId) -> RuntimeMessage {
+    RuntimeMessage::Accepted(Box::new(Accepted {
+        job_id: job.job.into(),
+        agent: agent(job),
+        lease: job.accepted.lease.clone(),
+        lease_constraints: None,
+        budget: None,
+        credentials: None,
+        accepted_at: Some(job.accepted_at),
+        trace_id: job.accepted.trace_id,
+        parent_job_id: None,
+        delegate_id: None,
+        request_id: Some(request.clone()),
+    }))
+}
+
+/// The beginning of a subscription.
+pub(crate) fn subscribed(subscription: &Subscription, request: &MessageId) -> RuntimeMessage {
+    let job = &subscription.job;
+    RuntimeMessage::Subscribed(Box::new(Subscribed {
+        request_id: Some(request.clone()),
+        job_id: job.job.into(),
+        current_status: job_status(job.status).into(),
+        agent: agent(job),
+        lease: job.accepted.lease.clone(),
+        lease_constraints: None,
+        budget: None,
+        parent_job_id: None,
+        trace_id: job.accepted.trace_id,
+        subscribed_from: subscription.subscribed_from,
+        replayed: subscription.replayed,
+        credentials: None,
+    }))
+}
+
+fn agent(job: &JobSummary) -> String {
+    format!("{}@{}", job.accepted.agent, job.accepted.version)
+}
+
+const fn job_status(status: Status) -> JobStatus {
+    match status {
+        Status::Pending => JobStatus::Pending,
+        Status::Running => JobStatus::Running,
+        Status::Success => JobStatus::Success,
+        Status::Error => JobStatus::Error,
+        Status::Cancelled => JobStatus::Cancelled,
+        Status::TimedOut => JobStatus::TimedOut,
+    }
+}
+
+/// A record that a session sees; `None` for one that no session ever sees.
+pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Option<RuntimeMessage>, Corrupt> {
+    let record = delivery.record.get();
+    Ok(match Fact::decode(record)? {
+        Fact::Event(event) => Some(RuntimeMessage::Event(job_event(event, features))),
+        Fact::Result(success) => Some(RuntimeMessage::JobResult(job_result(success, record.at))),
+        Fact::Error(failure) => Some(RuntimeMessage::JobError(job_error(failure, record.at))),
+        Fact::Accepted(_)
+        | Fact::Started(_)
+        | Fact::CancelRequested(_)
+        | Fact::Opened(_)
+        | Fact::Attached(_)
+        | Fact::History(_)
+        | Fact::Detached(_)
+        | Fact::Closed(_) => None,
+    })
+}
+
+/// The event. One of a kind that was not negotiated is told as a status, under the same number: leaving it out would
+/// be a hole in the client's numbering.
+fn job_event(event: Event, features: FeatureSet) -> JobEvent {
+    let needs = match event.kind {
+        EventKind::Progress => Some(Feature::Progress),
+        EventKind::ResultChunk => Some(Feature::ResultChunk),
+        EventKind::Log
+        | EventKind::Thought
+        | EventKind::ToolCall
+        | EventKind::ToolResult
+        | EventKind::Status
+        | EventKind::Metric
+        | EventKind::ArtifactRef
+        | EventKind::Delegate
+        | EventKind::Vendor(_) => None,
+    };
+    match needs.filter(|feature| !features.contains(*feature)) {
+        None => JobEvent::new(&event.kind, event.ts, event.body),
+        Some(feature) => {
+            let message = format!("an event of kind {} is not shown: feature {feature} was not negotiated", event.kind);
+            let body = Json::of(&serde_json::json!({ "phase": event.kind.as_str(), "message": message }));
+            JobEvent::new(&EventKind::Status, event.ts, body.unwrap_or(event.body))
+        }
+    }
+}
+
+/// The result, inline under both names that peers read.
+fn job_result(success: Success, at: Timestamp) -> JobResult {
+    let mut result = match success.output {
+        Output::Inline(value) => {
+            let output = Some(value.clone());
+            JobResult { output, ..JobResult::inline(value, at) }
+        }
+        Output::Streamed { result_id, result_size } => JobResult::streamed(result_id.into(), result_size, at),
+    };
+    result.summary = success.summary;
+    result
+}
+
+fn job_error(failure: Failure, at: Timestamp) -> JobError {
+    let status = match Status::of(failure.cause) {
+        Status::Cancelled => FinalStatus::Cancelled,
+        Status::TimedOut => FinalStatus::TimedOut,
+        Status::Pending | Status::Running | Status::Success | Status::Error => FinalStatus::Error,
+    };
+    let code = match failure.cause {
+        Cause::Cancelled => ErrorCode::Cancelled,
+        Cause::TimedOut => ErrorCode::Timeout,
+        Cause::InvalidRequest => ErrorCode::InvalidRequest,
+        Cause::PermissionDenied => ErrorCode::PermissionDenied,
+        Cause::LeaseExpired => ErrorCode::LeaseExpired,
+        Cause::BudgetExhausted => ErrorCode::BudgetExhausted,
+        Cause::NotDispatched | Cause::WorkerLost | Cause::Agent | Cause::Gateway => ErrorCode::InternalError,
+    };
+    let mut error = JobError::new(status, code, &failure.message, failure.retryable, at);
+    error.details = failure.details;
+    error
+}
+
+/// A refusal, as an answer to the message that it refuses.
+pub(crate) fn refusal(refusal: &Refusal, request: Option<&MessageId>) -> SessionError {
+    let mut error = SessionError::new(code(refusal), &refusal.to_string());
+    error.details = details(refusal);
+    error.request_id = request.cloned();
+    error
+}
+
+const fn code(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::HelloExpected
+        | Refusal::SecondHello
+        | Refusal::HelloTooLate { .. }
+        | Refusal::ForeignSession
+        | Refusal::FeatureNotNegotiated { .. }
+        | Refusal::NotServed { .. }
+        | Refusal::TooManySessions { .. }
+        | Refusal::TooManyJobs { .. }
+        | Refusal::TooManyWatched { .. }
+        | Refusal::JobEnded { .. } => ErrorCode::InvalidRequest,
+        Refusal::Unauthenticated => ErrorCode::Unauthenticated,
+        Refusal::ResumeNotServed => ErrorCode::ResumeWindowExpired,
+        Refusal::AgentNotAvailable { .. } => ErrorCode::AgentNotAvailable,
+        Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
+        Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
+        Refusal::Draining | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
+    }
+}
+
+/// The fields of a refusal, for programs.
+fn details(refusal: &Refusal) -> Option<Json> {
+    let details = match refusal {
+        Refusal::FeatureNotNegotiated { feature } => serde_json::json!({ "feature": feature }),
+        Refusal::TooManySessions { limit } | Refusal::TooManyJobs { limit } | Refusal::TooManyWatched { limit } => {
+            serde_json::json!({ "limit": limit })
+        }
+        Refusal::AgentNotAvailable { name } => serde_json::json!({ "agent": name.as_str() }),
+        Refusal::AgentVersionNotAvailable { name, version, available } => serde_json::json!({
+            "agent": name.as_str(),
+            "version": version.as_str(),
+            "available": available.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        }),
+        Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
+        Refusal::HelloExpected
+        | Refusal::SecondHello
+        | Refusal::HelloTooLate { .. }
+        | Refusal::ForeignSession
+        | Refusal::NotServed { .. }
+        | Refusal::Unauthenticated
+        | Refusal::ResumeNotServed
+        | Refusal::Draining
+        | Refusal::JobNotFound { .. }
+        | Refusal::StoreUnavailable { .. } => return None,
+    };
+    Json::of(&details).ok()
+}
+
+/// What is wrong with a frame, as an answer to it.
+pub(crate) fn malformed(kind: &DecodeErrorKind, request: Option<&MessageId>) -> SessionError {
+    let mut error = SessionError::new(ErrorCode::InvalidRequest, &kind.to_string());
+    error.details = kind.details();
+    error.request_id = request.cloned();
+    error
+}

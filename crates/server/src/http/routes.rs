@@ -1,0 +1,65 @@
+//! What is served under which path.
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Router};
+
+use super::admission::Place;
+use crate::connection::{Connection, Service};
+use crate::door::{Peer, websocket};
+
+pub(super) fn router(service: Arc<Service>) -> Router {
+    let arcp = get(upgrade);
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/arcp", arcp.clone())
+        .route("/arcp/", arcp.clone())
+        .route("/", arcp)
+        .fallback(unknown)
+        .with_state(service)
+}
+
+/// The process is alive and serves.
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// New work would be taken: the gateway is not about to stop, and its journal can be written.
+async fn ready(State(service): State<Arc<Service>>) -> Response {
+    if service.gateway().is_ready().await {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the gateway is stopping or its journal cannot be written\n")
+            .into_response()
+    }
+}
+
+async fn unknown() -> Response {
+    (StatusCode::NOT_FOUND, "nothing is here; ARCP is served over WebSocket at /arcp\n").into_response()
+}
+
+async fn upgrade(
+    State(service): State<Arc<Service>>,
+    Extension(peer): Extension<Peer>,
+    Extension(place): Extension<Arc<Place>>,
+    request: Request,
+) -> Response {
+    let (mut parts, _body) = request.into_parts();
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        let message = "this is the ARCP endpoint; connect to it with WebSocket (ws:// or wss://)\n";
+        return (StatusCode::UPGRADE_REQUIRED, [("upgrade", "websocket")], message).into_response();
+    };
+    let max_frame = service.options().max_frame_bytes;
+    let connection = Connection::new(Arc::clone(&service), peer);
+    upgrade.max_message_size(max_frame).max_frame_size(max_frame).on_upgrade(move |socket| async move {
+        let (source, sink) = websocket::websocket(socket);
+        connection.serve(source, sink).await;
+        drop(place);
+    })
+}

@@ -1,0 +1,215 @@
+//! The life of a gateway's process, from a configuration to a clean end.
+//!
+//! Things are made in the order in which they depend on each other, and sockets are bound before anything is
+//! announced: who reads the address can connect to it.
+
+mod error;
+pub mod workers;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline_runtime::workers::{WorkerDoor, raise_generation, supervise};
+use moorline_runtime::{Clock, Gateway, RuntimeOptions, Tasks, mint};
+use moorline_store::{MemoryStore, Store, TailLimits};
+use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
+use moorline_types::{Epoch, Json, Millis};
+
+use crate::config::{Config, Durability, StoreKind, Transport};
+use crate::connection::{Connection, Service, ServiceOptions};
+use crate::data_dir::{DataDir, Endpoint};
+use crate::door::{Peer, stdio};
+use crate::http::{HttpOptions, Listener};
+use crate::key_store::load_keys;
+use crate::keys::ApiKey;
+use crate::tls;
+
+pub use error::StartError;
+
+/// How long a job may wait for a worker. Long enough for a worker that is being started again at the longest wait,
+/// several times over; short enough that somebody is still looking.
+const MAX_PENDING: Millis = Millis::from_secs(300);
+
+/// How long workers have to leave at a shutdown, once no job is left.
+const WORKER_GRACE: Millis = Millis::from_secs(2);
+
+/// How long connections have to take their last frames at a shutdown.
+const CONNECTION_GRACE: Duration = Duration::from_secs(2);
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Server {
+    service: Arc<Service>,
+    data_dir: DataDir,
+    listener: Option<Listener>,
+    url: Option<String>,
+    admin_key: Option<ApiKey>,
+    grace: Duration,
+    max_frame_bytes: usize,
+}
+
+/// Which doors are opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doors {
+    /// WebSocket on the configured address.
+    Network,
+    /// Standard input and output, for the one client that started us.
+    Stdio,
+}
+
+impl Server {
+    /// Starts a gateway: when this returns, its sockets are open and its workers are being started, and nothing is
+    /// served before [`Server::run`].
+    ///
+    /// # Errors
+    /// See [`StartError`]. What was started is ended again with the process.
+    pub async fn start(config: Config, doors: Doors) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let data_dir = DataDir::open(&config.data_dir, config.runtime_dir.as_deref())?;
+        let tls = match &config.transport {
+            Transport::Plaintext => None,
+            Transport::Tls { cert, key } => Some(tls::load(cert, key)?),
+        };
+        let listener = match doors {
+            Doors::Network => Some(Listener::bind(http_options(&config, tls)).await?),
+            Doors::Stdio => None,
+        };
+        let store = open_store(&config, &data_dir, &clock).await?;
+        let generation = raise_generation(store.as_ref()).await?;
+        let (keys, admin_key) = load_keys(store.as_ref(), clock.now()).await?;
+        if let Some(key) = &admin_key {
+            data_dir.write_admin_token(key)?;
+        }
+
+        let workers = workers::specs(&config, &data_dir)?;
+        let tasks = Tasks::default();
+        let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
+        let gateway = Gateway::new(store, clock.clone(), runtime_options(&config), agents, tasks.clone());
+        gateway.recover().await?;
+        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
+        door.listen(data_dir.worker_socket())?;
+        for worker in workers {
+            supervise(worker.spec, door.clone(), clock.clone(), &tasks);
+        }
+
+        let service = Arc::new(Service::new(gateway, keys, service_options(&config)));
+        let url = listener.as_ref().map(Listener::url);
+        let max_frame_bytes = config.limits.max_frame_bytes.get();
+        Ok(Self { service, data_dir, listener, url, admin_key, grace: config.shutdown_grace, max_frame_bytes })
+    }
+
+    /// Where clients find ARCP, if there is a network door.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// The administrator's key, if this start has made it: the only moment to show it.
+    pub const fn admin_key(&self) -> Option<&ApiKey> {
+        self.admin_key.as_ref()
+    }
+
+    /// The data directory.
+    pub const fn data_dir(&self) -> &DataDir {
+        &self.data_dir
+    }
+
+    /// Serves until `stop` says so (or, on standard input and output, until the client is done), then comes to a clean
+    /// end: no new work, jobs have the configured grace, then connections and workers are told to leave. A second
+    /// `stop` cuts the grace short.
+    ///
+    /// # Errors
+    /// If the address cannot be published.
+    pub async fn run<S, F>(mut self, mut stop: S) -> Result<(), StartError>
+    where
+        S: FnMut() -> F,
+        F: Future<Output = ()>,
+    {
+        match (self.listener.take(), &self.url) {
+            (Some(listener), Some(url)) => {
+                let version = env!("CARGO_PKG_VERSION").to_owned();
+                self.data_dir.publish(&Endpoint { url: url.clone(), pid: std::process::id(), version })?;
+                listener.serve(Arc::clone(&self.service));
+                stop().await;
+            }
+            _ => {
+                let (source, sink) = stdio::stdio(tokio::io::stdin(), tokio::io::stdout(), self.max_frame_bytes);
+                let connection = Connection::new(Arc::clone(&self.service), Peer::Parent);
+                tokio::select! {
+                    () = connection.serve(source, sink) => {}
+                    () = stop() => {}
+                }
+            }
+        }
+        self.shut_down(stop()).await;
+        Ok(())
+    }
+
+    async fn shut_down(&self, hurry: impl Future<Output = ()>) {
+        let gateway = self.service.gateway();
+        tracing::info!(jobs = gateway.open_jobs(), grace = ?self.grace, "the gateway is shutting down");
+        if let Err(error) = self.data_dir.withdraw() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the published address stays behind");
+        }
+        let deadline = gateway.now() + self.grace.into();
+        tokio::select! {
+            () = gateway.drain(deadline) => {}
+            () = hurry => {
+                tracing::warn!("the grace is cut short");
+                gateway.drain(gateway.now()).await;
+            }
+        }
+        self.service.close_connections(CONNECTION_GRACE).await;
+        gateway.pool().shut_down_workers(WORKER_GRACE);
+        gateway.stop().await;
+        tracing::info!("the gateway has ended");
+    }
+}
+
+async fn open_store(config: &Config, data_dir: &DataDir, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
+    let (now, entropy) = (clock.now(), mint::random()?);
+    match config.journal.store {
+        StoreKind::Memory => Ok(Arc::new(MemoryStore::new(Epoch::mint(now, entropy), TailLimits::default()))),
+        StoreKind::Sqlite => {
+            let mut options = SqliteOptions::new(data_dir.prepare_journal_db()?, now, entropy);
+            options.durability = match config.journal.durability {
+                Durability::Process => SqliteDurability::Process,
+                Durability::Power => SqliteDurability::Power,
+            };
+            Ok(Arc::new(SqliteStore::open(options).await?))
+        }
+    }
+}
+
+fn http_options(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> HttpOptions {
+    HttpOptions {
+        listen: config.listen,
+        tls,
+        max_connections: config.limits.max_connections.get(),
+        max_connections_per_address: config.limits.max_connections_per_address.get(),
+    }
+}
+
+fn service_options(config: &Config) -> ServiceOptions {
+    ServiceOptions {
+        max_frame_bytes: config.limits.max_frame_bytes.get(),
+        hello_deadline: config.session.hello_deadline.into(),
+        heartbeat_interval: config.session.heartbeat_interval.into(),
+    }
+}
+
+fn runtime_options(config: &Config) -> RuntimeOptions {
+    RuntimeOptions {
+        cancel_grace: config.jobs.cancel_grace.into(),
+        max_pending: MAX_PENDING,
+        default_max_runtime_sec: config.jobs.default_max_runtime.map(|length| length.as_secs().max(1)),
+        max_sessions_per_principal: config.limits.max_sessions_per_principal.get(),
+        max_jobs_per_principal: config.limits.max_jobs_per_principal.get(),
+        check_event,
+    }
+}
+
+/// Events are checked against the shapes of the wire, which is where clients meet them.
+fn check_event(kind: &moorline_types::EventKind, body: &Json) -> Result<(), String> {
+    moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string())
+}

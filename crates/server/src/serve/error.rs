@@ -1,0 +1,58 @@
+//! What keeps a gateway from starting.
+
+use std::io;
+use std::path::PathBuf;
+
+use moorline_runtime::gateway::RecoverJobsError;
+use moorline_runtime::mint::NoEntropy;
+use moorline_runtime::workers::{GenerationError, OpenDoorError};
+use moorline_store_sqlite::OpenError;
+
+use crate::data_dir::DataDirError;
+use crate::http::ListenError;
+use crate::key_store::KeyStoreError;
+use crate::tls::TlsError;
+
+/// What keeps a gateway from starting. The texts name the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The journal does not say which start this is.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// The API keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// The machine gives no randomness.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    /// The jobs of the last run cannot be read.
+    #[error(transparent)]
+    Recover(#[from] RecoverJobsError),
+    /// Workers cannot attach.
+    #[error(transparent)]
+    WorkerDoor(#[from] OpenDoorError),
+    /// A worker cannot be told what it hosts.
+    #[error("the configuration of an agent cannot be handed to its worker")]
+    Assignment(#[source] serde_json::Error),
+    /// An agent gets no directory to write in.
+    #[error("the directory {} cannot be made; check the data directory's permissions and free space", path.display())]
+    Scratch {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}

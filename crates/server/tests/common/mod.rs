@@ -1,0 +1,181 @@
+//! A gateway with a real WebSocket door on a free port, the reference store, and the shipped echo agent in process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use moorline_agents::Echo;
+use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
+use moorline_runtime::{Clock, Gateway, RuntimeOptions, Tasks};
+use moorline_server::connection::{Service, ServiceOptions};
+use moorline_server::http::{HttpOptions, Listener};
+use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
+use moorline_store::{MemoryStore, Store, TailLimits};
+use moorline_types::{Epoch, Millis, Principal, Scope, Timestamp};
+use moorline_worker::sdk::Agent;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const MAX_FRAME: usize = 64 * 1024;
+
+pub(crate) struct Bench {
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) gateway: Gateway,
+    pub(crate) service: Arc<Service>,
+    pub(crate) store: Arc<MemoryStore>,
+    key: ApiKey,
+}
+
+pub(crate) fn service_options() -> ServiceOptions {
+    ServiceOptions {
+        max_frame_bytes: MAX_FRAME,
+        hello_deadline: Millis::from_secs(10),
+        heartbeat_interval: Millis::from_secs(30),
+    }
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        Self::with(service_options(), 100).await
+    }
+
+    pub(crate) async fn with(options: ServiceOptions, max_connections_per_address: usize) -> Self {
+        let clock = Clock::system();
+        let entropy = [7; 10];
+        let store = Arc::new(MemoryStore::new(Epoch::mint(clock.now(), entropy), TailLimits::default()));
+        let tasks = Tasks::default();
+        let echo: Arc<dyn Agent> = Arc::new(Echo::default());
+        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
+        let generation = raise_generation(shared.as_ref()).await.unwrap();
+        let agents = [(echo.describe().agent, true)];
+        let gateway = Gateway::new(shared, clock.clone(), runtime_options(), agents, tasks.clone());
+        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
+        supervise(WorkerSpec { name: "echo".to_owned(), host: Host::InProcess(vec![echo]) }, door, clock, &tasks);
+
+        let key = ApiKey::generate().unwrap();
+        let owner = Principal { id: "ada".parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let record = KeyRecord::issue(&key, "test", owner, Timestamp::from_unix_millis(1), entropy).unwrap();
+        let service = Arc::new(Service::new(gateway.clone(), KeyRing::new([record]), options));
+        let http = HttpOptions {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            max_connections: 1_000,
+            max_connections_per_address,
+        };
+        let listener = Listener::bind(http).await.unwrap();
+        let url = listener.url();
+        let address = url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
+        listener.serve(Arc::clone(&service));
+        Self { url, address, gateway, service, store, key }
+    }
+
+    pub(crate) fn hello(&self) -> Value {
+        hello_with(&json!({ "scheme": "bearer", "token": self.key.expose() }))
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        let (socket, _) = tokio_tungstenite::connect_async(&self.url).await.unwrap();
+        Client { socket, session: None }
+    }
+
+    /// A client with an open session.
+    pub(crate) async fn client(&self) -> Client {
+        let mut client = self.connect().await;
+        client.send(&self.hello()).await;
+        let welcome = client.recv().await.unwrap();
+        assert_eq!(welcome["type"], "session.welcome", "{welcome}");
+        client.session = welcome["session_id"].as_str().map(str::to_owned);
+        client
+    }
+}
+
+pub(crate) fn hello_with(auth: &Value) -> Value {
+    let features = ["heartbeat", "ack", "list_jobs", "subscribe", "progress", "result_chunk", "agent_versions"];
+    json!({
+        "arcp": "1.1", "id": "msg_hello", "type": "session.hello",
+        "payload": {
+            "client": { "name": "test", "version": "1" },
+            "auth": auth,
+            "capabilities": { "encodings": ["json"], "features": features },
+        },
+    })
+}
+
+fn runtime_options() -> RuntimeOptions {
+    RuntimeOptions {
+        cancel_grace: Millis::from_secs(30),
+        max_pending: Millis::from_secs(300),
+        default_max_runtime_sec: None,
+        max_sessions_per_principal: 1_000,
+        max_jobs_per_principal: 1_000,
+        check_event: |kind, body| {
+            moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string())
+        },
+    }
+}
+
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) session: Option<String>,
+}
+
+impl Client {
+    pub(crate) async fn send_raw(&mut self, message: Message) {
+        self.socket.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn send(&mut self, frame: &Value) {
+        self.send_raw(Message::text(frame.to_string())).await;
+    }
+
+    /// Sends a message of the session.
+    pub(crate) async fn say(&mut self, id: &str, message_type: &str, payload: Value) {
+        let frame = json!({
+            "arcp": "1.1", "id": id, "type": message_type, "session_id": self.session, "payload": payload,
+        });
+        self.send(&frame).await;
+    }
+
+    /// The next envelope; `None` when the connection has ended.
+    pub(crate) async fn recv(&mut self) -> Option<Value> {
+        match self.recv_message().await {
+            Some(Message::Text(text)) => Some(serde_json::from_str(&text).unwrap()),
+            _ => None,
+        }
+    }
+
+    pub(crate) async fn recv_message(&mut self) -> Option<Message> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            match next.expect("the gateway answers or closes") {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(message)) => return Some(message),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// The next envelope of this type; others are passed over.
+    pub(crate) async fn recv_type(&mut self, message_type: &str) -> Value {
+        loop {
+            let frame = self.recv().await.unwrap_or_else(|| panic!("the connection ended before {message_type}"));
+            if frame["type"] == message_type {
+                return frame;
+            }
+        }
+    }
+
+    /// Submits to the echo agent and waits for the result: the proof that connection, gateway and worker go on.
+    pub(crate) async fn echo(&mut self, input: Value) -> Value {
+        self.say("msg_echo", "job.submit", json!({ "agent": "echo", "input": input })).await;
+        self.recv_type("job.accepted").await;
+        self.recv_type("job.result").await["payload"]["result"].clone()
+    }
+}

@@ -1,0 +1,106 @@
+//! The tail: recent committed records in memory, and the wake-up of those who wait for more.
+//!
+//! A store publishes every committed record here, in offset order, before it answers the appender. Readers pull: each
+//! asks for the records of its streams after its cursor, and waits on an [`Interest`] when there are none. The tail
+//! holds no copy for a reader, no cursor of a reader, and no list of the slow ones; it costs the publisher one notify
+//! per interest in the streams that it wrote to.
+//!
+//! What the tail holds is everything after one offset, [`Tail::evicted_through`], so it can always say whether it can
+//! answer: a cursor before that offset gets `None` and must read the store. There is no hand-off to get wrong, because
+//! both answers say through which offset they are complete.
+//!
+//! ```text
+//! loop {
+//!     let page = match tail.read(&streams, cursor, limit) {
+//!         Some(page) => page,
+//!         None => store.read_streams(&streams, cursor, limit).await?,
+//!     };
+//!     cursor = page.through;
+//!     if page.records.is_empty() && cursor >= tail.head() { interest.changed().await } else { deliver(page.records) }
+//! }
+//! ```
+
+use std::sync::{Arc, Mutex};
+
+use moorline_types::{Offset, StreamId, StreamSeq};
+
+use crate::contract::{CommittedRecord, Page, ReadLimit};
+use crate::limits::{DEFAULT_TAIL_BYTES, DEFAULT_TAIL_RECORDS};
+use crate::sync::lock;
+
+mod interest;
+mod ring;
+
+pub use interest::Interest;
+use interest::Registry;
+use ring::Ring;
+
+/// How much the tail holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TailLimits {
+    /// Bytes of bodies.
+    pub bytes: usize,
+    /// Records.
+    pub records: usize,
+}
+
+impl Default for TailLimits {
+    fn default() -> Self {
+        Self { bytes: DEFAULT_TAIL_BYTES, records: DEFAULT_TAIL_RECORDS }
+    }
+}
+
+/// Recent committed records, and who waits for more. The rules are in the [module's documentation](self).
+#[derive(Debug)]
+pub struct Tail {
+    ring: Mutex<Ring>,
+    registry: Arc<Mutex<Registry>>,
+}
+
+impl Tail {
+    /// The tail of a journal whose last record is at `head`. It holds nothing yet.
+    pub fn new(head: Offset, limits: TailLimits) -> Self {
+        Self { ring: Mutex::new(Ring::new(head, limits)), registry: Arc::default() }
+    }
+
+    /// Adds records that have been committed, and wakes whoever waits for their streams. For stores only: in offset
+    /// order, without a hole, before the appender's reply.
+    pub fn publish(&self, records: Vec<CommittedRecord>) {
+        let mut streams: Vec<StreamId> = records.iter().map(|record| record.stream).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        lock(&self.ring).push(records);
+        lock(&self.registry).wake(&streams);
+    }
+
+    /// Drops the records of a stream before `before`, which have been trimmed. For stores only.
+    pub fn forget(&self, stream: StreamId, before: StreamSeq) {
+        lock(&self.ring).forget(stream, before);
+    }
+
+    /// The offset of the last record that was published.
+    pub fn head(&self) -> Offset {
+        lock(&self.ring).head()
+    }
+
+    /// The last offset that has left memory. Every record after it is held.
+    pub fn evicted_through(&self) -> Offset {
+        lock(&self.ring).evicted_through()
+    }
+
+    /// The records of these streams after `after`, merged in offset order; `None` if `after` lies before what is held,
+    /// and the store must be read. The streams are a set: their order and repetitions mean nothing.
+    ///
+    /// The lock is held for the shorter of two walks: over the streams, or over what is newer than `after`.
+    pub fn read(&self, streams: &[StreamId], after: Offset, limit: ReadLimit) -> Option<Page> {
+        let mut streams = streams.to_vec();
+        streams.sort_unstable();
+        streams.dedup();
+        lock(&self.ring).read(&streams, after, limit)
+    }
+
+    /// A wake-up for the streams that will be added to it.
+    pub fn subscribe(&self) -> Interest {
+        Interest::new(Arc::clone(&self.registry))
+    }
+}

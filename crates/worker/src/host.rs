@@ -1,0 +1,232 @@
+//! Runs agents inside a worker.
+//!
+//! The host holds the jobs, links come and go. A link asks what is held ([`Host::held`]), hands in what the gateway
+//! says ([`Host::handle`]) and takes out what is to be said ([`Host::next`]); it pulls, so nothing is copied into a
+//! queue of a link that may be gone in the next moment, and an agent waits when its own window is full.
+//!
+//! A job has exactly one last report, whatever its agent does: return, fail, panic, or go on after it was told to
+//! stop. A job that is killed has none.
+
+mod conclude;
+mod run;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use moorline_types::{JobId, Millis, ResolvedAgent, WorkerSeq};
+use tokio::sync::Notify;
+
+use crate::limits::{MAX_OFFERS, MAX_HELD_JOBS};
+use crate::message::{AgentOffer, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
+use crate::sdk::{Agent, Cancel, CancelCause, CancelRequest};
+use state::{Slot, State};
+
+/// See the module's documentation. Dropping it stops every job.
+#[derive(Debug)]
+pub(crate) struct Host(Arc<Shared>);
+
+struct Shared {
+    agents: BTreeMap<ResolvedAgent, Hosted>,
+    state: Mutex<State>,
+    /// Something is to be said. One link listens.
+    changed: Notify,
+    /// A job has ended, or everything of it is acknowledged.
+    calmer: Notify,
+}
+
+struct Hosted {
+    agent: Arc<dyn Agent>,
+    offer: AgentOffer,
+}
+
+/// Why no host can be made of some agents.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// Two of them say that they are the same agent version.
+    #[error("two agents say that they are {0}: give each its own name or version")]
+    Twice(ResolvedAgent),
+    /// There are too many.
+    #[error("{count} agents are too many for one worker, which hosts at most {MAX_OFFERS}")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
+    /// One of them takes no jobs.
+    #[error("{0} has a capacity of 0: it must take at least one job")]
+    NoCapacity(ResolvedAgent),
+}
+
+/// What a link has to do after it has handed a message in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// Nothing.
+    Done,
+    /// End the worker, giving its jobs this long.
+    Shutdown { grace: Millis },
+    /// Close the link: more was asked for than answers are kept.
+    Overrun,
+}
+
+impl Host {
+    pub(crate) fn new(agents: impl IntoIterator<Item = Arc<dyn Agent>>) -> Result<Self, HostError> {
+        let mut hosted = BTreeMap::new();
+        for agent in agents {
+            let described = agent.describe();
+            let key = described.agent.clone();
+            if described.capacity == 0 {
+                return Err(HostError::NoCapacity(key));
+            }
+            let offer = AgentOffer {
+                agent: described.agent,
+                is_default: described.is_default,
+                description: described.description,
+                capacity: described.capacity,
+            };
+            if hosted.insert(key.clone(), Hosted { agent, offer }).is_some() {
+                return Err(HostError::Twice(key));
+            }
+        }
+        if hosted.len() > MAX_OFFERS {
+            return Err(HostError::TooMany { count: hosted.len() });
+        }
+        Ok(Self(Arc::new(Shared { agents: hosted, state: Mutex::default(), changed: Notify::new(), calmer: Notify::new() })))
+    }
+
+    /// What it can run.
+    pub(crate) fn offers(&self) -> Vec<AgentOffer> {
+        self.0.agents.values().map(|hosted| hosted.offer.clone()).collect()
+    }
+
+    /// What it holds. The links before this one are done: everything that is not acknowledged will be said again.
+    pub(crate) fn held(&self) -> Vec<HeldJob> {
+        self.0.lock().rewind()
+    }
+
+    /// Takes in what the gateway says.
+    pub(crate) fn handle(&self, message: ToWorker) -> Handled {
+        match message {
+            ToWorker::Start(start) => return self.start(start),
+            ToWorker::Cancel { job, reason, grace } => {
+                self.0.lock().cancel(job, &CancelRequest { cause: CancelCause::Gateway, reason, grace });
+            }
+            // Dropped outside of the lock: what an agent does when it is dropped is its own affair.
+            ToWorker::Kill { job } => {
+                drop(self.0.take(job));
+                self.0.calmer.notify_waiters();
+            }
+            ToWorker::Ack { job, seq } => self.acknowledge(job, seq),
+            ToWorker::Shutdown { grace } => return Handled::Shutdown { grace },
+        }
+        Handled::Done
+    }
+
+    /// Reports up to this one are committed.
+    pub(crate) fn acknowledge(&self, job: JobId, seq: WorkerSeq) {
+        let settled = self.0.lock().acknowledge(job, seq);
+        if settled.is_some() {
+            self.0.calmer.notify_waiters();
+        }
+    }
+
+    /// The next thing to say on the present link. May be cancelled without loss.
+    pub(crate) async fn next(&self) -> FromWorker {
+        loop {
+            if let Some(message) = self.try_next() {
+                return message;
+            }
+            self.0.changed.notified().await;
+        }
+    }
+
+    /// The same, if there is something.
+    pub(crate) fn try_next(&self) -> Option<FromWorker> {
+        self.0.lock().next()
+    }
+
+    /// Takes no more jobs up and asks those that run to end.
+    pub(crate) fn close(&self, grace: Millis) {
+        let reason = "the worker is shutting down".to_owned();
+        self.0.lock().close(&CancelRequest { cause: CancelCause::WorkerShutdown, reason, grace });
+    }
+
+    /// Returns when no job runs.
+    pub(crate) async fn idle(&self) {
+        self.until(State::is_idle).await;
+    }
+
+    /// Returns when no job runs and every report is acknowledged.
+    pub(crate) async fn settled(&self) {
+        self.until(State::is_settled).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&State) -> bool) {
+        loop {
+            let mut calmer = std::pin::pin!(self.0.calmer.notified());
+            // Listening begins before looking, so a change in between is not missed.
+            calmer.as_mut().enable();
+            if holds(&self.0.lock()) {
+                return;
+            }
+            calmer.await;
+        }
+    }
+
+    fn start(&self, start: StartJob) -> Handled {
+        let job = start.job;
+        let mut state = self.0.lock();
+        let notice = if state.holds(job) {
+            FromWorker::Started { job }
+        } else {
+            match self.admit(&state, &start) {
+                Err(reason) => FromWorker::Refused { job, reason },
+                Ok(agent) => {
+                    let cancel = Cancel::default();
+                    let task = run::spawn(&self.0, agent, start.clone(), cancel.clone());
+                    state.insert(job, Slot::new(job, start.agent, cancel, task));
+                    FromWorker::Started { job }
+                }
+            }
+        };
+        let fits = state.notice(notice);
+        drop(state);
+        self.0.changed.notify_one();
+        if fits { Handled::Done } else { Handled::Overrun }
+    }
+
+    fn admit(&self, state: &State, start: &StartJob) -> Result<Arc<dyn Agent>, StartRefusal> {
+        let hosted = self.0.agents.get(&start.agent).ok_or(StartRefusal::UnknownAgent)?;
+        if state.is_closed() {
+            Err(StartRefusal::ShuttingDown)
+        } else if state.running(&start.agent) >= hosted.offer.capacity as usize || state.count() >= MAX_HELD_JOBS {
+            Err(StartRefusal::AtCapacity)
+        } else {
+            Ok(hosted.agent.clone())
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Each job's task holds the host's state; without this they would keep each other alive.
+        let slots = self.0.lock().clear();
+        drop(slots);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that runs under this lock panics half-way through a change, so its state is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, job: JobId) -> Option<Slot> {
+        self.lock().remove(job)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("agents", &self.agents.keys()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! The jobs that a worker holds.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use moorline_types::{JobId, ResolvedAgent, Timestamp, WorkerSeq};
+use tokio::sync::Notify;
+
+use crate::limits::MAX_NOTICES;
+use crate::message::{FromWorker, HeldJob, Report};
+use crate::outbox::{Outbox, Refused};
+use crate::sdk::{Cancel, CancelRequest};
+use crate::tasks::Task;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    jobs: BTreeMap<JobId, Slot>,
+    /// Jobs that have something to say, each once, in the order in which they will say one thing.
+    ready: VecDeque<JobId>,
+    /// Answers to the gateway of the present link.
+    notices: VecDeque<FromWorker>,
+    closed: bool,
+}
+
+/// One job. Dropping it stops its agent and wakes whoever waits to report about it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    agent: ResolvedAgent,
+    outbox: Outbox,
+    cancel: Cancel,
+    room: Arc<Notify>,
+    is_ready: bool,
+    _task: Task<()>,
+}
+
+/// What became of a report.
+#[derive(Debug)]
+pub(super) enum Pushed {
+    /// It is on its way.
+    Taken,
+    /// It has to wait for room; here it is.
+    Full { report: Report, room: Arc<Notify> },
+    /// The job is over.
+    Ended,
+}
+
+impl Slot {
+    pub(super) fn new(job: JobId, agent: ResolvedAgent, cancel: Cancel, task: Task<()>) -> Self {
+        Self { agent, outbox: Outbox::new(job), cancel, room: Arc::default(), is_ready: false, _task: task }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.room.notify_waiters();
+    }
+}
+
+impl State {
+    pub(super) fn holds(&self, job: JobId) -> bool {
+        self.jobs.contains_key(&job)
+    }
+
+    pub(super) fn insert(&mut self, job: JobId, slot: Slot) {
+        self.jobs.insert(job, slot);
+    }
+
+    pub(super) fn remove(&mut self, job: JobId) -> Option<Slot> {
+        self.ready.retain(|ready| *ready != job);
+        self.jobs.remove(&job)
+    }
+
+    pub(super) fn clear(&mut self) -> Vec<Slot> {
+        self.ready.clear();
+        std::mem::take(&mut self.jobs).into_values().collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// How many jobs of an agent have not ended.
+    pub(super) fn running(&self, agent: &ResolvedAgent) -> usize {
+        self.jobs.values().filter(|slot| slot.agent == *agent && !slot.outbox.is_finished()).count()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.values().all(|slot| slot.outbox.is_finished())
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn close(&mut self, request: &CancelRequest) {
+        self.closed = true;
+        for slot in self.jobs.values() {
+            slot.cancel.request(request.clone());
+        }
+    }
+
+    pub(super) fn cancel(&self, job: JobId, request: &CancelRequest) {
+        if let Some(slot) = self.jobs.get(&job) {
+            slot.cancel.request(request.clone());
+        }
+    }
+
+    /// Takes a report in.
+    pub(super) fn push(&mut self, job: JobId, at: Timestamp, report: Report) -> Pushed {
+        let Some(slot) = self.jobs.get_mut(&job) else { return Pushed::Ended };
+        match slot.outbox.push(at, report) {
+            Err(Refused::Finished) => Pushed::Ended,
+            Err(Refused::Full(report)) => Pushed::Full { report, room: slot.room.clone() },
+            Ok(()) => {
+                if !slot.is_ready {
+                    slot.is_ready = true;
+                    self.ready.push_back(job);
+                }
+                Pushed::Taken
+            }
+        }
+    }
+
+    /// Forgets what is committed; returns the job if nothing of it is left.
+    pub(super) fn acknowledge(&mut self, job: JobId, seq: WorkerSeq) -> Option<Slot> {
+        let slot = self.jobs.get_mut(&job)?;
+        slot.outbox.acknowledge(seq);
+        slot.room.notify_waiters();
+        if slot.outbox.is_settled() { self.remove(job) } else { None }
+    }
+
+    /// Keeps an answer; `false` if there are too many.
+    pub(super) fn notice(&mut self, notice: FromWorker) -> bool {
+        let fits = self.notices.len() < MAX_NOTICES;
+        if fits {
+            self.notices.push_back(notice);
+        }
+        fits
+    }
+
+    /// Answers first, then one report of each job in turn.
+    pub(super) fn next(&mut self) -> Option<FromWorker> {
+        if let Some(notice) = self.notices.pop_front() {
+            return Some(notice);
+        }
+        while let Some(job) = self.ready.pop_front() {
+            let Some(slot) = self.jobs.get_mut(&job) else { continue };
+            let message = slot.outbox.next();
+            slot.is_ready = slot.outbox.has_next();
+            if slot.is_ready {
+                self.ready.push_back(job);
+            }
+            if message.is_some() {
+                return message;
+            }
+        }
+        None
+    }
+
+    /// A new link begins. Answers belonged to the old one: what they said is in what this returns.
+    pub(super) fn rewind(&mut self) -> Vec<HeldJob> {
+        self.notices.clear();
+        self.ready.clear();
+        for (job, slot) in &mut self.jobs {
+            slot.outbox.rewind();
+            slot.is_ready = slot.outbox.has_next();
+            if slot.is_ready {
+                self.ready.push_back(*job);
+            }
+        }
+        self.jobs.values().map(|slot| slot.outbox.held()).collect()
+    }
+}

@@ -1,0 +1,83 @@
+//! Bounds of the worker protocol, with the argument for each number. Those that the gateway shares are in
+//! `moorline_types::limits`.
+
+use std::time::Duration;
+
+use moorline_types::limits::{DEFAULT_MAX_FRAME_BYTES, MAX_EVENT_BODY_BYTES};
+
+/// The largest frame from a worker: one event body (or an inline result, which has the same bound) and room for the
+/// fields around it, failure details and a long list of held jobs.
+pub const MAX_WORKER_FRAME_BYTES: usize = MAX_EVENT_BODY_BYTES + 144 * 1024;
+
+/// The largest frame from the gateway. A job's input came in one client frame; twice the default bound of those leaves
+/// room for an operator who has raised it and for the lease.
+pub const MAX_GATEWAY_FRAME_BYTES: usize = 2 * DEFAULT_MAX_FRAME_BYTES;
+
+/// The largest frame that is read from somebody who has not yet said who he is. A hello has at most 600 bytes.
+pub const MAX_HELLO_FRAME_BYTES: usize = 4 * 1024;
+
+/// How long a handshake may take as a whole. Both sides are on one machine or a few milliseconds apart; ten seconds
+/// forgive a machine that is starting a hundred workers at once.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often either side is to be heard.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// After how many silent intervals a link counts as lost. Two may be lost to a paused process; three are not.
+pub const HEARTBEAT_LOST_INTERVALS: u32 = 3;
+
+/// Messages that wait between a link's task and its user, in either direction. Enough to keep the socket busy during
+/// one group commit; the window per job bounds what lies behind it.
+pub const LINK_QUEUE: usize = 256;
+
+/// Frames that are written before one flush.
+pub const WRITE_BATCH: usize = 64;
+
+/// Agent versions that one worker may offer. A worker that hosts more is several workers.
+pub const MAX_OFFERS: usize = 256;
+
+/// Jobs that one worker may hold, running or waiting for an acknowledgement. Their list fits in one proof frame.
+pub const MAX_HELD_JOBS: usize = 1024;
+
+/// The longest one-line description of an agent, in bytes.
+pub const MAX_DESCRIPTION_BYTES: usize = 1024;
+
+/// The longest name or version of an SDK, in bytes.
+pub const MAX_SDK_TEXT_BYTES: usize = 64;
+
+/// The largest `details` object of a failure, in bytes.
+pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
+
+/// The largest size of unacknowledged reports of one job, in bytes, beyond the first. Together with the window of
+/// reports it bounds what a job holds in its worker's memory.
+pub const REPORT_WINDOW_BYTES: usize = 4 * 1024 * 1024;
+
+/// Answers to the gateway that wait for the link, beside reports. A gateway that asks for more without reading the
+/// answers is cut off.
+pub const MAX_NOTICES: usize = 2 * MAX_HELD_JOBS;
+
+/// The first wait before a worker dials again.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+
+/// The longest wait before a worker dials again: a gateway that has come back is found within it.
+pub const RECONNECT_CAP: Duration = Duration::from_secs(5);
+
+/// By how many per cent a wait before dialling is lengthened or shortened at random, so that a hundred workers do not
+/// come back in the same millisecond.
+pub const RECONNECT_JITTER_PERCENT: u32 = 20;
+
+/// How long a worker lives without a gateway unless its assignment says otherwise. A minute covers a restart; longer
+/// lives need an outbox that spills to disk, because a chatty job fills the window and then only waits.
+pub const DEFAULT_ORPHAN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long jobs have to end when a worker is asked to leave by a signal.
+pub const SIGNAL_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a worker that leaves waits for its last reports to be acknowledged.
+pub const FLUSH_GRACE: Duration = Duration::from_secs(2);
+
+/// Raw bytes of one chunk of a streamed result. In base64 it stays below the strictest official client's bound.
+pub const RESULT_CHUNK_BYTES: usize = 512 * 1024;
+
+/// The largest assignment that a worker reads from its descriptor.
+pub const MAX_ASSIGNMENT_BYTES: usize = 256 * 1024;

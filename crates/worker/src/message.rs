@@ -1,0 +1,288 @@
+//! What the protocol's messages mean, checked: identifiers are identifiers, JSON is JSON, bounds are kept.
+//!
+//! The gateway and the worker's host deal in these; [`crate::proto`] is only how they travel. Heartbeats and the
+//! handshake are the links' own business and have no form here.
+
+pub(crate) mod decode;
+mod encode;
+
+use std::fmt;
+use std::str::FromStr;
+
+use moorline_types::{EventKind, JobId, Json, Millis, ResolvedAgent, Timestamp, TraceId, WorkerId, WorkerSeq};
+
+pub use decode::{Flaw, Malformed};
+
+use crate::version::ProtocolVersion;
+
+/// Which life of the gateway this is: a counter that its store raises at each start. It tells a worker a gateway that
+/// was paused and overtaken from the one that overtook it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct GatewayEpoch(u64);
+
+impl GatewayEpoch {
+    /// The epoch with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// What a worker has said about itself and proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerInfo {
+    /// Who it is.
+    pub worker: WorkerId,
+    /// Its process id as it sees it itself: for people and logs, never for signals.
+    pub pid: u32,
+    /// What it is built with: `name/version`.
+    pub sdk: String,
+    /// The version of the protocol on this link.
+    pub protocol: ProtocolVersion,
+    /// What it can run.
+    pub offers: Vec<AgentOffer>,
+    /// What it runs already, or has run without having seen the end acknowledged. A job that was started on the worker
+    /// and is not here was never taken up.
+    pub held: Vec<HeldJob>,
+}
+
+/// One version of one agent that a worker hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentOffer {
+    /// Which.
+    pub agent: ResolvedAgent,
+    /// Whether this version is meant when none is named.
+    pub is_default: bool,
+    /// One line for people.
+    pub description: String,
+    /// How many jobs of it the worker runs at once.
+    pub capacity: u32,
+}
+
+/// A job that a worker holds when it attaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldJob {
+    /// The job.
+    pub job: JobId,
+    /// The oldest report that the worker still has: all before it were acknowledged to it.
+    pub first: WorkerSeq,
+    /// The number of the report that it will make next.
+    pub next: WorkerSeq,
+    /// Whether the job's last report is among them.
+    pub finished: bool,
+}
+
+/// From the gateway to a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToWorker {
+    /// Run a job. For a job that the worker holds already it only answers [`FromWorker::Started`].
+    Start(StartJob),
+    /// Ask a job's agent to stop; it still reports how it ended. The worker does not enforce the grace: that is the
+    /// gateway's, by [`Self::Kill`].
+    Cancel {
+        /// The job.
+        job: JobId,
+        /// Why, in the asker's words.
+        reason: String,
+        /// How long the agent has.
+        grace: Millis,
+    },
+    /// Stop a job, report nothing more about it and forget it.
+    Kill {
+        /// The job.
+        job: JobId,
+    },
+    /// Every report of the job up to this one is committed.
+    Ack {
+        /// The job.
+        job: JobId,
+        /// The last report that is.
+        seq: WorkerSeq,
+    },
+    /// End the worker: cancel its jobs, say goodbye, leave.
+    Shutdown {
+        /// How long its jobs have.
+        grace: Millis,
+    },
+}
+
+/// All that an agent needs to know of its job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartJob {
+    /// The job.
+    pub job: JobId,
+    /// What runs it.
+    pub agent: ResolvedAgent,
+    /// The submitter's input.
+    pub input: Json,
+    /// What the job may do (spec 9): an object.
+    pub lease: Json,
+    /// The W3C trace that the job belongs to.
+    pub trace_id: Option<TraceId>,
+    /// When the gateway will end the job.
+    pub deadline: Option<Timestamp>,
+    /// When the job was accepted.
+    pub accepted_at: Timestamp,
+}
+
+/// From a worker to the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromWorker {
+    /// The job runs. May be said more than once.
+    Started {
+        /// The job.
+        job: JobId,
+    },
+    /// The job does not run and never has.
+    Refused {
+        /// The job.
+        job: JobId,
+        /// Why.
+        reason: StartRefusal,
+    },
+    /// Something about a job. May come more than once: (job, seq) is what it is known by.
+    Report {
+        /// The job.
+        job: JobId,
+        /// Its number among the job's reports, from 1.
+        seq: WorkerSeq,
+        /// When it happened, by the worker's clock.
+        at: Timestamp,
+        /// What.
+        report: Report,
+    },
+}
+
+/// What a worker reports about a job. [`Self::Result`] and [`Self::Failure`] are last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// The agent did something.
+    Event {
+        /// What it is about.
+        kind: EventKind,
+        /// The kind's fields: an object, not otherwise checked.
+        body: Json,
+    },
+    /// The agent is done.
+    Result {
+        /// With what.
+        output: Output,
+        /// One line for people.
+        summary: Option<String>,
+    },
+    /// The agent has failed.
+    Failure(Failure),
+}
+
+impl Report {
+    /// Whether it is a job's last.
+    pub const fn is_terminal(&self) -> bool {
+        match self {
+            Self::Event { .. } => false,
+            Self::Result { .. } | Self::Failure(_) => true,
+        }
+    }
+}
+
+/// Where a result is (spec 8.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Here.
+    Inline(Json),
+    /// In the `result_chunk` events with this id.
+    Streamed {
+        /// Names the chunks that belong together.
+        result_id: String,
+        /// Bytes of the assembled result.
+        result_size: u64,
+    },
+}
+
+/// Why an agent has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure.
+    pub code: FailureCode,
+    /// The same for people: what happened and, where there is one, the remedy.
+    pub message: String,
+    /// Whether the same submission may succeed later.
+    pub retryable: bool,
+    /// What a program may want to know: an object.
+    pub details: Option<Json>,
+}
+
+/// Declares a closed set of words that travel as text.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$word_doc])* $word,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$word,)*];
+
+            /// As it travels.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$word => $text,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                match text { $($text => Ok(Self::$word),)* _ => Err(UnknownWord) }
+            }
+        }
+    )*};
+}
+
+/// A text is none of the words that may stand in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a word that may stand here")]
+pub struct UnknownWord;
+
+words! {
+    /// The spec's error codes (section 12) that an agent may end with. That a job ran too long is the gateway's to say.
+    FailureCode {
+        /// It stopped because it was asked to.
+        Cancelled = "CANCELLED",
+        /// It cannot work with its input.
+        InvalidRequest = "INVALID_REQUEST",
+        /// It was not allowed something that it needs.
+        PermissionDenied = "PERMISSION_DENIED",
+        /// Its lease ran out.
+        LeaseExpired = "LEASE_EXPIRED",
+        /// Its budget is spent.
+        BudgetExhausted = "BUDGET_EXHAUSTED",
+        /// Anything else.
+        InternalError = "INTERNAL_ERROR",
+    }
+    /// Why a worker does not take a job up.
+    StartRefusal {
+        /// It does not host that agent version.
+        UnknownAgent = "unknown_agent",
+        /// It runs as many jobs of it as it can.
+        AtCapacity = "at_capacity",
+        /// It is about to end.
+        ShuttingDown = "shutting_down",
+    }
+    /// Why a worker leaves for good.
+    GoodbyeReason {
+        /// The gateway asked it to.
+        Shutdown = "shutdown",
+        /// It was told to by a signal.
+        Signal = "signal",
+    }
+}

@@ -1,0 +1,113 @@
+//! From what a message means to what travels.
+
+use super::{AgentOffer, Failure, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
+use crate::proto::{self, gateway_message, report, worker_message};
+
+impl From<ToWorker> for proto::GatewayMessage {
+    fn from(message: ToWorker) -> Self {
+        use gateway_message::Body;
+
+        let body = match message {
+            ToWorker::Start(start) => Body::StartJob(start.into()),
+            ToWorker::Cancel { job, reason, grace } => {
+                Body::CancelJob(proto::CancelJob { job_id: job.to_string(), reason, grace_ms: grace.get() })
+            }
+            ToWorker::Kill { job } => Body::KillJob(proto::KillJob { job_id: job.to_string() }),
+            ToWorker::Ack { job, seq } => Body::Ack(proto::Ack { job_id: job.to_string(), worker_seq: seq.get() }),
+            ToWorker::Shutdown { grace } => Body::Shutdown(proto::Shutdown { grace_ms: grace.get() }),
+        };
+        Self { body: Some(body) }
+    }
+}
+
+impl From<StartJob> for proto::StartJob {
+    fn from(start: StartJob) -> Self {
+        Self {
+            job_id: start.job.to_string(),
+            agent: start.agent.to_string(),
+            input_json: start.input.get().to_owned(),
+            lease_json: start.lease.get().to_owned(),
+            trace_id: start.trace_id.map(|id| id.to_string()),
+            deadline_ms: start.deadline.map(moorline_types::Timestamp::as_unix_millis),
+            accepted_at_ms: start.accepted_at.as_unix_millis(),
+        }
+    }
+}
+
+impl From<FromWorker> for proto::WorkerMessage {
+    fn from(message: FromWorker) -> Self {
+        use worker_message::Body;
+
+        let body = match message {
+            FromWorker::Started { job } => Body::JobStarted(proto::JobStarted { job_id: job.to_string() }),
+            FromWorker::Refused { job, reason } => {
+                Body::JobRefused(proto::JobRefused { job_id: job.to_string(), reason: reason.to_string() })
+            }
+            FromWorker::Report { job, seq, at, report } => Body::Report(proto::Report {
+                job_id: job.to_string(),
+                worker_seq: seq.get(),
+                at_ms: at.as_unix_millis(),
+                body: Some(report.into()),
+            }),
+        };
+        Self { body: Some(body) }
+    }
+}
+
+impl From<Report> for report::Body {
+    fn from(report: Report) -> Self {
+        match report {
+            Report::Event { kind, body } => {
+                Self::Event(proto::Event { kind: kind.as_str().to_owned(), body_json: body.get().to_owned() })
+            }
+            Report::Result { output: Output::Inline(json), summary } => Self::Result(proto::Outcome {
+                result_json: Some(json.get().to_owned()),
+                summary,
+                ..proto::Outcome::default()
+            }),
+            Report::Result { output: Output::Streamed { result_id, result_size }, summary } => {
+                Self::Result(proto::Outcome {
+                    result_json: None,
+                    result_id: Some(result_id),
+                    result_size: Some(result_size),
+                    summary,
+                })
+            }
+            Report::Failure(failure) => Self::Failure(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for proto::Failure {
+    fn from(failure: Failure) -> Self {
+        Self {
+            code: failure.code.to_string(),
+            message: failure.message,
+            retryable: failure.retryable,
+            details_json: failure.details.map(|details| details.get().to_owned()),
+        }
+    }
+}
+
+impl From<AgentOffer> for proto::AgentOffer {
+    fn from(offer: AgentOffer) -> Self {
+        Self {
+            name: offer.agent.name.to_string(),
+            version: offer.agent.version.to_string(),
+            is_default: offer.is_default,
+            description: offer.description,
+            capacity: offer.capacity,
+        }
+    }
+}
+
+impl From<HeldJob> for proto::HeldJob {
+    fn from(held: HeldJob) -> Self {
+        Self {
+            job_id: held.job.to_string(),
+            first_worker_seq: held.first.get(),
+            next_worker_seq: held.next.get(),
+            finished: held.finished,
+        }
+    }
+}

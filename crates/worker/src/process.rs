@@ -1,0 +1,219 @@
+//! Processes that are known for certain (Linux).
+//!
+//! A process id names whoever has it at the moment. What is stored about a worker's process is therefore its identity:
+//! the boot it belongs to and the inode of its pidfd, which the kernel gives out once per boot; on kernels without
+//! such inodes (before 6.9) its start time has to do, which tells apart only processes more than 10 ms apart. A signal
+//! goes through the pidfd and so to that process or to none.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Which process, for as long as the machine runs. To be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// Its process id.
+    pub pid: i32,
+    /// Which boot of the machine.
+    pub boot_id: String,
+    /// The inode of its pidfd.
+    pub inode: u64,
+    /// When it was started, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+/// A process that we have in hand.
+#[derive(Debug)]
+pub struct Process {
+    identity: ProcessIdentity,
+    pidfd: OwnedFd,
+}
+
+/// What can be sent to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGTERM`: end in order.
+    Terminate,
+    /// `SIGKILL`: end.
+    Kill,
+}
+
+/// Why a process could not be looked at. Says nothing about whether it lives.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The number is no process id.
+    #[error("{pid} is no process id")]
+    Pid {
+        /// The number.
+        pid: i32,
+    },
+    /// The kernel gave no handle.
+    #[error("process {pid} could not be opened")]
+    Open {
+        /// Which.
+        pid: i32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What identifies it could not be read.
+    #[error("the identity of process {pid} could not be read from {from}")]
+    Identity {
+        /// Which.
+        pid: i32,
+        /// Where it stands.
+        from: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be signalled.
+    #[error("process {pid} could not be signalled")]
+    Signal {
+        /// Which.
+        pid: i32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be watched.
+    #[error("process {pid} could not be watched")]
+    Watch {
+        /// Which.
+        pid: i32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ProcessIdentity {
+    /// The process, if it is still there; `None` if it is gone, and also if its id belongs to another by now.
+    pub fn find(&self) -> Result<Option<Process>, ProcessError> {
+        if boot_id(self.pid)? != self.boot_id {
+            return Ok(None);
+        }
+        match Process::open(self.pid) {
+            Ok(process) if process.identity == *self => Ok(Some(process)),
+            Ok(_) => Ok(None),
+            Err(ProcessError::Open { source, .. }) if is(&source, Errno::SRCH) => Ok(None),
+            // It went away between opening and reading.
+            Err(ProcessError::Identity { source, .. }) if is(&source, Errno::NOENT) || is(&source, Errno::SRCH) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Process {
+    /// The process that has this id at the moment. For a child that has not been waited for.
+    pub fn open(pid: i32) -> Result<Self, ProcessError> {
+        let raw = Pid::from_raw(pid).ok_or(ProcessError::Pid { pid })?;
+        // Non-blocking, so that the runtime can watch it.
+        let pidfd = pidfd_open(raw, PidfdFlags::NONBLOCK)
+            .map_err(|error| ProcessError::Open { pid, source: error.into() })?;
+        let inode = rustix::fs::fstat(&pidfd)
+            .map_err(|error| ProcessError::Identity { pid, from: "its pidfd", source: error.into() })?
+            .st_ino;
+        let identity = ProcessIdentity { pid, boot_id: boot_id(pid)?, inode, start_ticks: start_ticks(pid)? };
+        Ok(Self { identity, pidfd })
+    }
+
+    /// Which process it is.
+    pub const fn identity(&self) -> &ProcessIdentity {
+        &self.identity
+    }
+
+    /// Sends it a signal. `false` if it is gone.
+    pub fn signal(&self, signal: Signal) -> Result<bool, ProcessError> {
+        let signal = match signal {
+            Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+        };
+        match pidfd_send_signal(&self.pidfd, signal) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(error) => Err(ProcessError::Signal { pid: self.identity.pid, source: error.into() }),
+        }
+    }
+
+    /// Returns when it has ended, whether it is our child or not. A child is not reaped by this.
+    pub async fn exited(&self) -> Result<(), ProcessError> {
+        let watch = |source| ProcessError::Watch { pid: self.identity.pid, source };
+        let pidfd = AsyncFd::with_interest(self.pidfd.as_fd(), Interest::READABLE).map_err(watch)?;
+        pidfd.readable().await.map_err(watch)?.retain_ready();
+        Ok(())
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+fn boot_id(pid: i32) -> Result<String, ProcessError> {
+    let from = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(from).map_err(|source| ProcessError::Identity { pid, from, source })?;
+    Ok(text.trim().to_owned())
+}
+
+/// Field 22 of `/proc/PID/stat`. The second field is the name, in parentheses, and may hold anything.
+fn start_ticks(pid: i32) -> Result<u64, ProcessError> {
+    let from = "/proc/PID/stat";
+    let failed = |source| ProcessError::Identity { pid, from, source };
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).map_err(failed)?;
+    let stat = String::from_utf8_lossy(&stat);
+    let after_name = stat.rsplit_once(')').map(|(_, fields)| fields);
+    let ticks = after_name.and_then(|fields| fields.split_ascii_whitespace().nth(19)?.parse().ok());
+    ticks.ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidData)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper() -> tokio::process::Child {
+        tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap()
+    }
+
+    fn pid_of(child: &tokio::process::Child) -> i32 {
+        i32::try_from(child.id().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_identity_that_differs_in_anything_finds_nobody() {
+        let child = sleeper();
+        let identity = Process::open(pid_of(&child)).unwrap().identity().clone();
+        assert!(identity.find().unwrap().is_some());
+        for other in [
+            ProcessIdentity { boot_id: "another".to_owned(), ..identity.clone() },
+            ProcessIdentity { inode: identity.inode + 1, ..identity.clone() },
+            ProcessIdentity { start_ticks: identity.start_ticks + 1, ..identity.clone() },
+        ] {
+            assert!(other.find().unwrap().is_none(), "{other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_was_reaped_is_gone_and_cannot_be_signalled() {
+        let mut child = sleeper();
+        let process = Process::open(pid_of(&child)).unwrap();
+        assert!(process.signal(Signal::Kill).unwrap());
+        process.exited().await.unwrap();
+        child.wait().await.unwrap();
+        assert!(!process.signal(Signal::Terminate).unwrap());
+        assert!(process.identity().find().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_process_id_is_refused() {
+        for pid in [0, i32::MAX] {
+            assert!(Process::open(pid).is_err(), "{pid}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The messages of the worker protocol as they travel: protobuf, framed by a 4-byte big-endian length.
+//!
+//! `proto/worker.proto` describes the same messages for authors of workers in other languages; a test keeps the two
+//! alike. Nothing here is checked: identifiers are text, JSON is text, absent means empty. What a message means once
+//! it is checked is in [`crate::message`]. Fields are only ever added; a number is never used again.
+
+mod gateway;
+mod worker;
+
+pub use gateway::{
+    Accepted, Ack, CancelJob, Challenge, GatewayMessage, KillJob, Refused, Shutdown, StartJob, gateway_message,
+};
+pub use worker::{
+    AgentOffer, Event, Failure, Goodbye, HeldJob, Hello, JobRefused, JobStarted, Outcome, Proof, Report, WorkerMessage,
+    report, worker_message,
+};
+
+/// Says that its sender is alive. Either side sends one when it has had nothing else to say for a heartbeat interval.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Heartbeat {}

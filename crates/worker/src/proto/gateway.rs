@@ -1,0 +1,155 @@
+//! What the gateway sends.
+
+use super::Heartbeat;
+
+/// One frame from the gateway.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct GatewayMessage {
+    /// Exactly one of them.
+    #[prost(oneof = "gateway_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    pub body: Option<gateway_message::Body>,
+}
+
+/// The alternatives of [`GatewayMessage`].
+pub mod gateway_message {
+    /// What the frame says.
+    #[derive(Clone, PartialEq, Eq, prost::Oneof)]
+    pub enum Body {
+        /// Second frame of the handshake.
+        #[prost(message, tag = "1")]
+        Challenge(super::Challenge),
+        /// Last frame of a handshake that succeeds.
+        #[prost(message, tag = "2")]
+        Accepted(super::Accepted),
+        /// Last frame of a handshake that does not.
+        #[prost(message, tag = "3")]
+        Refused(super::Refused),
+        /// Run a job.
+        #[prost(message, tag = "4")]
+        StartJob(super::StartJob),
+        /// Ask a job's agent to stop.
+        #[prost(message, tag = "5")]
+        CancelJob(super::CancelJob),
+        /// Stop a job.
+        #[prost(message, tag = "6")]
+        KillJob(super::KillJob),
+        /// Reports are committed.
+        #[prost(message, tag = "7")]
+        Ack(super::Ack),
+        /// Nothing, but alive.
+        #[prost(message, tag = "8")]
+        Heartbeat(super::Heartbeat),
+        /// End the worker.
+        #[prost(message, tag = "9")]
+        Shutdown(super::Shutdown),
+    }
+}
+
+/// The gateway's proof that it knows the worker's secret, and its question to the worker.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Challenge {
+    /// 16 random bytes, fresh for each attempt.
+    #[prost(bytes = "vec", tag = "1")]
+    pub nonce: Vec<u8>,
+    /// Which life of the gateway this is. A worker refuses one that is smaller than the largest it has seen.
+    #[prost(uint64, tag = "2")]
+    pub gateway_epoch: u64,
+    /// The version of the protocol that both will speak.
+    #[prost(uint32, tag = "3")]
+    pub protocol: u32,
+    /// HMAC-SHA256 over the transcript with the gateway's label.
+    #[prost(bytes = "vec", tag = "4")]
+    pub mac: Vec<u8>,
+}
+
+/// The worker is attached.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Accepted {
+    /// Names this attachment.
+    #[prost(uint64, tag = "1")]
+    pub fence: u64,
+    /// How often either side is to be heard, in milliseconds.
+    #[prost(uint64, tag = "2")]
+    pub heartbeat_interval_ms: u64,
+    /// What is committed of the jobs that the worker holds. A held job without an entry has nothing committed.
+    #[prost(message, repeated, tag = "3")]
+    pub acks: Vec<Ack>,
+}
+
+/// The worker is not attached.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Refused {
+    /// Why, for people.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+    /// Whether the worker should end itself. Heeded only from a gateway that has proven itself.
+    #[prost(bool, tag = "2")]
+    pub terminate: bool,
+}
+
+/// Run a job. For a job that the worker holds already this asks only to be told so.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StartJob {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+    /// `name@version`.
+    #[prost(string, tag = "2")]
+    pub agent: String,
+    /// The submitter's input, JSON.
+    #[prost(string, tag = "3")]
+    pub input_json: String,
+    /// What the job may do (spec 9), a JSON object.
+    #[prost(string, tag = "4")]
+    pub lease_json: String,
+    /// The W3C trace that the job belongs to.
+    #[prost(string, optional, tag = "5")]
+    pub trace_id: Option<String>,
+    /// When the gateway will end the job, in milliseconds since 1970-01-01T00:00:00Z.
+    #[prost(uint64, optional, tag = "6")]
+    pub deadline_ms: Option<u64>,
+    /// When the job was accepted, likewise.
+    #[prost(uint64, tag = "7")]
+    pub accepted_at_ms: u64,
+}
+
+/// Ask a job's agent to stop. It still reports how it ended.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CancelJob {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+    /// Why, in the asker's words.
+    #[prost(string, tag = "2")]
+    pub reason: String,
+    /// How long the agent has, in milliseconds.
+    #[prost(uint64, tag = "3")]
+    pub grace_ms: u64,
+}
+
+/// Stop a job, report nothing more about it and forget it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct KillJob {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+}
+
+/// Every report of the job up to this one is committed.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Ack {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+    /// The last report that is.
+    #[prost(uint64, tag = "2")]
+    pub worker_seq: u64,
+}
+
+/// End the worker: cancel its jobs, say goodbye, leave.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Shutdown {
+    /// How long its jobs have, in milliseconds.
+    #[prost(uint64, tag = "1")]
+    pub grace_ms: u64,
+}

@@ -1,0 +1,262 @@
+//! What a job can know and do.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use moorline_types::{EventKind, JobId, Json, JsonError, ResolvedAgent, Timestamp, TraceId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::body::{self, Check, Delegate, Log, Status, Thought, ToolAnswerFields, ToolCall, ToolResult};
+use super::cancel::{Cancel, CancelRequest};
+use super::result_stream::{Encoding, ResultStream, StreamError};
+use super::{Artifact, Delegation, Failure, Flaw, InvalidEvent, Level, Metric, Progress, ToolAnswer};
+use crate::clock;
+use crate::message::{Report, StartJob};
+
+/// One job, as its agent sees it. Cheap to clone; a clone that outlives the job can emit nothing.
+#[derive(Clone)]
+pub struct JobContext(Arc<Inner>);
+
+struct Inner {
+    start: StartJob,
+    cancel: Cancel,
+    port: Arc<dyn Port>,
+    calls: AtomicU64,
+    streaming: AtomicBool,
+}
+
+/// Where a job's reports go.
+#[async_trait]
+pub(crate) trait Port: Send + Sync {
+    /// Takes a report in, waiting for room.
+    async fn push(&self, at: Timestamp, report: Report) -> Result<(), PushError>;
+}
+
+/// The job is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PushError;
+
+/// Why an event was not emitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EmitError {
+    /// The job is over: it has ended, or it was killed. Stop working on it.
+    #[error("the job is over")]
+    Ended,
+    /// The event is not one that may be emitted. The job goes on.
+    #[error(transparent)]
+    Invalid(#[from] InvalidEvent),
+}
+
+/// Why an input could not be read. Turns into `INVALID_REQUEST`.
+#[derive(Debug, thiserror::Error)]
+#[error("the input does not have the form that this agent asks for")]
+pub struct InputError(#[source] JsonError);
+
+impl InputError {
+    /// The failure that tells the submitter.
+    pub fn into_failure(self) -> Failure {
+        Failure::invalid_request(format!("input: {}", self.0))
+    }
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $name(String);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+handles! {
+    /// Names one tool call within its job.
+    CallId;
+    /// Names one delegation within its job.
+    DelegateId;
+}
+
+impl JobContext {
+    pub(crate) fn new(start: StartJob, cancel: Cancel, port: Arc<dyn Port>) -> Self {
+        let (calls, streaming) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self(Arc::new(Inner { start, cancel, port, calls, streaming }))
+    }
+
+    /// The job.
+    pub fn job_id(&self) -> JobId {
+        self.0.start.job
+    }
+
+    /// The agent version that runs it.
+    pub fn agent(&self) -> &ResolvedAgent {
+        &self.0.start.agent
+    }
+
+    /// The input, as a `T`.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, InputError> {
+        self.0.start.input.to().map_err(InputError)
+    }
+
+    /// The input as it was submitted.
+    pub fn input_json(&self) -> &Json {
+        &self.0.start.input
+    }
+
+    /// What the job may do (spec 9), for information: authority is checked by the gateway.
+    pub fn lease_json(&self) -> &Json {
+        &self.0.start.lease
+    }
+
+    /// The W3C trace that the job belongs to.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.0.start.trace_id
+    }
+
+    /// When the gateway will end the job.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.0.start.deadline
+    }
+
+    /// When the job was accepted.
+    pub fn accepted_at(&self) -> Timestamp {
+        self.0.start.accepted_at
+    }
+
+    /// A line for people.
+    pub async fn log(&self, level: Level, message: impl Into<String> + Send) -> Result<(), EmitError> {
+        self.emit(&Log { level, message: message.into() }).await
+    }
+
+    /// Reasoning.
+    pub async fn thought(&self, text: impl Into<String> + Send) -> Result<(), EmitError> {
+        self.emit(&Thought { text: text.into() }).await
+    }
+
+    /// A tool is being called. `args` is an object.
+    pub async fn tool_call(&self, tool: impl Into<String> + Send, args: Json) -> Result<CallId, EmitError> {
+        let call_id = self.mint("call");
+        self.emit(&ToolCall { tool: tool.into(), args, call_id: call_id.clone() }).await?;
+        Ok(CallId(call_id))
+    }
+
+    /// What the tool answered.
+    pub async fn tool_result(&self, call: &CallId, answer: ToolAnswer) -> Result<(), EmitError> {
+        let answer = match answer {
+            ToolAnswer::Result(result) => ToolAnswerFields { result: Some(result), error: None },
+            ToolAnswer::Error(error) => ToolAnswerFields { result: None, error: Some(error) },
+        };
+        self.emit(&ToolResult { call_id: call.0.clone(), answer }).await
+    }
+
+    /// The job is in this phase.
+    pub async fn status(&self, phase: impl Into<String> + Send, message: Option<String>) -> Result<(), EmitError> {
+        self.emit(&Status { phase: phase.into(), message }).await
+    }
+
+    /// A measured number.
+    pub async fn metric(&self, metric: Metric) -> Result<(), EmitError> {
+        self.emit(&metric).await
+    }
+
+    /// How far the work is.
+    pub async fn progress(&self, progress: Progress) -> Result<(), EmitError> {
+        self.emit(&progress).await
+    }
+
+    /// Something was made.
+    pub async fn artifact(&self, artifact: Artifact) -> Result<(), EmitError> {
+        self.emit(&artifact).await
+    }
+
+    /// Asks for a part of the work to be given to another agent.
+    pub async fn delegate(&self, delegation: Delegation) -> Result<DelegateId, EmitError> {
+        let delegate_id = self.mint("dlg");
+        let Delegation { agent, input, lease_request, lease_constraints } = delegation;
+        let agent = agent.to_string();
+        self.emit(&Delegate { delegate_id: delegate_id.clone(), agent, input, lease_request, lease_constraints })
+            .await?;
+        Ok(DelegateId(delegate_id))
+    }
+
+    /// An event of a vendor's own kind, with an object as its body.
+    pub async fn event(&self, kind: EventKind, body: Json) -> Result<(), EmitError> {
+        match kind {
+            EventKind::Vendor(_) => self.emit_checked(kind, body).await,
+            spec => Err(InvalidEvent { kind: spec, flaw: Flaw::Reserved }.into()),
+        }
+    }
+
+    /// Begins the streamed result. A job has one; after it has begun, its end is the job's result.
+    pub fn result_stream(&self, encoding: Encoding) -> Result<ResultStream, StreamError> {
+        if self.0.streaming.swap(true, Ordering::Relaxed) {
+            return Err(StreamError::Begun);
+        }
+        ResultStream::begin(self.clone(), encoding)
+    }
+
+    /// Resolves when the job is asked to stop.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        let cancel = self.0.cancel.clone();
+        async move { cancel.wait().await }
+    }
+
+    /// Whether the job was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel_request().is_some()
+    }
+
+    /// Why the job was asked to stop, and how long it has.
+    pub fn cancel_request(&self) -> Option<&CancelRequest> {
+        self.0.cancel.requested()
+    }
+
+    /// Why the job was asked to stop, in the asker's words.
+    pub fn cancel_reason(&self) -> Option<&str> {
+        self.cancel_request().map(|request| request.reason.as_str())
+    }
+
+    /// Emits an event of any kind but `result_chunk` whose body comes from elsewhere.
+    pub(crate) async fn emit_checked(&self, kind: EventKind, body: Json) -> Result<(), EmitError> {
+        body::check_body(&kind, &body)?;
+        self.push(Report::Event { kind, body }).await
+    }
+
+    /// Hands a report over as it is.
+    pub(crate) async fn push(&self, report: Report) -> Result<(), EmitError> {
+        self.0.port.push(clock::now(), report).await.map_err(|PushError| EmitError::Ended)
+    }
+
+    /// Whether a streamed result was begun.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.0.streaming.load(Ordering::Relaxed)
+    }
+
+    async fn emit<B: Check + Sync>(&self, body: &B) -> Result<(), EmitError> {
+        let body = body::encode(body)?;
+        self.push(Report::Event { kind: B::KIND, body }).await
+    }
+
+    fn mint(&self, prefix: &str) -> String {
+        format!("{prefix}_{}", self.0.calls.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext").field("job", &self.job_id()).field("agent", self.agent()).finish_non_exhaustive()
+    }
+}
+
+impl From<Value> for ToolAnswer {
+    fn from(result: Value) -> Self {
+        Self::Result(result)
+    }
+}
