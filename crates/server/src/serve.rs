@@ -82,6 +82,7 @@ impl Server {
             data_dir.write_admin_token(key)?;
         }
 
+        workers::prune_logs(&data_dir);
         let workers = workers::specs(&config, &data_dir)?;
         let tasks = Tasks::default();
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));

@@ -35,7 +35,7 @@ async fn before_the_hello_everything_else_is_refused_and_closed() {
         (Message::text("not json"), "not JSON"),
         (Message::text(""), "not JSON"),
         (Message::text("[]"), "JSON object"),
-        (Message::text("{}"), "arcp"),
+        (Message::text("{}"), "id: missing"),
         (Message::binary(vec![0xff; 8]), "not UTF-8 text"),
         (Message::text(r#"{"arcp":"1.0","id":"m","type":"session.hello","payload":{}}"#), "version 1.1"),
         (Message::text(envelope("session.ping", json!({ "nonce": "n" }))), "must be session.hello"),

@@ -1,1 +1,35 @@
-//! Under construction.
+//! The embedded default store: SQLite behind one writer thread with group commit (DESIGN 4).
+//!
+//! ```text
+//!   append ──┐  bounded queue   ┌ moorline-store ┐  commit   ┌──────┐  publish
+//!   put    ──┼────────────────▶ │ one connection │ ────────▶ │ file │ ──────────▶ tail, then the replies
+//!   trim   ──┘                  └────────────────┘           └──────┘
+//!   read_* ──── bounded queue ─▶ moorline-read (two threads, a read-only connection each)
+//! ```
+//!
+//! The writer takes everything that waits into one transaction, so the cost of a commit is shared by all who wait for
+//! it. Each command is decided for itself: one that conflicts leaves no trace and its neighbours are committed. If the
+//! transaction fails, everyone in it gets the fault and nobody has seen anything; only when the store is full is each
+//! command tried again alone, because a trim or a small append may still succeed. A reader works on a snapshot of its
+//! own and never blocks the writer.
+//!
+//! Three files lie beside each other: the data, its write-ahead log (`-wal`, with `-shm` while it is open), and a lock
+//! file that one process holds as long as it lives. A copy of the first two at any moment is a store. Trimmed records
+//! leave room in the file that later ones use; the file does not shrink.
+//!
+//! Deliberately absent: a row for several records of one batch (one row per record is what the offsets number; whether
+//! sharing pays is to be measured), and SQL anywhere but in the module `sql`.
+
+mod fault;
+mod lock;
+mod open;
+mod options;
+mod reader;
+mod sql;
+mod store;
+mod thread;
+mod writer;
+
+pub use open::OpenError;
+pub use options::{Durability, SqliteOptions};
+pub use store::SqliteStore;

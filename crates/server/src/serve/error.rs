@@ -7,6 +7,7 @@ use moorline_runtime::gateway::RecoverJobsError;
 use moorline_runtime::mint::NoEntropy;
 use moorline_runtime::workers::{GenerationError, OpenDoorError};
 use moorline_store_sqlite::OpenError;
+use moorline_types::{AgentRefError, ResolvedAgent};
 
 use crate::data_dir::DataDirError;
 use crate::http::ListenError;
@@ -43,6 +44,15 @@ pub enum StartError {
     /// Workers cannot attach.
     #[error(transparent)]
     WorkerDoor(#[from] OpenDoorError),
+    /// An agent is configured that is shipped too.
+    #[error("agent {agent} is both in the configuration file and shipped; leave the shipped one out with --builtin-agents, or give yours another version")]
+    AgentTwice {
+        /// The agent.
+        agent: ResolvedAgent,
+    },
+    /// A shipped agent has no valid name.
+    #[error("a shipped agent cannot be named")]
+    AgentName(#[from] AgentRefError),
     /// A worker cannot be told what it hosts.
     #[error("the configuration of an agent cannot be handed to its worker")]
     Assignment(#[source] serde_json::Error),

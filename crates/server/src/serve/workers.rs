@@ -1,13 +1,16 @@
 //! Which workers the configuration asks for: one for each agent, so that one agent's end is no other's.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use moorline_agents::Shipped;
+use moorline_agents::{Census, Echo};
 use moorline_runtime::workers::{Host, ProcessHost, WorkerSpec};
-use moorline_types::ResolvedAgent;
-use moorline_worker::exec::ExecSpec;
+use moorline_types::{AgentRefError, ResolvedAgent};
+use moorline_worker::exec::{ExecAgent, ExecSpec};
+use moorline_worker::sdk::Agent;
 
 use crate::config::{AgentConfig, BuiltinAgent, Config};
 use crate::data_dir::DataDir;
@@ -16,6 +19,9 @@ use super::StartError;
 
 /// What the worker command of the moorline program is called.
 pub const WORKER_COMMAND: &str = "worker";
+
+/// Logs of earlier workers that are kept: a few starts of a gateway with a dozen agents.
+const KEPT_LOGS: usize = 64;
 
 /// The variable that tells a shipped agent where it may write.
 const SCRATCH_VARIABLE: &str = "MOORLINE_WORKER_SCRATCH";
@@ -27,7 +33,61 @@ pub enum Hosted {
     /// An agent that Moorline ships.
     Shipped(Shipped),
     /// A program of the operator's.
-    Exec(ExecSpec),
+    Program(Program),
+}
+
+/// The agents that Moorline ships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shipped {
+    /// Takes stock of a directory.
+    Census,
+    /// Returns its input.
+    Echo,
+}
+
+/// A program that is an agent.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Program {
+    agent: String,
+    is_default: bool,
+    description: String,
+    command: Vec<String>,
+    env: BTreeMap<String, String>,
+    cwd: PathBuf,
+    capacity: u32,
+}
+
+impl Hosted {
+    /// The agents themselves, in the worker's process.
+    ///
+    /// # Errors
+    /// If the program's agent has no valid name, which a gateway never asks for.
+    pub fn agents(self) -> Result<Vec<Arc<dyn Agent>>, AgentRefError> {
+        Ok(vec![match self {
+            Self::Shipped(shipped) => shipped.agent()?,
+            Self::Program(program) => Arc::new(ExecAgent::new(program.spec()?)),
+        }])
+    }
+}
+
+impl Shipped {
+    /// The agent, under the version of the program that it comes with.
+    fn agent(self) -> Result<Arc<dyn Agent>, AgentRefError> {
+        let named = |name: &str| format!("{name}@{}", env!("CARGO_PKG_VERSION")).parse();
+        Ok(match self {
+            Self::Census => Arc::new(Census::new(named("census")?)),
+            Self::Echo => Arc::new(Echo::new(named("echo")?)),
+        })
+    }
+}
+
+impl Program {
+    fn spec(self) -> Result<ExecSpec, AgentRefError> {
+        let Self { agent, is_default, description, command, env, cwd, capacity } = self;
+        let ResolvedAgent { name, version } = agent.parse()?;
+        Ok(ExecSpec { name, version, is_default, description, command, env, cwd: Some(cwd), capacity })
+    }
 }
 
 /// A worker, and the agent version that it is there for.
@@ -37,20 +97,39 @@ pub(super) struct ConfiguredWorker {
     pub(super) spec: WorkerSpec,
 }
 
-/// A worker for every agent of the configuration.
+/// A worker for every agent of the configuration. The operator's come first: where one of them and a shipped one claim
+/// to be the default of the same name, the operator's is.
 pub(super) fn specs(config: &Config, data_dir: &DataDir) -> Result<Vec<ConfiguredWorker>, StartError> {
-    let mut workers = Vec::new();
+    let mut workers: Vec<ConfiguredWorker> = Vec::new();
+    for agent in &config.agents {
+        let hosted = Hosted::Program(program(agent, data_dir)?);
+        workers.push(worker(agent.agent.clone(), agent.is_default, &hosted, config, data_dir)?);
+    }
     for builtin in &config.builtin_agents {
         let shipped = match builtin {
             BuiltinAgent::Census => Shipped::Census,
             BuiltinAgent::Echo => Shipped::Echo,
         };
-        workers.push(worker(shipped.agent(), true, &Hosted::Shipped(shipped), config, data_dir)?);
-    }
-    for agent in &config.agents {
-        workers.push(worker(agent.agent.clone(), agent.is_default, &Hosted::Exec(exec(agent, data_dir)?), config, data_dir)?);
+        let agent = shipped.agent()?.describe().agent;
+        if workers.iter().any(|worker| worker.agent == agent) {
+            return Err(StartError::AgentTwice { agent });
+        }
+        workers.push(worker(agent, true, &Hosted::Shipped(shipped), config, data_dir)?);
     }
     Ok(workers)
+}
+
+/// Removes the logs of workers of long ago. A worker's log is named after its id, which begins with the time.
+pub(super) fn prune_logs(data_dir: &DataDir) {
+    let logs = std::fs::read_dir(data_dir.workers()).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut logs: Vec<_> = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
+    logs.sort_unstable();
+    logs.truncate(logs.len().saturating_sub(KEPT_LOGS));
+    for log in logs {
+        if let Err(error) = std::fs::remove_file(&log) {
+            tracing::warn!(log = %log.display(), %error, "an old worker's log stays");
+        }
+    }
 }
 
 fn worker(
@@ -74,15 +153,15 @@ fn worker(
     Ok(ConfiguredWorker { agent, is_default, spec: WorkerSpec { name, host: Host::Process(host) } })
 }
 
-fn exec(agent: &AgentConfig, data_dir: &DataDir) -> Result<ExecSpec, StartError> {
+fn program(agent: &AgentConfig, data_dir: &DataDir) -> Result<Program, StartError> {
     let cwd = match &agent.cwd {
         Some(cwd) => cwd.clone(),
         None => scratch(&agent.agent, data_dir)?,
     };
     let program = agent.program.to_string_lossy().into_owned();
-    Ok(ExecSpec {
-        name: agent.agent.name.to_string(),
-        version: agent.agent.version.to_string(),
+    Ok(Program {
+        agent: agent.agent.to_string(),
+        is_default: agent.is_default,
         description: agent.description.clone().unwrap_or_default(),
         command: std::iter::once(program).chain(agent.args.iter().cloned()).collect(),
         env: agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),

@@ -51,7 +51,7 @@ impl Bench {
         let entropy = [7; 10];
         let store = Arc::new(MemoryStore::new(Epoch::mint(clock.now(), entropy), TailLimits::default()));
         let tasks = Tasks::default();
-        let echo: Arc<dyn Agent> = Arc::new(Echo::default());
+        let echo: Arc<dyn Agent> = Arc::new(Echo::new("echo@1.0.0".parse().unwrap()));
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
         let generation = raise_generation(shared.as_ref()).await.unwrap();
         let agents = [(echo.describe().agent, true)];

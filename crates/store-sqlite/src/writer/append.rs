@@ -1,0 +1,73 @@
+//! Appending a batch.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use moorline_store::{AppendError, CommittedBatch, Tail, admit};
+use moorline_types::{Batch, Offset, StreamId, StreamSeq};
+
+use super::write::{Reply, Staging, Write};
+use crate::fault::{Failure, SqlError};
+use crate::sql;
+
+pub(crate) struct Append {
+    batch: Batch,
+    bytes: usize,
+    /// The head of the journal before the batch, or why it was refused.
+    decision: Result<Offset, AppendError>,
+    reply: Reply<CommittedBatch, AppendError>,
+}
+
+impl Append {
+    pub(crate) fn new(batch: Batch, reply: Reply<CommittedBatch, AppendError>) -> Self {
+        Self { bytes: batch.body_bytes(), batch, decision: Err(AppendError::Closed), reply }
+    }
+
+    fn decide(&self, staging: &mut Staging<'_>) -> Result<Result<HashMap<StreamId, StreamSeq>, AppendError>, SqlError> {
+        let mut heads = HashMap::new();
+        for record in &self.batch.records {
+            if let Entry::Vacant(head) = heads.entry(record.stream) {
+                head.insert(staging.heads.load(staging.tx, record.stream)?);
+            }
+        }
+        Ok(admit::next_heads(&self.batch, |stream| heads.get(&stream).copied().unwrap_or_default()))
+    }
+}
+
+impl Write for Append {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
+        let heads = match self.decide(staging)? {
+            Ok(heads) => heads,
+            Err(refusal) => {
+                self.decision = Err(refusal);
+                return Ok(());
+            }
+        };
+        self.decision = Ok(staging.head);
+        for record in &self.batch.records {
+            staging.head = staging.head.next();
+            sql::insert_record(staging.tx, staging.head, record)?;
+        }
+        for (stream, head) in heads {
+            staging.heads.set(stream, head);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<&Tail, &Failure>) {
+        let answer = match (outcome, self.decision) {
+            (Err(failure), _) => Err(failure.clone().into()),
+            (Ok(_), Err(refusal)) => Err(refusal),
+            (Ok(tail), Ok(before)) => {
+                let records = admit::attest(self.batch, before);
+                tail.publish(records.clone());
+                Ok(CommittedBatch::new(records))
+            }
+        };
+        drop(self.reply.send(answer));
+    }
+}

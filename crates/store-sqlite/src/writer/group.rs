@@ -1,0 +1,75 @@
+//! Group commit: one transaction for everything that waits.
+
+use std::sync::Arc;
+
+use moorline_store::{StoreFault, Tail, TailLimits, WriteError};
+use moorline_types::Epoch;
+use rusqlite::Connection;
+
+use super::heads::Heads;
+use super::write::{Staging, Write};
+use crate::fault::{Failure, SqlError};
+use crate::sql::{self, State};
+
+/// Has the connection that writes. What it remembers of the database is what the last commit left.
+pub(super) struct Committer {
+    conn: Connection,
+    heads: Heads,
+    state: State,
+    tail: Arc<Tail>,
+}
+
+impl Committer {
+    pub(super) fn new(conn: Connection, state: State, limits: TailLimits) -> Self {
+        let tail = Arc::new(Tail::new(state.head, limits));
+        Self { conn, heads: Heads::default(), state, tail }
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.state.epoch
+    }
+
+    pub(super) fn tail(&self) -> Arc<Tail> {
+        Arc::clone(&self.tail)
+    }
+
+    /// Commits the writes together and answers each, in their order.
+    pub(super) fn commit(&mut self, mut group: Vec<Box<dyn Write>>) {
+        let Err(error) = self.transact(&mut group) else {
+            for write in group {
+                write.answer(Ok(&self.tail));
+            }
+            return;
+        };
+        self.heads.forget();
+        let failure = Failure::from(error);
+        if failure.kind == StoreFault::Full && group.len() > 1 {
+            // What is too large for the room that is left must not keep out what fits, or what makes room.
+            for write in group {
+                self.commit(vec![write]);
+            }
+            return;
+        }
+        tracing::warn!(fault = %failure.kind, error = %failure.source, writes = group.len(), "nothing was committed");
+        for write in group {
+            write.answer(Err(&failure));
+        }
+    }
+
+    pub(super) fn limit_size(&mut self, max_bytes: Option<u64>) -> Result<(), WriteError> {
+        sql::limit_size(&self.conn, max_bytes).map_err(|error| Failure::from(error).into())
+    }
+
+    fn transact(&mut self, group: &mut [Box<dyn Write>]) -> Result<(), SqlError> {
+        let tx = sql::begin_write(&mut self.conn)?;
+        let mut staging =
+            Staging { tx: &tx, heads: &mut self.heads, head: self.state.head, revision: self.state.revision };
+        for write in group {
+            write.stage(&mut staging)?;
+        }
+        let state = State { head: staging.head, revision: staging.revision, ..self.state };
+        tx.commit()?;
+        self.state = state;
+        Ok(())
+    }
+}

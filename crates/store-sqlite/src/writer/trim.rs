@@ -1,0 +1,62 @@
+//! Trimming a stream, one step of it.
+
+use moorline_store::{Tail, WriteError};
+use moorline_types::{StreamId, StreamSeq};
+
+use super::write::{Reply, Staging, Write};
+use crate::fault::{Failure, SqlError};
+use crate::sql;
+
+/// Records that one step removes. Removing this many takes some tens of milliseconds, for which appenders wait.
+const STEP: u64 = 4_096;
+
+/// How far a step has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    /// The oldest position that is left.
+    pub(crate) oldest: StreamSeq,
+    /// Whether everything is removed that was to be.
+    pub(crate) is_last: bool,
+}
+
+pub(crate) struct Trim {
+    stream: StreamId,
+    before: StreamSeq,
+    done: Option<Step>,
+    reply: Reply<Step, WriteError>,
+}
+
+impl Trim {
+    pub(crate) fn new(stream: StreamId, before: StreamSeq, reply: Reply<Step, WriteError>) -> Self {
+        Self { stream, before, done: None, reply }
+    }
+}
+
+impl Write for Trim {
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
+        let bounds = sql::stream_bounds(staging.tx, self.stream)?;
+        let goal = self.before.min(bounds.head.next()).max(bounds.oldest);
+        let oldest = goal.min(StreamSeq::new(bounds.oldest.get().saturating_add(STEP)));
+        if oldest > bounds.oldest {
+            sql::trim(staging.tx, self.stream, oldest)?;
+        }
+        self.done = Some(Step { oldest, is_last: oldest == goal });
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<&Tail, &Failure>) {
+        let answer = match (outcome, self.done) {
+            (Err(failure), _) => Err(failure.clone().into()),
+            (Ok(_), None) => Err(WriteError::Closed),
+            (Ok(tail), Some(step)) => {
+                tail.forget(self.stream, step.oldest);
+                Ok(step)
+            }
+        };
+        drop(self.reply.send(answer));
+    }
+}
