@@ -33,6 +33,10 @@ use crate::view::ViewReader;
 /// for longer than this will not recover before the process is to be gone.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long a request to cancel may take to become durable before its sender is told that it has not yet. Its
+/// connection does nothing else meanwhile, and a heartbeat interval is not shorter.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
+
 /// See the module's documentation. Cheap to clone; clones are the same gateway.
 #[derive(Debug, Clone)]
 pub struct Gateway(Arc<Shared>);
@@ -267,14 +271,16 @@ impl Gateway {
         let (confirmed, confirmation) = oneshot::channel();
         let input = JobInput::Cancel { by: principal.id.clone(), reason, confirmed };
         if handle.inbox.send(input).await.is_err() {
-            return Err(self.find(principal, job).await.map_or_else(|refusal| refusal, |summary| {
-                Refusal::JobEnded { status: summary.status }
-            }));
+            return Err(self
+                .find(principal, job)
+                .await
+                .map_or_else(|refusal| refusal, |summary| Refusal::JobEnded { status: summary.status }));
         }
-        match confirmation.await {
-            Ok(answer) => answer.map(|()| id),
+        match tokio::time::timeout(CONFIRM_PATIENCE, confirmation).await {
+            Ok(Ok(answer)) => answer.map(|()| id),
             // The job ended between the two.
-            Err(_) => Err(Refusal::JobEnded { status: self.find(principal, job).await?.status }),
+            Ok(Err(_)) => Err(Refusal::JobEnded { status: self.find(principal, job).await?.status }),
+            Err(_) => Err(Refusal::StoreUnavailable { reason: "the request is kept and carried out when it can be" }),
         }
     }
 

@@ -240,9 +240,7 @@ impl Pool {
             message::Report::Result { output, summary } => {
                 let output = match output {
                     message::Output::Inline(json) => Output::Inline(json),
-                    message::Output::Streamed { result_id, result_size } => {
-                        Output::Streamed { result_id, result_size }
-                    }
+                    message::Output::Streamed { result_id, result_size } => Output::Streamed { result_id, result_size },
                 };
                 Report::Result { output, summary }
             }

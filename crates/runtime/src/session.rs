@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use moorline_core::Refusal;
 use moorline_core::record::{Accepted, Attached, Closed, Detached, Fact, History};
 use moorline_core::session::Session;
-use moorline_types::{AgentRef, Batch, JobId, Json, Offset, Principal, Record, SessionId, StreamSeq, Timestamp, TraceId, limits};
+use moorline_types::{
+    AgentRef, Batch, JobId, Json, Offset, Principal, Record, SessionId, StreamSeq, Timestamp, TraceId, limits,
+};
 
 use crate::gateway::{Gateway, JobSummary, SessionPlace};
 use crate::view::{Delivery, ViewError, ViewReader};

@@ -1,5 +1,12 @@
 //! Jobs from submission to end, with everything real but the disk and the clients' sockets.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "a failed expectation is a failed test, and a test names the cases that it is about"
+)]
+
 mod common;
 
 use common::{Bench, assert_dense, fact, logs, memory, options, principal, request, see, see_to_end};
@@ -199,6 +206,22 @@ async fn a_full_disk_refuses_new_work_and_loses_nothing_of_what_runs() {
     assert_dense(&seen);
     assert_eq!(logs(&seen), counted(1000));
     assert!(bench.gateway.is_ready().await);
+}
+
+/// A cancellation that cannot be made durable is not confirmed, does not hold up its connection, and is not forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_on_a_full_disk_is_kept_until_there_is_space() {
+    let bench = Bench::start().await;
+    let mut session = bench.session("ada").await;
+    let job = session.submit(request("patient", "null")).await.unwrap().job;
+    see(&mut session).await;
+    bench.store.faults().refuse_writes(StoreFault::Full);
+    let refused = session.cancel(&job.to_string(), None).await.unwrap_err();
+    assert!(matches!(refused, Refusal::StoreUnavailable { .. }), "{refused}");
+    bench.store.faults().allow();
+    let seen = see_to_end(&mut session, job).await;
+    let Fact::Error(failure) = fact(seen.last().unwrap()) else { panic!("{seen:?}") };
+    assert_eq!(failure.cause, Cause::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]

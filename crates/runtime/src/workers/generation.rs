@@ -54,14 +54,20 @@ mod tests {
 
     #[tokio::test]
     async fn every_start_has_a_higher_number() {
-        let store = MemoryStore::new(Epoch::mint(Timestamp::from_unix_millis(1), [0; 10]), moorline_store::TailLimits::default());
+        let store = MemoryStore::new(
+            Epoch::mint(Timestamp::from_unix_millis(1), [0; 10]),
+            moorline_store::TailLimits::default(),
+        );
         assert_eq!(raise_generation(&store).await.unwrap(), GatewayEpoch::new(1));
         assert_eq!(raise_generation(&store).await.unwrap(), GatewayEpoch::new(2));
     }
 
     #[tokio::test]
     async fn a_damaged_number_is_not_guessed_at() {
-        let store = MemoryStore::new(Epoch::mint(Timestamp::from_unix_millis(1), [0; 10]), moorline_store::TailLimits::default());
+        let store = MemoryStore::new(
+            Epoch::mint(Timestamp::from_unix_millis(1), [0; 10]),
+            moorline_store::TailLimits::default(),
+        );
         let key = DocKey::new(Collection::Meta, KEY).unwrap();
         store.put(&key, Bytes::from_static(b"many"), Expect::Any).await.unwrap();
         assert!(matches!(raise_generation(&store).await, Err(GenerationError::NotANumber)));

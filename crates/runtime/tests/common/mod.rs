@@ -41,12 +41,8 @@ impl Bench {
 
     /// A gateway over what another one left behind.
     pub(crate) async fn over(store: Arc<MemoryStore>, options: RuntimeOptions) -> Self {
-        let agents: Vec<Arc<dyn Agent>> = vec![
-            Arc::new(Counter),
-            Arc::new(Stubborn),
-            Arc::new(Panicking),
-            Arc::new(Patient),
-        ];
+        let agents: Vec<Arc<dyn Agent>> =
+            vec![Arc::new(Counter), Arc::new(Stubborn), Arc::new(Panicking), Arc::new(Patient)];
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
         let tasks = Tasks::default();
         let names = agents.iter().map(|agent| (agent.describe().agent, true)).collect::<Vec<_>>();
