@@ -3,13 +3,14 @@
 //! The handle is the session's only writer while it lives. Everything that another connection would need to continue
 //! the session is in the journal; the handle holds positions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use moorline_core::Refusal;
 use moorline_core::record::{Accepted, Attached, Closed, Detached, Fact, History};
 use moorline_core::session::Session;
 use moorline_types::{
-    AgentRef, Batch, JobId, Json, Offset, Principal, Record, SessionId, StreamSeq, Timestamp, TraceId, limits,
+    AgentRef, Batch, JobId, Json, Offset, Principal, Record, RecordKind, SessionId, StreamSeq, Timestamp, TraceId,
+    limits,
 };
 
 use crate::gateway::{Gateway, JobSummary, SessionPlace};
@@ -59,14 +60,17 @@ pub struct SessionHandle {
     session: Session,
     reader: ViewReader,
     history: VecDeque<Pending>,
+    /// The jobs that the session sees, or will see once its records are read back, and whose end it has not seen.
+    watching: BTreeSet<JobId>,
     /// The session's last record.
     written: Offset,
     _place: SessionPlace,
 }
 
 impl SessionHandle {
-    pub(crate) const fn new(gateway: Gateway, session: Session, reader: ViewReader, place: SessionPlace) -> Self {
-        Self { gateway, session, reader, history: VecDeque::new(), written: Offset::ZERO, _place: place }
+    pub(crate) fn new(gateway: Gateway, session: Session, reader: ViewReader, place: SessionPlace) -> Self {
+        let (history, watching, written) = (VecDeque::new(), BTreeSet::new(), Offset::ZERO);
+        Self { gateway, session, reader, history, watching, written, _place: place }
     }
 
     /// The session's id.
@@ -99,6 +103,11 @@ impl SessionHandle {
     pub async fn next(&mut self) -> Result<Vec<Delivery>, ViewError> {
         while !self.is_history_due() {
             let deliveries = self.reader.read().await?;
+            for delivery in &deliveries {
+                if matches!(delivery.record.kind, RecordKind::JobResult | RecordKind::JobError) {
+                    self.watching.remove(&delivery.job);
+                }
+            }
             if !deliveries.is_empty() {
                 return Ok(deliveries);
             }
@@ -127,6 +136,7 @@ impl SessionHandle {
         let attach = |now: Timestamp, job: JobId| session.record(now, 0, &Fact::Attached(Attached { job, from: None }));
         let summary = self.gateway.accept(accepted, attach).await?;
         self.session.handle_committed(1);
+        self.watching.insert(summary.job);
         Ok(summary)
     }
 
@@ -147,13 +157,15 @@ impl SessionHandle {
         let summary = self.gateway.find(self.principal(), job).await?;
         let subscribed_from = self.reader.event_seq();
         let job = summary.job;
-        if self.reader.is_live(job) || self.history.iter().any(|pending| pending.job == job) {
+        if self.watching.contains(&job) {
             return Ok(Subscription { job: summary, subscribed_from, replayed: false });
         }
         if history {
             self.history.push_back(Pending { job, next: StreamSeq::FIRST });
+            self.watching.insert(job);
         } else if !summary.status.is_terminal() {
             self.append([Fact::Attached(Attached { job, from: None })]).await?;
+            self.watching.insert(job);
         }
         Ok(Subscription { job: summary, subscribed_from, replayed: history })
     }
@@ -164,9 +176,10 @@ impl SessionHandle {
     /// If the journal cannot be written.
     pub async fn unsubscribe(&mut self, job: &str) -> Result<(), Refusal> {
         let Ok(job) = job.parse::<JobId>() else { return Ok(()) };
-        self.history.retain(|pending| pending.job != job);
-        if self.reader.is_live(job) {
+        if self.watching.contains(&job) {
             self.append([Fact::Detached(Detached { job })]).await?;
+            self.history.retain(|pending| pending.job != job);
+            self.watching.remove(&job);
         }
         Ok(())
     }
@@ -180,8 +193,7 @@ impl SessionHandle {
 
     fn check_room(&self) -> Result<(), Refusal> {
         let limit = limits::MAX_WATCHED_JOBS;
-        let watched = self.reader.live_jobs() + self.history.len();
-        if watched >= limit { Err(Refusal::TooManyWatched { limit }) } else { Ok(()) }
+        if self.watching.len() >= limit { Err(Refusal::TooManyWatched { limit }) } else { Ok(()) }
     }
 
     /// Whether a stretch is to be attached: the one before it has been read.

@@ -57,11 +57,6 @@ impl ViewReader {
         reader
     }
 
-    /// How many jobs are seen live.
-    pub fn live_jobs(&self) -> usize {
-        self.view.live_jobs()
-    }
-
     /// The number of the last record that was seen.
     pub fn event_seq(&self) -> EventSeq {
         self.view.event_seq()
@@ -75,11 +70,6 @@ impl ViewReader {
     /// Through where the journal has been read.
     pub fn position(&self) -> Offset {
         self.view.position()
-    }
-
-    /// Whether the job is seen live.
-    pub fn is_live(&self, job: JobId) -> bool {
-        self.watched.contains(&StreamId::Job(job))
     }
 
     /// One read. Empty if nothing of it is seen; waits if there is nothing to read. Dropping the future loses nothing.

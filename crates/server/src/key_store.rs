@@ -47,7 +47,7 @@ pub enum KeyStoreError {
 /// # Errors
 /// See [`KeyStoreError`]. A record that does not decode keeps the gateway from starting: it may be one that disables a
 /// key.
-pub async fn load_keys(store: &dyn Store, now: Timestamp) -> Result<(KeyRing, Option<ApiKey>), KeyStoreError> {
+pub(crate) async fn load_keys(store: &dyn Store, now: Timestamp) -> Result<(KeyRing, Option<ApiKey>), KeyStoreError> {
     let records = read_all(store).await?;
     if !records.is_empty() {
         return Ok((KeyRing::new(records), None));

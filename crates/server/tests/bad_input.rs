@@ -1,5 +1,12 @@
 //! Whatever a client sends: it is told what is wrong, and nobody else notices.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "a failed expectation is a failed test, and a test names the cases that it is about"
+)]
+
 mod common;
 
 use common::{Bench, Client, MAX_FRAME, hello_with, service_options};
@@ -88,7 +95,8 @@ async fn in_a_session_a_bad_frame_is_answered_and_the_connection_goes_on() {
     let mut client = bench.client().await;
     let session = client.session.clone().unwrap();
     let envelope = |message_type: &str, payload: Value| {
-        json!({ "arcp": "1.1", "id": "msg_1", "type": message_type, "session_id": session, "payload": payload }).to_string()
+        json!({ "arcp": "1.1", "id": "msg_1", "type": message_type, "session_id": session, "payload": payload })
+            .to_string()
     };
     let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
     for (frame, code, fragment) in [
@@ -96,22 +104,46 @@ async fn in_a_session_a_bad_frame_is_answered_and_the_connection_goes_on() {
         (Message::text("{\"arcp\":\"1.1\""), "INVALID_REQUEST", "not JSON"),
         (Message::text("null"), "INVALID_REQUEST", "JSON object"),
         (Message::binary(b"{}".to_vec()), "INVALID_REQUEST", "text"),
-        (Message::text(format!(r#"{{"arcp":"1.1","id":"m","type":"job.submit","payload":{{"agent":"echo","input":{deep}}}}}"#)), "INVALID_REQUEST", "deep"),
+        (
+            Message::text(format!(
+                r#"{{"arcp":"1.1","id":"m","type":"job.submit","payload":{{"agent":"echo","input":{deep}}}}}"#
+            )),
+            "INVALID_REQUEST",
+            "deep",
+        ),
         (Message::text(envelope("job.dance", json!({}))), "INVALID_REQUEST", "job.dance"),
         (Message::text(envelope("job.event", json!({}))), "INVALID_REQUEST", "job.event"),
-        (Message::text(envelope("session.hello", json!({ "client": { "name": "x" } }))), "INVALID_REQUEST", "has a session already"),
+        (
+            Message::text(envelope("session.hello", json!({ "client": { "name": "x" } }))),
+            "INVALID_REQUEST",
+            "has a session already",
+        ),
         (Message::text(envelope("job.submit", json!({ "agent": 7 }))), "INVALID_REQUEST", "payload.agent"),
         (Message::text(envelope("job.submit", json!({ "agent": "Echo!" }))), "INVALID_REQUEST", "payload.agent"),
         (Message::text(envelope("job.submit", json!({ "agent": "nobody" }))), "AGENT_NOT_AVAILABLE", "nobody"),
         (Message::text(envelope("job.submit", json!({ "agent": "echo@99" }))), "AGENT_VERSION_NOT_AVAILABLE", "99"),
-        (Message::text(envelope("job.submit", json!({ "agent": "echo", "max_runtime_sec": -1 }))), "INVALID_REQUEST", "max_runtime_sec"),
-        (Message::text(envelope("job.submit", json!({ "agent": "echo", "idempotency_key": "k" }))), "INVALID_REQUEST", "idempotency_key"),
+        (
+            Message::text(envelope("job.submit", json!({ "agent": "echo", "max_runtime_sec": -1 }))),
+            "INVALID_REQUEST",
+            "max_runtime_sec",
+        ),
+        (
+            Message::text(envelope("job.submit", json!({ "agent": "echo", "idempotency_key": "k" }))),
+            "INVALID_REQUEST",
+            "idempotency_key",
+        ),
         (Message::text(envelope("job.cancel", json!({}))), "INVALID_REQUEST", "job_id"),
         (Message::text(envelope("job.cancel", json!({ "job_id": "job_nope" }))), "JOB_NOT_FOUND", "job_nope"),
         (Message::text(envelope("job.subscribe", json!({ "job_id": "job_nope" }))), "JOB_NOT_FOUND", "job_nope"),
         (Message::text(envelope("session.ack", json!({ "last_processed_seq": 1 }))), "INVALID_REQUEST", "\"ack\""),
         (Message::text(envelope("session.list_jobs", json!({}))), "INVALID_REQUEST", "list_jobs"),
-        (Message::text(r#"{"arcp":"1.1","id":"m","type":"job.submit","session_id":"sess_other","payload":{"agent":"echo"}}"#), "INVALID_REQUEST", "another session"),
+        (
+            Message::text(
+                r#"{"arcp":"1.1","id":"m","type":"job.submit","session_id":"sess_other","payload":{"agent":"echo"}}"#,
+            ),
+            "INVALID_REQUEST",
+            "another session",
+        ),
     ] {
         let context = frame.to_string().chars().take(120).collect::<String>();
         client.send_raw(frame).await;
@@ -124,10 +156,12 @@ async fn in_a_session_a_bad_frame_is_answered_and_the_connection_goes_on() {
 async fn an_unknown_message_that_may_be_ignored_is_ignored() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
-    client.send(&json!({
-        "arcp": "1.1", "id": "m", "type": "x-vendor.acme.wave", "payload": {}, "extensions": { "optional": true },
-        "unheard_of": [1, 2, 3],
-    })).await;
+    client
+        .send(&json!({
+            "arcp": "1.1", "id": "m", "type": "x-vendor.acme.wave", "payload": {}, "extensions": { "optional": true },
+            "unheard_of": [1, 2, 3],
+        }))
+        .await;
     assert_goes_on(&mut client).await;
 }
 
@@ -152,19 +186,37 @@ async fn every_field_of_every_payload_may_be_wrong_and_the_connection_goes_on() 
         ("session.ping", json!({ "nonce": "n", "sent_at": "2026-05-13T19:42:13Z" })),
         ("session.pong", json!({ "ping_nonce": "n", "received_at": "2026-05-13T19:42:13Z" })),
         ("session.ack", json!({ "last_processed_seq": 1 })),
-        ("session.list_jobs", json!({ "filter": { "status": ["running"], "agent": "echo" }, "limit": 5, "cursor": "c" })),
-        ("job.submit", json!({
-            "agent": "nobody", "input": {}, "lease_request": { "fs.read": ["/a"] },
-            "lease_constraints": { "expires_at": "2999-05-13T19:42:13Z" }, "idempotency_key": "k",
-            "max_runtime_sec": 5, "parent_job_id": "job_x", "delegate_id": "d",
-        })),
+        (
+            "session.list_jobs",
+            json!({ "filter": { "status": ["running"], "agent": "echo" }, "limit": 5, "cursor": "c" }),
+        ),
+        (
+            "job.submit",
+            json!({
+                "agent": "nobody", "input": {}, "lease_request": { "fs.read": ["/a"] },
+                "lease_constraints": { "expires_at": "2999-05-13T19:42:13Z" }, "idempotency_key": "k",
+                "max_runtime_sec": 5, "parent_job_id": "job_x", "delegate_id": "d",
+            }),
+        ),
         ("job.cancel", json!({ "job_id": "job_x", "reason": "r" })),
         ("job.subscribe", json!({ "job_id": "job_x", "history": true, "from_event_seq": 0 })),
         ("job.unsubscribe", json!({ "job_id": "job_x" })),
         ("session.resume", json!({ "resume_token": "rt", "last_event_seq": 1 })),
     ];
     let huge = "x".repeat(20_000);
-    let wrong = [json!(null), json!(7), json!(-1), json!(1.5), json!(true), json!(""), json!(huge), json!([]), json!({}), json!([[]]), json!(u64::MAX)];
+    let wrong = [
+        json!(null),
+        json!(7),
+        json!(-1),
+        json!(1.5),
+        json!(true),
+        json!(""),
+        json!(huge),
+        json!([]),
+        json!({}),
+        json!([[]]),
+        json!(u64::MAX),
+    ];
     let mut sent = 0;
     for (message_type, payload) in &samples {
         for field in payload.as_object().unwrap().keys() {

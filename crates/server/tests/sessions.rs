@@ -1,5 +1,12 @@
 //! What a client of the default profile gets, envelope by envelope.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "a failed expectation is a failed test, and a test names the cases that it is about"
+)]
+
 mod common;
 
 use common::{Bench, Client, PATIENCE, service_options};
@@ -102,7 +109,9 @@ async fn pings_are_answered_and_sent_and_silence_ends_the_connection_but_not_the
     client.say("msg_p", "session.ping", json!({ "nonce": "p_1", "sent_at": "2026-05-13T19:42:13Z" })).await;
     let pong = client.recv_type("session.pong").await;
     assert_eq!(pong["payload"]["ping_nonce"], "p_1");
-    client.say("msg_1", "job.submit", json!({ "agent": "echo", "input": { "echo": { "events": 5, "delay_ms": 300 } } })).await;
+    client
+        .say("msg_1", "job.submit", json!({ "agent": "echo", "input": { "echo": { "events": 5, "delay_ms": 300 } } }))
+        .await;
     let job = client.recv_type("job.accepted").await["job_id"].clone();
     let ping = client.recv_type("session.ping").await;
     assert!(ping["payload"]["nonce"].is_string());

@@ -10,18 +10,17 @@ mod dial;
 mod session;
 mod stop;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_types::{Millis, WorkerId};
 use tokio::time::{sleep, timeout};
 
-pub(crate) use attach::attach;
 pub use attach::ConnectError;
+pub(crate) use attach::attach;
 pub(crate) use contact::Contact;
 pub use dial::{Dial, UnixDial};
-pub(crate) use session::SessionEnd;
+pub(crate) use session::{Session, SessionEnd};
 pub use stop::Stop;
 
 use crate::backoff::Backoff;
@@ -88,7 +87,7 @@ impl<D: Dial> Worker<D> {
         tokio::select! {
             biased;
             ended = self.stay_attached(&stop) => ended,
-            reason = self.leave(&stop) => Ended::Left(reason),
+            reason = leave(&self.host, &stop) => Ended::Left(reason),
         }
     }
 
@@ -114,29 +113,29 @@ impl<D: Dial> Worker<D> {
         }
     }
 
-    async fn attach(&self, last_epoch: GatewayEpoch) -> Result<session::Session, ConnectError> {
+    async fn attach(&self, last_epoch: GatewayEpoch) -> Result<Session, ConnectError> {
         let attempt = async {
             let stream = self.dial.dial().await.map_err(ConnectError::Dial)?;
             attach(stream, &self.identity, last_epoch, &self.host).await
         };
         timeout(HANDSHAKE_DEADLINE, attempt).await.unwrap_or(Err(ConnectError::Deadline))
     }
+}
 
-    /// Waits to be asked, then ends the jobs, lets their last reports be committed, and says goodbye.
-    async fn leave(&self, stop: &Stop) -> GoodbyeReason {
-        let (reason, grace) = stop.asked().await;
-        tracing::info!(%reason, grace_ms = grace.get(), "leaving");
-        self.host.close(grace);
-        if timeout(grace.as_duration(), self.host.idle()).await.is_err() {
-            tracing::warn!("some jobs have not ended within the grace");
-        }
-        if timeout(FLUSH_GRACE, self.host.settled()).await.is_err() {
-            tracing::warn!("some reports are not acknowledged");
-        }
-        stop.say_goodbye();
-        sleep(FAREWELL_GRACE).await;
-        reason
+/// Waits to be asked, then ends the jobs, lets their last reports be committed, and says goodbye.
+pub(crate) async fn leave(host: &Host, stop: &Stop) -> GoodbyeReason {
+    let (reason, grace) = stop.asked().await;
+    tracing::info!(%reason, grace_ms = grace.get(), "leaving");
+    host.close(grace);
+    if timeout(grace.as_duration(), host.idle()).await.is_err() {
+        tracing::warn!("some jobs have not ended within the grace");
     }
+    if timeout(FLUSH_GRACE, host.settled()).await.is_err() {
+        tracing::warn!("some reports are not acknowledged");
+    }
+    stop.say_goodbye();
+    sleep(FAREWELL_GRACE).await;
+    reason
 }
 
 impl<D> std::fmt::Debug for Worker<D> {
@@ -168,9 +167,4 @@ impl std::fmt::Display for Chain<'_> {
 /// Chance for the jitter; without any, the waits are only not spread.
 fn random_u32() -> u32 {
     random::draw().map(u32::from_le_bytes).unwrap_or(crate::limits::RECONNECT_JITTER_PERCENT)
-}
-
-/// No gateway can be reached over a transport that was used up.
-pub(crate) fn used_up() -> io::Error {
-    io::Error::from(io::ErrorKind::NotConnected)
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use moorline_types::{JobId, Millis, ResolvedAgent, WorkerSeq};
 use tokio::sync::Notify;
 
-use crate::limits::{MAX_OFFERS, MAX_HELD_JOBS};
+use crate::limits::{MAX_HELD_JOBS, MAX_OFFERS};
 use crate::message::{AgentOffer, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
 use crate::sdk::{Agent, Cancel, CancelCause, CancelRequest};
 use state::{Slot, State};
@@ -90,7 +90,12 @@ impl Host {
         if hosted.len() > MAX_OFFERS {
             return Err(HostError::TooMany { count: hosted.len() });
         }
-        Ok(Self(Arc::new(Shared { agents: hosted, state: Mutex::default(), changed: Notify::new(), calmer: Notify::new() })))
+        Ok(Self(Arc::new(Shared {
+            agents: hosted,
+            state: Mutex::default(),
+            changed: Notify::new(),
+            calmer: Notify::new(),
+        })))
     }
 
     /// What it can run.

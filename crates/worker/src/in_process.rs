@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use moorline_types::WorkerId;
 
-use crate::connect::{Contact, Identity, SessionEnd, Stop, attach};
+use crate::connect::{Contact, Identity, Session, SessionEnd, Stop, attach, leave};
 use crate::host::{Host, HostError};
 use crate::link::{AttachError, AttachParams, Candidate, accept};
 use crate::message::GatewayEpoch;
@@ -51,6 +51,19 @@ impl InProcessWorker {
     }
 }
 
+async fn serve(session: Session, host: &Host) {
+    let (contact, stop) = (Contact::default(), Stop::default());
+    tokio::select! {
+        biased;
+        end = session.serve(host, &contact, &stop) => {
+            if let SessionEnd::Lost(lost) = end {
+                tracing::debug!(reason = %lost, "the link to an in-process worker has ended");
+            }
+        }
+        _ = leave(host, &stop) => {}
+    }
+}
+
 /// Starts agents in this process. The candidate is admitted like any other worker.
 pub async fn in_process(
     worker: WorkerId,
@@ -64,10 +77,7 @@ pub async fn in_process(
     let task = tasks::spawn("in-process worker", async move {
         match attach(theirs, &identity, GatewayEpoch::default(), &host).await {
             Err(error) => tracing::debug!(%error, "an in-process worker was not attached"),
-            Ok(session) => match session.serve(&host, &Contact::default(), &Stop::default()).await {
-                SessionEnd::Left(_) => {}
-                SessionEnd::Lost(lost) => tracing::debug!(reason = %lost, "an in-process worker has ended"),
-            },
+            Ok(session) => serve(session, &host).await,
         }
     });
     let candidate = accept(ours, |_| async { Some(key) }, params).await.map_err(InProcessError::Attach)?;

@@ -34,13 +34,9 @@ mod tests {
 
     #[test]
     fn depth_counts_brackets_outside_of_strings() {
-        for (text, depth) in [
-            ("1", 0),
-            ("[]", 1),
-            (r#"{"a":[{}]}"#, 3),
-            (r#"["[[[[", "\"[[", "\\"]"#, 1),
-            ("[[],[],[]]", 2),
-        ] {
+        for (text, depth) in
+            [("1", 0), ("[]", 1), (r#"{"a":[{}]}"#, 3), (r#"["[[[[", "\"[[", "\\"]"#, 1), ("[[],[],[]]", 2)]
+        {
             assert!(depth_within(text, depth), "{text}");
             assert!(depth == 0 || !depth_within(text, depth - 1), "{text}");
         }

@@ -1,15 +1,31 @@
-//! placeholder
-mod base64;
+//! The worker protocol, both of its ends, and the SDK for agent authors.
+//!
+//! A worker is a process that hosts agents and holds their jobs' state. It dials the gateway, proves itself, and from
+//! then on takes jobs and reports about them; what it has reported and not seen acknowledged it keeps, and says again
+//! on the next link. So a job outlives the gateway, and every report arrives once, whatever crashed in between.
+//!
+//! | module | for |
+//! | --- | --- |
+//! | [`sdk`] | authors of agents |
+//! | [`exec`] | any program as an agent |
+//! | [`worker_main()`], [`connect`] | programs that are workers |
+//! | [`link`], [`launch`], [`process`], [`in_process`], [`peer`] | the gateway |
+//! | [`message`], [`handshake`], [`secret`], [`version`] | what both ends share |
+//! | [`proto`] | the wire, also described by `proto/worker.proto` |
+//!
+//! This crate knows nothing of sessions, of the journal or of ARCP's envelopes, and decides nothing about jobs: when
+//! one is cancelled, ended by force or given up is the gateway's affair.
+
+mod backoff;
 mod clock;
 mod codec;
-mod backoff;
 pub mod connect;
 mod environment;
-mod handover;
 pub mod exec;
+mod handover;
 pub mod handshake;
-pub mod in_process;
 mod host;
+pub mod in_process;
 mod json;
 pub mod launch;
 pub mod limits;
@@ -19,7 +35,6 @@ mod outbox;
 pub mod peer;
 pub mod process;
 mod program;
-pub use program::ProgramError;
 pub mod proto;
 mod random;
 pub mod sdk;
@@ -29,4 +44,10 @@ mod tasks;
 mod text;
 pub mod version;
 mod worker_main;
-pub use worker_main::worker_main;
+
+pub use codec::FrameError;
+pub use host::HostError;
+pub use program::ProgramError;
+pub use random::NoEntropy;
+pub use stream::Stream;
+pub use worker_main::{EXIT_AGENTS, EXIT_NO_ASSIGNMENT, EXIT_OK, EXIT_ORPHANED, EXIT_REFUSED, EXIT_SETUP, worker_main};

@@ -94,7 +94,7 @@ pub enum TrySendError {
     /// As many messages wait as may; here is yours. Wait with [`LinkSender::send`], or close the link: a worker that
     /// does not read is as good as lost.
     #[error("as many messages wait for the worker as may")]
-    Full(ToWorker),
+    Full(Box<ToWorker>),
     /// Waiting would not help.
     #[error(transparent)]
     Never(SendError),
@@ -134,7 +134,7 @@ impl LinkSender {
     pub fn try_send(&self, message: ToWorker) -> Result<(), TrySendError> {
         check_length(&message).map_err(TrySendError::Never)?;
         self.queue.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(message) => TrySendError::Full(message),
+            mpsc::error::TrySendError::Full(message) => TrySendError::Full(Box::new(message)),
             mpsc::error::TrySendError::Closed(_) => TrySendError::Never(SendError::Closed),
         })
     }

@@ -77,7 +77,9 @@ impl Outbox {
 
     /// Forgets reports up to and including `committed`. One that was never made is not believed.
     pub(crate) fn acknowledge(&mut self, committed: WorkerSeq) {
-        while self.first <= committed && let Some(done) = self.waiting.pop_front() {
+        while self.first <= committed
+            && let Some(done) = self.waiting.pop_front()
+        {
             self.first = self.first.next();
             self.bytes -= done.bytes;
             self.sent = self.sent.saturating_sub(1);
@@ -143,9 +145,9 @@ mod tests {
 
     fn sent(outbox: &mut Outbox) -> Vec<u64> {
         std::iter::from_fn(|| outbox.next())
-            .map(|message| match message {
-                FromWorker::Report { seq, .. } => seq.get(),
-                other => panic!("{other:?}"),
+            .map(|message| {
+                let FromWorker::Report { seq, .. } = message else { panic!("not a report: {message:?}") };
+                seq.get()
             })
             .collect()
     }

@@ -116,8 +116,8 @@ impl Process {
     pub fn open(pid: i32) -> Result<Self, ProcessError> {
         let raw = Pid::from_raw(pid).ok_or(ProcessError::Pid { pid })?;
         // Non-blocking, so that the runtime can watch it.
-        let pidfd = pidfd_open(raw, PidfdFlags::NONBLOCK)
-            .map_err(|error| ProcessError::Open { pid, source: error.into() })?;
+        let pidfd =
+            pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(|error| ProcessError::Open { pid, source: error.into() })?;
         let inode = rustix::fs::fstat(&pidfd)
             .map_err(|error| ProcessError::Identity { pid, from: "its pidfd", source: error.into() })?
             .st_ino;
@@ -146,6 +146,11 @@ impl Process {
     /// Returns when it has ended, whether it is our child or not. A child is not reaped by this.
     pub async fn exited(&self) -> Result<(), ProcessError> {
         let watch = |source| ProcessError::Watch { pid: self.identity.pid, source };
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe, for the sake of types that close their descriptor early; a borrowed \
+                      descriptor stays open"
+        )]
         let pidfd = AsyncFd::with_interest(self.pidfd.as_fd(), Interest::READABLE).map_err(watch)?;
         pidfd.readable().await.map_err(watch)?.retain_ready();
         Ok(())

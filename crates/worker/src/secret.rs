@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -60,7 +61,7 @@ impl WorkerKey {
 
 impl From<WorkerSecret> for String {
     fn from(secret: WorkerSecret) -> Self {
-        secret.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&secret.0)
     }
 }
 
@@ -68,15 +69,8 @@ impl TryFrom<String> for WorkerSecret {
     type Error = SecretError;
 
     fn try_from(text: String) -> Result<Self, SecretError> {
-        let mut bytes = [0; SECRET_BYTES];
-        if text.len() != 2 * SECRET_BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(SecretError);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).map_err(|_| SecretError)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| SecretError)?;
-        }
-        Ok(Self(bytes))
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| SecretError)?;
+        bytes.try_into().map(Self).map_err(|_| SecretError)
     }
 }
 
@@ -111,7 +105,7 @@ mod tests {
     fn the_key_is_hkdf_sha256_of_the_secret() {
         // Computed with an independent implementation: HKDF-SHA256(ikm = 32 x 0x01, no salt, info, 32).
         let key = WorkerSecret::new([1; SECRET_BYTES]).key();
-        let hex: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = HEXLOWER.encode(key.as_bytes());
         assert_eq!(hex, "b2b16d0fb69f950fe40c9d77a36f55827c8eea8202c24aca83b4b4d926069a60");
     }
 }

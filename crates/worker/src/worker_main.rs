@@ -57,11 +57,7 @@ pub fn worker_main<E: Error + 'static>(
 
 fn work(assignment: Assignment, agents: Vec<Arc<dyn Agent>>) -> u8 {
     let lifetime = orphan_lifetime(assignment.orphan_lifetime_ms);
-    let identity = Identity {
-        worker: assignment.worker_id,
-        key: assignment.secret.key(),
-        orphan_lifetime: lifetime,
-    };
+    let identity = Identity { worker: assignment.worker_id, key: assignment.secret.key(), orphan_lifetime: lifetime };
     let worker = match Worker::new(identity, UnixDial { path: assignment.socket }, agents) {
         Ok(worker) => worker,
         Err(error) => return fail(EXIT_AGENTS, "these agents cannot be hosted together", &error),

@@ -93,11 +93,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits for one thing to happen and does what follows from it. Answers why the connection ends, if it does.
-    async fn step(
-        &mut self,
-        source: &mut impl FrameSource,
-        writer: &Writer,
-    ) -> Result<Option<CloseReason>, Broken> {
+    async fn step(&mut self, source: &mut impl FrameSource, writer: &Writer) -> Result<Option<CloseReason>, Broken> {
         if let Some(session) = &mut self.session {
             session.prepare().await?;
         }

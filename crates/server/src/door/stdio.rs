@@ -113,10 +113,11 @@ mod tests {
         let (mut source, _) = stdio(input, tokio::io::sink(), 8);
         let mut arrived = Vec::new();
         loop {
-            match source.recv().await {
-                Incoming::Closed => break,
-                incoming => arrived.push(incoming),
+            let incoming = source.recv().await;
+            if incoming == Incoming::Closed {
+                break;
             }
+            arrived.push(incoming);
         }
         assert_eq!(arrived, expected, "{:?}", String::from_utf8_lossy(input));
     }

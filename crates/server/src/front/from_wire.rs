@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn the_lease_is_kept_as_it_was_asked_for() {
-        let request = submit(parse(r#"{"agent":"a@1","input":[1],"lease_request":{"fs.read":["/a/**"]}}"#), None).unwrap();
+        let request =
+            submit(parse(r#"{"agent":"a@1","input":[1],"lease_request":{"fs.read":["/a/**"]}}"#), None).unwrap();
         assert_eq!(request.lease.get(), r#"{"fs.read":["/a/**"]}"#);
         assert_eq!(request.input.get(), "[1]");
         let empty = submit(parse(r#"{"agent":"a"}"#), None).unwrap();

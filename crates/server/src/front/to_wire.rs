@@ -8,7 +8,8 @@ use moorline_runtime::session::Subscription;
 use moorline_runtime::{Delivery, JobSummary};
 use moorline_types::{EventKind, Json, MessageId, Millis, SessionId, Timestamp};
 use moorline_wire::payload::{
-    Accepted, AgentEntry, JobError, JobEvent, JobResult, RuntimeCapabilities, RuntimeInfo, SessionError, Subscribed, Welcome,
+    Accepted, AgentEntry, JobError, JobEvent, JobResult, RuntimeCapabilities, RuntimeInfo, SessionError, Subscribed,
+    Welcome,
 };
 use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage};
 
@@ -35,11 +36,7 @@ pub(crate) fn welcome(
         resume_token: None,
         resume_window_sec: None,
         heartbeat_interval_sec: heartbeat,
-        capabilities: RuntimeCapabilities {
-            encodings: vec!["json".to_owned()],
-            features,
-            agents: agents.collect(),
-        },
+        capabilities: RuntimeCapabilities { encodings: vec!["json".to_owned()], features, agents: agents.collect() },
         accepted_at: Some(now),
     }))
 }

@@ -48,7 +48,9 @@ pub struct HttpOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Something else listens there.
-    #[error("{address} is in use; stop what listens there, or choose another address with --listen (port 0: any free one)")]
+    #[error(
+        "{address} is in use; stop what listens there, or choose another address with --listen (port 0: any free one)"
+    )]
     InUse {
         /// The address.
         address: SocketAddr,

@@ -45,7 +45,9 @@ pub enum StartError {
     #[error(transparent)]
     WorkerDoor(#[from] OpenDoorError),
     /// An agent is configured that is shipped too.
-    #[error("agent {agent} is both in the configuration file and shipped; leave the shipped one out with --builtin-agents, or give yours another version")]
+    #[error(
+        "agent {agent} is both in the configuration file and shipped; leave the shipped one out with --builtin-agents, or give yours another version"
+    )]
     AgentTwice {
         /// The agent.
         agent: ResolvedAgent,

@@ -1,5 +1,7 @@
 //! A gateway with a real WebSocket door on a free port, the reference store, and the shipped echo agent in process.
 
+#![allow(dead_code, reason = "not every test needs all of the bench")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,9 +117,7 @@ fn runtime_options() -> RuntimeOptions {
         default_max_runtime_sec: None,
         max_sessions_per_principal: 1_000,
         max_jobs_per_principal: 1_000,
-        check_event: |kind, body| {
-            moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string())
-        },
+        check_event: |kind, body| moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string()),
     }
 }
 

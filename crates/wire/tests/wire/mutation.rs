@@ -47,10 +47,7 @@ fn replaced(frame: &Value, path: &[String], by: Option<Value>) -> Value {
     let (last, parents) = path.split_last().unwrap();
     let mut place = &mut frame;
     for key in parents {
-        place = match place {
-            Value::Array(items) => &mut items[key.parse::<usize>().unwrap()],
-            object => &mut object[key.as_str()],
-        };
+        place = if place.is_array() { &mut place[key.parse::<usize>().unwrap()] } else { &mut place[key.as_str()] };
     }
     match (place, by) {
         (Value::Object(fields), None) => drop(fields.remove(last)),

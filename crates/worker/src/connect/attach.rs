@@ -79,12 +79,12 @@ pub(crate) async fn attach(
     let (mut reader, mut writer) = stream::frames(stream, MAX_GATEWAY_FRAME_BYTES, MAX_WORKER_FRAME_BYTES);
     let nonce = random::draw().map_err(ConnectError::Entropy)?;
     send(&mut writer, worker_message::Body::Hello(hello(identity, nonce))).await?;
-    let challenge = match receive(&mut reader).await? {
-        gateway_message::Body::Challenge(challenge) => challenge,
-        gateway_message::Body::Refused(refused) => {
-            return Err(ConnectError::Refused { reason: refused.reason, terminate: false });
-        }
-        _ => return Err(ConnectError::OutOfTurn { expected: "challenge" }),
+    let answer = receive(&mut reader).await?;
+    if let gateway_message::Body::Refused(proto::Refused { reason, .. }) = answer {
+        return Err(ConnectError::Refused { reason, terminate: false });
+    }
+    let gateway_message::Body::Challenge(challenge) = answer else {
+        return Err(ConnectError::OutOfTurn { expected: "challenge" });
     };
     let transcript = transcript(identity, nonce, &challenge)?;
     transcript.verify(&identity.key, Side::Gateway, &challenge.mac).map_err(ConnectError::Unproven)?;
@@ -98,12 +98,12 @@ pub(crate) async fn attach(
         jobs: host.held().into_iter().map(Into::into).collect(),
     };
     send(&mut writer, worker_message::Body::Proof(proof)).await?;
-    let accepted = match receive(&mut reader).await? {
-        gateway_message::Body::Accepted(accepted) => accepted,
-        gateway_message::Body::Refused(refused) => {
-            return Err(ConnectError::Refused { reason: refused.reason, terminate: refused.terminate });
-        }
-        _ => return Err(ConnectError::OutOfTurn { expected: "answer to the proof" }),
+    let answer = receive(&mut reader).await?;
+    if let gateway_message::Body::Refused(proto::Refused { reason, terminate }) = answer {
+        return Err(ConnectError::Refused { reason, terminate });
+    }
+    let gateway_message::Body::Accepted(accepted) = answer else {
+        return Err(ConnectError::OutOfTurn { expected: "answer to the proof" });
     };
     for ack in accepted.acks {
         let (job, seq) = committed(&ack)?;
@@ -150,9 +150,10 @@ fn transcript(
 }
 
 fn committed(ack: &proto::Ack) -> Result<(JobId, WorkerSeq), ConnectError> {
-    let job = ack.job_id.parse().map_err(|_| {
-        ConnectError::Malformed(Malformed { message: "Accepted", field: "acks", flaw: Flaw::Form })
-    })?;
+    let job = ack
+        .job_id
+        .parse()
+        .map_err(|_| ConnectError::Malformed(Malformed { message: "Accepted", field: "acks", flaw: Flaw::Form }))?;
     Ok((job, WorkerSeq::new(ack.worker_seq)))
 }
 

@@ -123,11 +123,7 @@ async fn write(writer: &mut Writer<WorkerMessage>, host: &Host, heartbeat: Durat
 }
 
 /// Writes what waits, or a heartbeat when nothing came for an interval.
-async fn write_some(
-    writer: &mut Writer<WorkerMessage>,
-    host: &Host,
-    heartbeat: Duration,
-) -> Result<(), FrameError> {
+async fn write_some(writer: &mut Writer<WorkerMessage>, host: &Host, heartbeat: Duration) -> Result<(), FrameError> {
     match timeout(heartbeat, host.next()).await {
         Ok(first) => {
             writer.feed(first.into()).await?;

@@ -58,7 +58,7 @@ impl Group {
         }
     }
 
-    /// How the leader has ended. After this the group is no longer ours to signal.
+    /// How the leader has ended. After this the group is not ours to signal.
     pub(super) async fn reap(&mut self) -> io::Result<ExitStatus> {
         self.reaped = true;
         self.leader.wait().await

@@ -106,9 +106,7 @@ impl Form {
             };
         }
         match self.result {
-            Some(result) => {
-                Said::Result { result, summary: self.summary.and_then(|summary| summary.to().ok()) }
-            }
+            Some(result) => Said::Result { result, summary: self.summary.and_then(|summary| summary.to().ok()) },
             None => plain(&Line { bytes: text.as_bytes().to_vec(), cut: 0 }),
         }
     }
@@ -171,10 +169,8 @@ mod tests {
             r#"{"error":{"code":"X"}}"#,
             r#"{"error":7}"#,
         ] {
-            match said(line) {
-                Said::Wrong { what } => assert!(what.contains(line), "{what}"),
-                other => panic!("{line}: {other:?}"),
-            }
+            let Said::Wrong { what } = said(line) else { panic!("{line} is taken for right") };
+            assert!(what.contains(line), "{what}");
         }
     }
 
@@ -183,10 +179,8 @@ mod tests {
         let cut = Line { bytes: br#"{"result":1}"#.to_vec(), cut: 3 };
         assert_eq!(read(&cut), text(r#"{"result":1}… [3 more bytes of this line were cut]"#));
         let long = "é".repeat(MAX_LOG_BYTES);
-        match said(&long) {
-            Said::Text(text) => assert!(text.ends_with(&format!("[{MAX_LOG_BYTES} more bytes of this line were cut]"))),
-            other => panic!("{other:?}"),
-        }
+        let Said::Text(text) = said(&long) else { panic!("a long line is no text") };
+        assert!(text.ends_with(&format!("[{MAX_LOG_BYTES} more bytes of this line were cut]")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::io::AsyncRead;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::line::{self, ErrorBody, Said};
+use super::line::{self, Said};
 use super::lines::{Line, Lines};
 use super::verdict::Verdict;
 use crate::sdk::{EmitError, JobContext, Level};
@@ -42,19 +42,10 @@ pub(super) async fn standard_output(
             },
             Said::Chunk(chunk) => verdict.chunk(job, chunk, &text()).await?,
             Said::Result { result, summary } => verdict.result(job, result, summary, &text()).await?,
-            Said::Error(error) => report_error(&mut verdict, job, error, &text()).await?,
+            Said::Error(error) => verdict.error(job, error, &text()).await?,
         }
     }
     Ok(verdict)
-}
-
-async fn report_error(
-    verdict: &mut Verdict,
-    job: &JobContext,
-    error: ErrorBody,
-    text: &str,
-) -> Result<(), EmitError> {
-    verdict.error(job, error, text).await
 }
 
 /// Reads standard error to its end; returns the last of it.

@@ -3,11 +3,11 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
+use data_encoding::BASE64;
 use moorline_types::Json;
 use serde_json::json;
 
 use super::line::{Chunk, ChunkEncoding, ErrorBody, quoted, warning};
-use crate::base64;
 use crate::sdk::{EmitError, Encoding, Failure, FailureCode, JobContext, Level, Outcome, ResultStream, StreamError};
 
 /// See the module's documentation.
@@ -44,7 +44,7 @@ impl Verdict {
         Ok(())
     }
 
-    /// A failure was said. It decides, whatever was said before and however the program ends, unless one was said.
+    /// A failure was said. If it was the first verdict, it decides however the program ends.
     pub(super) async fn error(&mut self, job: &JobContext, error: ErrorBody, text: &str) -> Result<(), EmitError> {
         if self.said.is_some() {
             return self.ignore(job, "error", text).await;
@@ -67,9 +67,9 @@ impl Verdict {
     pub(super) async fn chunk(&mut self, job: &JobContext, chunk: Chunk, text: &str) -> Result<(), EmitError> {
         let bytes = match chunk.encoding {
             ChunkEncoding::Utf8 => None,
-            ChunkEncoding::Base64 => match base64::decode(&chunk.data) {
-                None => return job.log(Level::Warn, warning("result_chunk", &"`data` is not base64", text)).await,
-                bytes => bytes,
+            ChunkEncoding::Base64 => match BASE64.decode(chunk.data.as_bytes()) {
+                Err(_) => return job.log(Level::Warn, warning("result_chunk", &"`data` is not base64", text)).await,
+                Ok(bytes) => Some(bytes),
             },
         };
         if self.said.is_none() {

@@ -8,9 +8,9 @@ use futures_util::FutureExt as _;
 use moorline_types::{JobId, Timestamp};
 use tokio::sync::Notify;
 
+use super::Shared;
 use super::conclude::conclude;
 use super::state::Pushed;
-use super::Shared;
 use crate::message::{Report, StartJob};
 use crate::sdk::{Agent, Cancel, JobContext, Port, PushError};
 use crate::tasks::{self, Task};

@@ -131,7 +131,8 @@ impl Candidate {
         let Self { info, params, reader, writer } = self;
         let (to_worker, outgoing) = mpsc::channel(LINK_QUEUE);
         let (incoming, from_worker) = mpsc::channel(LINK_QUEUE);
-        let read = tasks::spawn("worker link reader", pump::read(reader, incoming, super::lost_after(params.heartbeat)));
+        let read =
+            tasks::spawn("worker link reader", pump::read(reader, incoming, super::lost_after(params.heartbeat)));
         let write = tasks::spawn("worker link writer", pump::write(writer, outgoing, params.heartbeat));
         WorkerLink {
             info,
@@ -242,10 +243,7 @@ async fn send(writer: &mut Writer<GatewayMessage>, body: gateway_message::Body) 
     writer.send(GatewayMessage { body: Some(body) }).await.map_err(AttachError::Frame)
 }
 
-async fn within<T>(
-    params: AttachParams,
-    step: impl Future<Output = Result<T, AttachError>>,
-) -> Result<T, AttachError> {
+async fn within<T>(params: AttachParams, step: impl Future<Output = Result<T, AttachError>>) -> Result<T, AttachError> {
     let deadline = params.deadline;
     timeout(deadline, step).await.unwrap_or(Err(AttachError::Deadline { deadline }))
 }

@@ -179,8 +179,10 @@ impl TryFrom<proto::AgentOffer> for AgentOffer {
 
     fn try_from(offer: proto::AgentOffer) -> Result<Self, Malformed> {
         let fields = Fields("AgentOffer");
-        let agent =
-            ResolvedAgent { name: fields.parse("name", &offer.name)?, version: fields.parse("version", &offer.version)? };
+        let agent = ResolvedAgent {
+            name: fields.parse("name", &offer.name)?,
+            version: fields.parse("version", &offer.version)?,
+        };
         Ok(Self {
             agent,
             is_default: offer.is_default,

@@ -138,7 +138,7 @@ pub struct JobRefused {
 /// The worker ends the link and will not come back.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Goodbye {
-    /// `shutdown`, `signal` or `idle`.
+    /// `shutdown` or `signal`.
     #[prost(string, tag = "1")]
     pub reason: String,
 }

@@ -188,10 +188,10 @@ impl JobContext {
 
     /// An event of a vendor's own kind, with an object as its body.
     pub async fn event(&self, kind: EventKind, body: Json) -> Result<(), EmitError> {
-        match kind {
-            EventKind::Vendor(_) => self.emit_checked(kind, body).await,
-            spec => Err(InvalidEvent { kind: spec, flaw: Flaw::Reserved }.into()),
+        if !matches!(kind, EventKind::Vendor(_)) {
+            return Err(InvalidEvent { kind, flaw: Flaw::Reserved }.into());
         }
+        self.emit_checked(kind, body).await
     }
 
     /// Begins the streamed result. A job has one; after it has begun, its end is the job's result.

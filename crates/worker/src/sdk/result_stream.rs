@@ -6,15 +6,16 @@
 
 use std::mem;
 
+use data_encoding::BASE64;
 use moorline_types::limits::MAX_EVENT_BODY_BYTES;
 use moorline_types::{EventKind, Json, ResultId};
 use serde::Serialize;
 
 use super::{EmitError, JobContext, Outcome};
+use crate::clock;
 use crate::limits::RESULT_CHUNK_BYTES;
 use crate::message::{Output, Report};
 use crate::random::{self, NoEntropy};
-use crate::{base64, clock};
 
 /// What is left for a chunk's data in JSON: the body's bound less its other fields.
 const MAX_ESCAPED_BYTES: usize = MAX_EVENT_BODY_BYTES - 1024;
@@ -134,7 +135,7 @@ impl ResultStream {
                 encoded = String::from_utf8_lossy(data);
                 &*encoded
             }
-            Encoding::Base64 => &base64::encode(data),
+            Encoding::Base64 => &BASE64.encode(data),
         };
         let chunk = Chunk { result_id: self.id, chunk_seq: self.chunk_seq, data, encoding: self.encoding, more };
         self.chunk_seq += 1;

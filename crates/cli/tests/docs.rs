@@ -1,0 +1,273 @@
+//! The documents say what is so: the agents that they show are run through a real gateway, and the commands, options
+//! and configurations that they show are taken by the program.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How long a gateway may take to listen: a debug build on a busy machine takes a second.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every document that shows commands, with its text.
+fn documents() -> Vec<(String, String)> {
+    let mut names = vec!["README.md".to_owned()];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") {
+            names.push(format!("docs/{name}"));
+        }
+    }
+    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
+}
+
+/// The fenced blocks of this language, each with the line before it.
+fn blocks<'a>(document: &'a str, language: &str) -> Vec<(&'a str, String)> {
+    let mut found = Vec::new();
+    let mut lines = document.lines();
+    let mut before = "";
+    while let Some(line) = lines.next() {
+        if line.trim() == format!("```{language}") {
+            let body: Vec<_> = lines.by_ref().take_while(|line| line.trim() != "```").collect();
+            found.push((before, body.join("\n") + "\n"));
+        }
+        before = line;
+    }
+    found
+}
+
+fn moorline(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
+    command.args(args).current_dir(root()).env("NO_COLOR", "1");
+    for variable in ["MOORLINE_URL", "MOORLINE_TOKEN", "MOORLINE_CONFIG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    moorline(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A gateway with the agents of `examples/agents`. Stopped in order when it is dropped.
+struct Gateway {
+    child: Child,
+    data_dir: tempfile::TempDir,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let path = data_dir.path().to_str().unwrap();
+        let args =
+            ["serve", "--config", "examples/agents/moorline.toml", "--listen", "127.0.0.1:0", "--data-dir", path];
+        let mut command = moorline(&args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let gateway = Self { child, data_dir };
+        let (said, heard) = mpsc::channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        let line = heard.recv_timeout(PATIENCE).expect("the gateway says where it listens");
+        assert!(line.starts_with("listening url=ws://127.0.0.1:"), "{line}");
+        gateway
+    }
+
+    /// Submits a job, and returns what was seen of it, and the exit code.
+    fn follow(&self, agent: &str, input: &str) -> (Vec<Value>, Option<i32>) {
+        let data_dir = self.data_dir.path().to_str().unwrap();
+        let output = run(&["--data-dir", data_dir, "submit", agent, "--input", input, "--follow", "--json"]);
+        let lines = text(&output.stdout);
+        let seen: Vec<Value> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect();
+        assert!(!seen.is_empty(), "nothing was seen: {}", text(&output.stderr));
+        (seen, output.status.code())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().is_ok_and(|status| status.success());
+        if !told {
+            self.child.kill().unwrap_or_default();
+        }
+        self.child.wait().map(drop).unwrap_or_default();
+    }
+}
+
+/// Kind and body of the events among what was seen.
+fn events(seen: &[Value]) -> Vec<(String, Value)> {
+    let events = seen.iter().filter(|line| line["type"] == "job.event");
+    events.map(|line| (line["payload"]["kind"].as_str().unwrap().to_owned(), line["payload"]["body"].clone())).collect()
+}
+
+#[test]
+fn the_programs_that_the_page_shows_are_the_ones_in_the_repository() {
+    let page = read("docs/writing-an-agent.md");
+    let shown = |language| {
+        let blocks = blocks(&page, language).into_iter();
+        blocks.filter_map(|(before, body)| {
+            let path = before.strip_prefix("<!-- ")?.strip_suffix(" -->")?;
+            Some((path.to_owned(), body))
+        })
+    };
+    let shown: Vec<_> = shown("python").chain(shown("sh")).collect();
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    for (path, body) in shown {
+        assert_eq!(body, read(&path), "{path} and the page differ");
+    }
+}
+
+#[test]
+fn the_agents_of_the_page_do_what_it_says() {
+    let gateway = Gateway::start();
+
+    let (seen, code) = gateway.follow("wordcount", r#"{"text": "to be or not to be"}"#);
+    let kinds: Vec<_> = events(&seen).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(
+        (kinds, code),
+        (vec!["status".to_owned(), "log".to_owned(), "progress".to_owned()], Some(0)),
+        "{seen:?}"
+    );
+    let last = &seen.last().unwrap()["payload"];
+    assert_eq!(last["result"], serde_json::json!({ "words": 6, "distinct": 4 }));
+    assert_eq!(last["summary"], "6 words");
+
+    let (seen, code) = gateway.follow("wordcount", r#"{"wrong": 1}"#);
+    let last = &seen.last().unwrap()["payload"];
+    assert_eq!((&last["code"], code), (&Value::from("INTERNAL_ERROR"), Some(1)), "{last}");
+    assert_eq!(last["details"]["exit_status"], 1, "{last}");
+    assert!(last["details"]["stderr_tail"].as_str().unwrap().contains("KeyError"), "{last}");
+
+    let (seen, code) = gateway.follow("countdown", r#"{"seconds": 1}"#);
+    assert_eq!((&seen.last().unwrap()["payload"]["result"], code), (&serde_json::json!({ "slept": 1 }), Some(0)));
+
+    let (seen, code) = gateway.follow("countdown", r#"{"seconds": "one"}"#);
+    let last = &seen.last().unwrap()["payload"];
+    assert_eq!((&last["code"], code), (&Value::from("INVALID_REQUEST"), Some(1)), "{last}");
+    assert_eq!(last["message"], "input.seconds must be a whole number");
+}
+
+#[test]
+fn a_countdown_that_is_cancelled_hears_of_it_and_ends_as_cancelled() {
+    let gateway = Gateway::start();
+    let data_dir = gateway.data_dir.path().to_str().unwrap();
+
+    let submitted = run(&["--data-dir", data_dir, "submit", "countdown", "--input", r#"{"seconds": 600}"#]);
+    let job = text(&submitted.stdout).trim().to_owned();
+    assert!(job.starts_with("job_"), "{job} {}", text(&submitted.stderr));
+
+    // The trap is set before the first line is printed, so the job is watched until that is seen.
+    let mut watch = moorline(&["--data-dir", data_dir, "watch", &job, "--json"]);
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.contains("progress"), "{first}");
+    let cancelled = run(&["--data-dir", data_dir, "cancel", &job, "--reason", "seen enough"]);
+    assert!(cancelled.status.success(), "{}", text(&cancelled.stderr));
+
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(rest.iter().any(|line| line.contains("told to stop")), "{rest:?}");
+    let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
+    assert_eq!(last["payload"]["final_status"], "cancelled", "{last}");
+    assert_eq!(watch.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn every_command_and_option_that_a_document_shows_exists() {
+    let commands = subcommands();
+    let mut checked = 0;
+    for (name, document) in documents() {
+        for line in shown_commands(&document) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let asks_for_help = words.contains(&"--help");
+            let command = words.iter().find(|word| commands.iter().any(|command| command == *word));
+            assert!(command.is_some() || asks_for_help, "{name}: no command of {commands:?} in: moorline {line}");
+            let mut args: Vec<&str> = command.into_iter().copied().collect();
+            args.push("--help");
+            let help = text(&run(&args).stdout);
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                assert!(help.contains(option), "{name}: {option} is no option in: moorline {line}\n{help}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "only {checked} commands were found in the documents");
+}
+
+/// The names in the list of commands that `--help` shows.
+fn subcommands() -> Vec<String> {
+    let help = text(&run(&["--help"]).stdout);
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let names: Vec<_> = list
+        .take_while(|line| !line.trim().is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect();
+    assert!(names.iter().any(|name| name == "serve"), "no list of commands in:\n{help}");
+    names
+}
+
+/// What stands after `moorline` in console blocks and in inline code.
+fn shown_commands(document: &str) -> Vec<String> {
+    let mut shown = Vec::new();
+    for (_, block) in blocks(document, "console") {
+        for line in block.lines().filter_map(|line| line.trim().strip_prefix("$ ")) {
+            let line = line.split(" #").next().unwrap_or_default();
+            let after =
+                ["moorline ", "cargo run --release -- "].iter().find_map(|program| after_program(line, program));
+            shown.extend(after);
+        }
+    }
+    for (_, code) in document.split('`').enumerate().filter(|(index, _)| index % 2 == 1) {
+        shown.extend(code.strip_prefix("moorline ").filter(|rest| !rest.contains('\n')).map(str::to_owned));
+    }
+    shown
+}
+
+/// The rest of a line that starts this program, perhaps after variables.
+fn after_program(line: &str, program: &str) -> Option<String> {
+    let at = line.find(program)?;
+    line[..at].split_whitespace().all(|word| word.contains('=')).then(|| line[at + program.len()..].to_owned())
+}
+
+#[test]
+fn every_configuration_that_a_document_shows_is_taken() {
+    let mut checked = 0;
+    for (name, document) in documents() {
+        for (_, block) in blocks(&document, "toml") {
+            let directory = tempfile::tempdir().unwrap();
+            for program in ["wordcount.py", "countdown.sh"] {
+                let from = root().join("examples/agents").join(program);
+                fs::copy(from, directory.path().join(program)).unwrap();
+            }
+            let path = directory.path().join("moorline.toml");
+            fs::write(&path, &block).unwrap();
+            let output = run(&["config", "check", "--config", path.to_str().unwrap()]);
+            assert!(output.status.success(), "{name}:\n{block}\n{}{}", text(&output.stdout), text(&output.stderr));
+            checked += 1;
+        }
+    }
+    assert!(checked > 3, "only {checked} configurations were found in the documents");
+}

@@ -1,0 +1,135 @@
+//! Calls that wait for their answer, and which answer is whose (`WIRE` 10.3).
+//!
+//! A runtime that names the request is believed. One that does not answers in order, so the oldest call that could have
+//! this answer gets it. A caller that has stopped waiting keeps its place: its answer will still come.
+
+use std::collections::VecDeque;
+
+use moorline_types::{MessageId, TraceId};
+use moorline_wire::payload::Jobs;
+use moorline_wire::{JobRef, MessageType};
+use tokio::sync::mpsc;
+
+use super::{Reply, answered};
+use crate::error::CallError;
+use crate::job::{JobUpdate, Opening};
+
+/// Calls that may wait at once. Further ones wait to be sent.
+const MAX_CALLS: usize = 256;
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// The envelope that asked.
+    pub(super) id: MessageId,
+    pub(super) expects: Expects,
+}
+
+/// What answers a call.
+#[derive(Debug)]
+pub(super) enum Expects {
+    Accepted { trace_id: Option<TraceId>, reply: Reply<Opening> },
+    Subscribed { job: JobRef, updates: mpsc::Receiver<JobUpdate>, reply: Reply<Opening> },
+    Cancelled { job: JobRef, reply: Reply<()> },
+    Jobs { reply: Reply<Jobs> },
+}
+
+impl Call {
+    pub(super) fn fail(self, error: &CallError) {
+        let error = error.clone();
+        match self.expects {
+            Expects::Accepted { reply, .. } | Expects::Subscribed { reply, .. } => answered(reply, Err(error)),
+            Expects::Cancelled { reply, .. } => answered(reply, Err(error)),
+            Expects::Jobs { reply } => answered(reply, Err(error)),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match &self.expects {
+            Expects::Accepted { reply, .. } | Expects::Subscribed { reply, .. } => reply.is_closed(),
+            Expects::Cancelled { reply, .. } => reply.is_closed(),
+            Expects::Jobs { reply } => reply.is_closed(),
+        }
+    }
+
+    fn is_about(&self, about: &JobRef) -> bool {
+        match &self.expects {
+            Expects::Subscribed { job, .. } | Expects::Cancelled { job, .. } => job == about,
+            Expects::Accepted { .. } | Expects::Jobs { .. } => false,
+        }
+    }
+
+    /// The message that answers the call when all is well.
+    pub(super) const fn answer(&self) -> MessageType {
+        match self.expects {
+            Expects::Accepted { .. } => MessageType::Accepted,
+            Expects::Subscribed { .. } => MessageType::Subscribed,
+            Expects::Cancelled { .. } => MessageType::Cancelled,
+            Expects::Jobs { .. } => MessageType::Jobs,
+        }
+    }
+}
+
+/// The calls, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    waiting: VecDeque<Call>,
+}
+
+impl Calls {
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.waiting.len() >= MAX_CALLS {
+            // A runtime that leaves so many unanswered does not answer in order either.
+            self.waiting.retain(|call| !call.is_abandoned());
+        }
+        self.waiting.len() < MAX_CALLS
+    }
+
+    pub(super) fn push(&mut self, call: Call) {
+        self.waiting.push_back(call);
+    }
+
+    /// The call that a message of this type answers, if it says which.
+    pub(super) fn take_named(&mut self, id: &MessageId) -> Option<Call> {
+        self.take(|call| call.id == *id)
+    }
+
+    /// The submission that is answered, if the answer does not name it.
+    pub(super) fn take_submission(&mut self, trace: Option<TraceId>) -> Option<Call> {
+        let traced = |call: &Call| match &call.expects {
+            Expects::Accepted { trace_id, .. } => trace.is_some() && *trace_id == trace,
+            Expects::Subscribed { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } => false,
+        };
+        self.take(traced).or_else(|| self.take_oldest(MessageType::Accepted))
+    }
+
+    /// The oldest call that a message of this type answers.
+    pub(super) fn take_oldest(&mut self, answer: MessageType) -> Option<Call> {
+        self.take(|call| call.answer() == answer)
+    }
+
+    /// The oldest call about this job that a message of this type answers.
+    pub(super) fn take_about(&mut self, job: &JobRef, answer: MessageType) -> Option<Call> {
+        self.take(|call| call.answer() == answer && call.is_about(job))
+    }
+
+    /// Whether the job is being subscribed to.
+    pub(super) fn is_subscribing(&self, job: &JobRef) -> bool {
+        self.waiting.iter().any(|call| call.answer() == MessageType::Subscribed && call.is_about(job))
+    }
+
+    pub(super) fn take_all(&mut self) -> VecDeque<Call> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    pub(super) fn fail_all(&mut self, error: &CallError) {
+        for call in self.take_all() {
+            call.fail(error);
+        }
+    }
+
+    fn take(&mut self, which: impl Fn(&Call) -> bool) -> Option<Call> {
+        let place = self.waiting.iter().position(which)?;
+        self.waiting.remove(place)
+    }
+}

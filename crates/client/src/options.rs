@@ -1,0 +1,83 @@
+//! How to connect.
+
+use std::fmt;
+use std::time::Duration;
+
+use moorline_types::limits::DEFAULT_MAX_FRAME_BYTES;
+use moorline_wire::{Feature, FeatureSet, Name, Secret};
+
+/// How long connecting may take by default, up to the welcome. Over a bad satellite link it takes three seconds.
+const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the answer to a call may take by default. A runtime answers after one commit; what takes longer than this
+/// is not coming.
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How to connect, and as whom.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// `ws://host:port/path` or `wss://host:port/path`.
+    pub url: String,
+    /// The bearer token.
+    pub token: Secret,
+    /// What this client calls itself.
+    pub client_name: Name,
+    /// Its version.
+    pub client_version: Name,
+    /// The features to offer. The default is all but `ack`: this client sends no acknowledgements.
+    pub features: FeatureSet,
+    /// Certificates in PEM that are trusted as roots besides the public ones.
+    pub extra_roots_pem: Vec<u8>,
+    /// How long connecting may take, up to the welcome.
+    pub handshake_timeout: Duration,
+    /// How long the answer to a call may take.
+    pub call_timeout: Duration,
+    /// Whether to offer heartbeats. Without them a runtime that has vanished is noticed when TCP gives up.
+    pub heartbeat: bool,
+    /// The largest frame that is read, in bytes.
+    pub max_frame_bytes: usize,
+}
+
+impl ConnectOptions {
+    /// Connects to `url` with `token`, and with defaults for the rest.
+    pub fn new(url: impl Into<String>, token: Secret) -> Self {
+        Self {
+            url: url.into(),
+            token,
+            client_name: own(env!("CARGO_PKG_NAME")),
+            client_version: own(env!("CARGO_PKG_VERSION")),
+            features: FeatureSet::all().without(Feature::Ack),
+            extra_roots_pem: Vec::new(),
+            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+            call_timeout: DEFAULT_CALL_TIMEOUT,
+            heartbeat: true,
+            max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+        }
+    }
+
+    /// The features that the hello names.
+    pub(crate) fn offered(&self) -> FeatureSet {
+        if self.heartbeat { self.features } else { self.features.without(Feature::Heartbeat) }
+    }
+}
+
+fn own(text: &'static str) -> Name {
+    Name::cut(text).expect("the package's name and version are not empty")
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("url", &self.url)
+            .field("token", &self.token)
+            .field("client_name", &self.client_name)
+            .field("client_version", &self.client_version)
+            .field("features", &self.features)
+            .field("extra_roots_pem", &self.extra_roots_pem.len())
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("call_timeout", &self.call_timeout)
+            .field("heartbeat", &self.heartbeat)
+            .field("max_frame_bytes", &self.max_frame_bytes)
+            .finish()
+    }
+}

@@ -1,0 +1,10 @@
+//! The client against a WebSocket server that plays a runtime, frame by frame.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod calls;
+mod connecting;
+mod ending;
+mod liveness;
+mod peer;
+mod streams;

@@ -1,0 +1,153 @@
+//! What must be true of every history.
+
+use std::collections::BTreeMap;
+
+use moorline_core::record::Fact;
+use moorline_core::view::{Pull, View};
+use moorline_store::{CommittedRecord, ReadLimit, Store};
+use moorline_types::{JobId, Offset, RecordKind, SessionId, StreamId, StreamSeq};
+
+use crate::world::{Seen, World};
+
+const LIMIT: ReadLimit = ReadLimit::new(7, 1024 * 1024);
+
+/// Something that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// A client was told that a job exists, and the journal knows nothing of it.
+    LostJob(JobId),
+    /// A job's records have a hole or a repetition.
+    BrokenStream(JobId, Vec<StreamSeq>),
+    /// A job does not end with its only ending.
+    Endings(JobId, Vec<StreamSeq>),
+    /// A job whose cancellation was confirmed ended otherwise.
+    UndoneCancellation(JobId),
+    /// An event of the agent is missing, twice, or out of order.
+    Events(JobId, Vec<u64>),
+    /// A session saw a record of a job after a later one, or twice.
+    Repeated(SessionId, JobId, StreamSeq),
+    /// A session saw something else than what the journal says that it saw.
+    View(SessionId, Box<(Option<Seen>, Option<Seen>)>),
+}
+
+/// Everything that is wrong with what happened.
+pub async fn check(world: &World) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for job in &world.accepted {
+        let records = read_stream(world, StreamId::Job(*job)).await;
+        violations.extend(check_job(*job, &records, world.cancelled.contains(job)));
+    }
+    for (session, seen) in &world.seen {
+        violations.extend(check_order(world, *session, seen));
+        let due = replay(world, *session).await;
+        let differs = (0..seen.len()).find(|n| due.get(*n) != seen.get(*n));
+        if let Some(n) = differs {
+            violations.push(Violation::View(*session, Box::new((due.get(n).cloned(), seen.get(n).cloned()))));
+        }
+    }
+    violations
+}
+
+/// Whatever it watches, a session sees the records of a job once and in order.
+fn check_order(world: &World, session: SessionId, seen: &[Seen]) -> Option<Violation> {
+    let mut latest: BTreeMap<JobId, StreamSeq> = BTreeMap::new();
+    seen.iter().filter(|seen| !world.repeatable.contains(&(session, seen.job))).find_map(|seen| {
+        let before = latest.insert(seen.job, seen.seq).unwrap_or(StreamSeq::ZERO);
+        (before >= seen.seq).then_some(Violation::Repeated(session, seen.job, seen.seq))
+    })
+}
+
+fn check_job(job: JobId, records: &[CommittedRecord], cancelled: bool) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if records.is_empty() {
+        return vec![Violation::LostJob(job)];
+    }
+    let seqs: Vec<_> = records.iter().map(|record| record.seq).collect();
+    if !seqs.iter().zip(1..).all(|(seq, n)| seq.get() == n) {
+        violations.push(Violation::BrokenStream(job, seqs));
+    }
+    let endings: Vec<_> = records
+        .iter()
+        .filter(|record| matches!(record.kind, RecordKind::JobResult | RecordKind::JobError))
+        .map(|record| record.seq)
+        .collect();
+    if endings != [records[records.len() - 1].seq] {
+        violations.push(Violation::Endings(job, endings));
+    }
+    if cancelled && records[records.len() - 1].kind != RecordKind::JobError {
+        violations.push(Violation::UndoneCancellation(job));
+    }
+    let events = numbers_of_events(records);
+    if !events.iter().zip(1..).all(|(event, n)| *event == n) {
+        violations.push(Violation::Events(job, events));
+    }
+    violations
+}
+
+/// The numbers that the scripted agent put into its log events.
+fn numbers_of_events(records: &[CommittedRecord]) -> Vec<u64> {
+    let message = |record: &CommittedRecord| match Fact::decode(record) {
+        Ok(Fact::Event(event)) => {
+            let body: BTreeMap<String, String> = event.body.to().ok()?;
+            body.get("message")?.parse().ok()
+        }
+        _ => None,
+    };
+    records.iter().filter_map(message).collect()
+}
+
+async fn read_stream(world: &World, stream: StreamId) -> Vec<CommittedRecord> {
+    let mut records: Vec<CommittedRecord> = Vec::new();
+    loop {
+        let next = records.last().map_or(StreamSeq::FIRST, |record| record.seq.next());
+        let page = world.store.read_stream(stream, next, LIMIT).await.expect("the store is whole");
+        if page.is_empty() {
+            return records;
+        }
+        records.extend(page);
+    }
+}
+
+/// What the session must have seen, by the journal alone.
+async fn replay(world: &World, session: SessionId) -> Vec<Seen> {
+    let mut view = View::new(session);
+    let mut due = Vec::new();
+    loop {
+        let (records, through) = match view.pull() {
+            Pull::Stretch { job, from } => {
+                let records = world.store.read_stream(StreamId::Job(job), from, LIMIT).await;
+                let records = records.expect("the store is whole");
+                if records.is_empty() {
+                    view.handle_end_of_stretch();
+                    continue;
+                }
+                (records, None)
+            }
+            Pull::Live { streams, after } => {
+                let page = world.store.read_streams(&streams, after, LIMIT).await.expect("the store is whole");
+                if page.records.is_empty() && page.through == after {
+                    return due;
+                }
+                (page.records, Some(page.through))
+            }
+        };
+        let turned = take(&mut view, &records, &mut due);
+        if let (Some(through), false) = (through, turned) {
+            view.handle_end_of_page(through);
+        }
+    }
+}
+
+fn take(view: &mut View, records: &[CommittedRecord], due: &mut Vec<Seen>) -> bool {
+    for record in records {
+        let seen = view.handle(record).expect("the records decode");
+        if let (Some(event_seq), StreamId::Job(job)) = (seen.event_seq, record.stream) {
+            let offset: Offset = record.offset();
+            due.push(Seen { event_seq: event_seq.get(), job, seq: record.seq, offset });
+        }
+        if seen.turned {
+            return true;
+        }
+    }
+    false
+}
