@@ -1,0 +1,113 @@
+//! Which crate may know which: the shape of the whole, in two tables.
+
+use crate::metadata::{Metadata, Package};
+use crate::sources::Source;
+
+/// Who may depend on whom, beside everybody on `types`. Tests may reach further.
+const ARROWS: [(&str, &[&str]); 13] = [
+    ("types", &[]),
+    ("wire", &["types"]),
+    ("core", &["types"]),
+    ("store", &["types"]),
+    ("store-sqlite", &["types", "store"]),
+    ("worker", &["types"]),
+    ("agents", &["types", "worker"]),
+    ("runtime", &["types", "core", "store", "worker"]),
+    ("server", &["types", "wire", "core", "store", "store-sqlite", "worker", "agents", "runtime"]),
+    ("client", &["types", "wire"]),
+    ("cli", &["types", "wire", "server", "client", "worker", "runtime", "agents"]),
+    ("sim", &["types", "core", "store", "worker", "runtime"]),
+    ("xtask", &[]),
+];
+
+/// Heavy dependencies, and the one crate that each is quarantined in.
+const QUARANTINE: [(&str, &str); 6] = [
+    ("rusqlite", "store-sqlite"),
+    ("axum", "server"),
+    ("prost", "worker"),
+    ("clap", "cli"),
+    ("indicatif", "cli"),
+    ("tokio-tungstenite", "client"),
+];
+
+pub(super) fn wrong_arrows(metadata: &Metadata) -> Vec<String> {
+    metadata.members().flat_map(wrong_arrows_of).collect()
+}
+
+fn wrong_arrows_of(package: &Package) -> Vec<String> {
+    let name = short(&package.name);
+    let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
+        return vec![format!("crates/{name}: not in the table of arrows in xtask/src/tidy/arrows.rs")];
+    };
+    let normal = package.dependencies.iter().filter(|dependency| dependency.kind.is_none());
+    normal
+        .filter_map(|dependency| {
+            let to = short(&dependency.name);
+            let ours = dependency.name.starts_with("moorline-");
+            let misplaced = QUARANTINE.iter().any(|(heavy, home)| *heavy == dependency.name && *home != name);
+            if ours && !allowed.contains(&to) {
+                Some(format!("crates/{name}: may not depend on {to}"))
+            } else if misplaced {
+                Some(format!("crates/{name}: may not depend on {}, which belongs to another crate", dependency.name))
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("moorline-").unwrap_or(name)
+}
+
+/// Crates that do not take part in the workspace's lints.
+pub(super) fn without_lints(sources: &[Source]) -> Vec<String> {
+    let manifests = sources.iter().filter(|source| source.path.ends_with("/Cargo.toml"));
+    manifests
+        .filter(|manifest| !manifest.text.contains("[lints]\nworkspace = true"))
+        .map(|manifest| format!("{}: [lints] workspace = true is missing", manifest.path))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Dependency;
+
+    fn package(name: &str, dependencies: &[(&str, Option<&str>)]) -> Package {
+        let dependency = |(name, kind): &(&str, Option<&str>)| Dependency {
+            name: (*name).to_owned(),
+            kind: kind.map(str::to_owned),
+        };
+        Package {
+            id: String::new(),
+            name: name.to_owned(),
+            version: String::new(),
+            license: None,
+            license_file: None,
+            dependencies: dependencies.iter().map(dependency).collect(),
+        }
+    }
+
+    #[test]
+    fn an_arrow_that_is_not_in_the_table_is_found() {
+        for (name, dependency, kind, wrong) in [
+            ("moorline-core", "moorline-types", None, false),
+            ("moorline-core", "moorline-wire", None, true),
+            ("moorline-core", "moorline-wire", Some("dev"), false),
+            ("moorline-runtime", "rusqlite", None, true),
+            ("moorline-store-sqlite", "rusqlite", None, false),
+            ("moorline-new", "moorline-types", None, true),
+        ] {
+            let found = wrong_arrows_of(&package(name, &[(dependency, kind)]));
+            assert_eq!(!found.is_empty(), wrong, "{name} on {dependency}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_crate_without_the_lints_is_found() {
+        let manifest = |text: &str| Source { path: "crates/x/Cargo.toml".to_owned(), text: text.to_owned() };
+        assert_eq!(without_lints(&[manifest("[package]\n")]).len(), 1);
+        assert!(without_lints(&[manifest("[lints]\nworkspace = true\n")]).is_empty());
+    }
+}
