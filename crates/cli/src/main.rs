@@ -1,1 +1,69 @@
-fn main() {}
+//! The `moorline` command: the gateway, and what a person or a script does with one.
+//!
+//! The one place where the process ends, with a number that means something (see [`exit`]).
+
+mod args;
+mod census;
+mod commands;
+mod connect;
+mod exit;
+mod follow;
+mod output;
+mod signals;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use args::{Command, ConfigCommand};
+use exit::Exit;
+use output::Output;
+
+/// How long the runtime has to let go of what cannot be cancelled, such as a read from standard input.
+const RUNTIME_GRACE: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    let parsed = args::parse();
+    // A managed worker is set up before anything else opens a descriptor or starts a thread.
+    if matches!(parsed.command, Command::Worker) {
+        return commands::worker::run();
+    }
+    let output = Output::new(parsed.color);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&anyhow::Error::new(error).context("no threads can be started"));
+            return Exit::Internal.into();
+        }
+    };
+    let exit = runtime.block_on(run(parsed, &output));
+    runtime.shutdown_timeout(RUNTIME_GRACE);
+    exit.into()
+}
+
+async fn run(parsed: args::Parsed, output: &Output) -> Exit {
+    let args::Parsed { command, connection, verbose, .. } = parsed;
+    if !matches!(command, Command::Serve { .. }) {
+        output::log_to_stderr(verbose);
+    }
+    let done = match command {
+        Command::Serve { stdio, config } => commands::serve::run(stdio, config, output).await,
+        Command::Config(ConfigCommand::Check(config)) => commands::config::check(config, output),
+        Command::Config(ConfigCommand::Show(config)) => commands::config::show(config, output),
+        Command::Demo(demo) => commands::demo::run(demo, output).await,
+        Command::Submit(submit) => commands::submit::run(submit, &connection, output).await,
+        Command::Watch(watch) => commands::watch::run(watch, &connection, output).await,
+        Command::Cancel(cancel) => commands::cancel::run(cancel, &connection, output).await,
+        Command::Agents { json } => commands::agents::run(json, &connection, output).await,
+        Command::Version { json } => commands::version::run(json, output),
+        Command::Completions(shell) => commands::completions::run(shell, output),
+        Command::Worker => Ok(Exit::Internal),
+    };
+    match done {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = Exit::of(&error);
+            output.error(&error);
+            exit
+        }
+    }
+}

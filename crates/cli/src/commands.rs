@@ -1,0 +1,12 @@
+//! One module for each command.
+
+pub(crate) mod agents;
+pub(crate) mod cancel;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod serve;
+pub(crate) mod submit;
+pub(crate) mod version;
+pub(crate) mod watch;
+pub(crate) mod worker;

@@ -1,0 +1,35 @@
+//! `moorline serve`: the gateway.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use moorline_server::{Doors, Server, logging};
+use tokio::sync::Mutex;
+
+use crate::args::ConfigArgs;
+use crate::exit::Exit;
+use crate::output::{Output, Style};
+use crate::signals::Signals;
+
+pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Result<Exit> {
+    let (config, _) = super::config::resolve(args)?;
+    logging::init(&config.log)?;
+    let signals = Arc::new(Mutex::new(Signals::listen().context("signals cannot be listened for")?));
+    let doors = if stdio { Doors::Stdio } else { Doors::Network };
+    let server = Server::start(config, doors).await?;
+    if let Some(key) = server.admin_key() {
+        let (title, path) =
+            (output.styled_note(Style::Bold, "The administrator's API key"), server.data_dir().admin_token());
+        output.note(format_args!("{title}, shown this once: {}", key.expose()));
+        output.note(format_args!("Commands on this machine read it from {}", path.display()));
+    }
+    if let Some(url) = server.url() {
+        output.line(format_args!("listening url={url}"));
+    }
+    let stop = || {
+        let signals = Arc::clone(&signals);
+        async move { signals.lock().await.next().await }
+    };
+    server.run(stop).await?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,42 @@
+//! `moorline watch`: a job from its first event to its end.
+
+use anyhow::{Context as _, Result};
+use moorline_client::{Client, JobHandle};
+
+use crate::args::{Connection, Watch};
+use crate::connect::connect;
+use crate::exit::{Exit, Stop};
+use crate::follow::{Follower, Form};
+use crate::output::Output;
+use crate::signals::Signals;
+
+pub(crate) async fn run(args: Watch, connection: &Connection, output: &Output) -> Result<Exit> {
+    let id = args.job.parse().context("the job's id").context(Stop(Exit::Usage))?;
+    let client = connect(connection).await?;
+    let job = client.subscribe(id, args.history).await?;
+    let form = if args.json { Form::Json } else { Form::Human };
+    follow(client, job, form, output).await
+}
+
+/// Shows a job to its end, or until the person has seen enough; the job does not mind.
+pub(crate) async fn follow(client: Client, mut job: JobHandle, form: Form, output: &Output) -> Result<Exit> {
+    let mut signals = Signals::listen().context("signals cannot be listened for")?;
+    let mut follower = Follower::new(&job, form, output);
+    let followed = tokio::select! {
+        followed = follower.run(&mut job) => Some(followed?),
+        () = signals.next() => None,
+    };
+    follower.clear();
+    let exit = match followed {
+        Some(followed) => followed.exit,
+        None => {
+            let id = job.id();
+            output
+                .note(format_args!("the job goes on: `moorline watch {id}` shows it, `moorline cancel {id}` ends it"));
+            Exit::Interrupted
+        }
+    };
+    drop(job);
+    client.close(None).await;
+    Ok(exit)
+}

@@ -1,0 +1,321 @@
+//! Showing a job until it ends.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use moorline_client::wire::event::Progress;
+use moorline_client::wire::payload::{JobError, JobResult};
+use moorline_client::wire::{Event, FinalStatus};
+use moorline_client::{DEFAULT_MAX_RESULT_BYTES, Ended, JobEvent, JobHandle, JobUpdate, ResultAssembler};
+use serde_json::{Number, Value, json};
+
+use crate::exit::Exit;
+use crate::output::{Output, Style};
+
+/// How often a bar without a known end moves.
+const SPIN: Duration = Duration::from_millis(120);
+
+/// By how much progress has to move before it is told in a line, in hundredths of the whole.
+const TOLD_PERCENT: u64 = 10;
+
+/// How updates are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+    /// Not at all.
+    Silent,
+}
+
+/// How a job ended, and what was seen of it.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) exit: Exit,
+    /// The result, if there is one that is JSON.
+    pub(crate) result: Option<Value>,
+    /// Updates that carried a number.
+    pub(crate) numbered: u64,
+    /// Breaks in the numbering.
+    pub(crate) gaps: u64,
+}
+
+/// Shows updates of one job.
+pub(crate) struct Follower<'a> {
+    output: &'a Output,
+    form: Form,
+    job: String,
+    bar: Option<ProgressBar>,
+    told_percent: Option<u64>,
+    streamed: ResultAssembler,
+    shows_result: bool,
+    numbered: u64,
+    gaps: u64,
+}
+
+/// The connection ended before the job did.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}; the job goes on, `moorline watch {job}` shows it")]
+pub(crate) struct Interrupted {
+    job: String,
+    source: Ended,
+}
+
+impl<'a> Follower<'a> {
+    pub(crate) fn new(job: &JobHandle, form: Form, output: &'a Output) -> Self {
+        Self {
+            output,
+            form,
+            job: job.id().to_string(),
+            bar: None,
+            told_percent: None,
+            streamed: ResultAssembler::new(DEFAULT_MAX_RESULT_BYTES),
+            shows_result: true,
+            numbered: 0,
+            gaps: 0,
+        }
+    }
+
+    /// Leaves the result to the caller.
+    pub(crate) const fn without_result(mut self) -> Self {
+        self.shows_result = false;
+        self
+    }
+
+    /// Shows everything until the job ends. May be cancelled and called again.
+    pub(crate) async fn run(&mut self, job: &mut JobHandle) -> Result<Followed> {
+        while let Some(update) = job.next().await {
+            let update = update.map_err(|source| Interrupted { job: self.job.clone(), source })?;
+            if let Some(followed) = self.show(update)? {
+                return Ok(followed);
+            }
+        }
+        Err(Interrupted { job: self.job.clone(), source: Ended::Lost }.into())
+    }
+
+    fn show(&mut self, update: JobUpdate) -> Result<Option<Followed>> {
+        match update {
+            JobUpdate::Event(event) => {
+                self.numbered += 1;
+                self.show_event(&event)?;
+                return Ok(None);
+            }
+            JobUpdate::CancelRequested { reason } => {
+                if self.form == Form::Human {
+                    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                    self.say(self.output.styled(Style::Yellow, format_args!("cancelling{reason}")));
+                }
+            }
+            JobUpdate::Gap(gap) => {
+                self.gaps += 1;
+                let text =
+                    format!("event {} was expected and {} came; something may be missing", gap.expected, gap.found);
+                self.warn(&text);
+            }
+            JobUpdate::Unreadable(error) => self.warn(&format!("a message could not be read: {error}")),
+            JobUpdate::Result(result) => {
+                self.numbered += 1;
+                return self.show_result(&result).map(Some);
+            }
+            JobUpdate::Error(error) => {
+                self.numbered += 1;
+                return self.show_error(&error).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn show_event(&mut self, event: &JobEvent) -> Result<()> {
+        if let Ok(Event::ResultChunk(chunk)) = &event.event {
+            self.streamed.push(chunk)?;
+        }
+        match self.form {
+            Form::Silent => {}
+            Form::Json => {
+                let payload =
+                    json!({ "kind": event.kind, "ts": event.ts.to_string(), "body": value(event.body.get()) });
+                self.say_json("job.event", event.seq.map(|seq| seq.get()), &payload);
+            }
+            Form::Human => self.show_human(event),
+        }
+        Ok(())
+    }
+
+    fn show_human(&mut self, event: &JobEvent) {
+        let output = *self.output;
+        let text = match &event.event {
+            Ok(Event::Log(log)) => {
+                let style = match log.level.as_str() {
+                    "warn" => Style::Yellow,
+                    "error" | "critical" => Style::Red,
+                    _ => Style::Dim,
+                };
+                format!("{} {}", output.styled(style, format_args!("{:<5}", log.level.as_str())), log.message)
+            }
+            Ok(Event::Progress(progress)) => return self.show_progress(event, progress),
+            Ok(Event::Status(status)) => {
+                let message = status.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+                format!("{}{message}", output.styled(Style::Cyan, &status.phase))
+            }
+            Ok(Event::Metric(metric)) => {
+                let unit = metric.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+                format!("{} {}{unit}", output.styled(Style::Dim, format_args!("{} =", metric.name)), metric.value)
+            }
+            Ok(Event::ArtifactRef(artifact)) => {
+                let size =
+                    artifact.byte_size.map(|bytes| format!(" ({})", crate::census::bytes(bytes))).unwrap_or_default();
+                format!("{} {}{size}", output.styled(Style::Green, "artifact"), artifact.uri)
+            }
+            Ok(Event::Thought(thought)) => output.styled(Style::Dim, &thought.text),
+            Ok(Event::ResultChunk(chunk)) => {
+                output.styled(Style::Dim, format_args!("result part {} of {}", chunk.chunk_seq + 1, chunk.result_id))
+            }
+            Ok(Event::ToolCall(call)) => format!("{} {}", output.styled(Style::Cyan, &call.tool), call.args.get()),
+            Ok(Event::ToolResult(_) | Event::Delegate(_) | Event::Other { .. }) | Err(_) => {
+                format!("{} {}", output.styled(Style::Cyan, &event.kind), event.body.get())
+            }
+        };
+        self.say(format_args!("{} {text}", output.styled(Style::Dim, time_of_day(&event.ts.to_string()))));
+    }
+
+    fn show_progress(&mut self, event: &JobEvent, progress: &Progress) {
+        let (current, total) = (whole(&progress.current), progress.total.as_ref().map(whole));
+        let units = progress.units.as_deref().unwrap_or_default();
+        let message = progress.message.clone().unwrap_or_default();
+        if self.output.is_watched() {
+            let bar = self.bar.get_or_insert_with(ProgressBar::no_length);
+            match total {
+                Some(total) => {
+                    bar.set_style(style("{spinner} [{bar:30}] {pos}/{len} {prefix} {wide_msg}"));
+                    bar.set_length(total);
+                }
+                None => bar.set_style(style("{spinner} {pos} {prefix} {wide_msg}")),
+            }
+            bar.enable_steady_tick(SPIN);
+            bar.set_prefix(units.to_owned());
+            bar.set_message(message);
+            bar.set_position(current);
+            return;
+        }
+        let percent = total.filter(|total| *total > 0).map(|total| current.saturating_mul(100) / total);
+        let moved = match (self.told_percent, percent) {
+            (Some(told), Some(now)) => now < told || now >= told + TOLD_PERCENT || (now == 100 && told < 100),
+            _ => true,
+        };
+        if moved {
+            self.told_percent = percent;
+            let of = total.map(|total| format!("/{total}")).unwrap_or_default();
+            let percent = percent.map(|percent| format!(" ({percent}%)")).unwrap_or_default();
+            let time = self.output.styled(Style::Dim, time_of_day(&event.ts.to_string()));
+            self.say(format_args!("{time} progress {current}{of} {units}{percent} {message}").to_string().trim_end());
+        }
+    }
+
+    fn show_result(&mut self, result: &JobResult) -> Result<Followed> {
+        self.clear();
+        let text = match &result.result_id {
+            Some(_) => {
+                let streamed = std::mem::replace(&mut self.streamed, ResultAssembler::new(DEFAULT_MAX_RESULT_BYTES));
+                String::from_utf8_lossy(&streamed.finish(result)?).into_owned()
+            }
+            None => result.value().map_or("null", |value| value.get()).to_owned(),
+        };
+        let parsed: Option<Value> = serde_json::from_str(&text).ok();
+        match self.form {
+            Form::Silent => {}
+            Form::Json => self.say_json("job.result", None, &serde_json::to_value(result)?),
+            Form::Human => {
+                let summary = result.summary.as_ref().map(|summary| format!(": {summary}")).unwrap_or_default();
+                self.output.note(format_args!("{}{summary}", self.output.styled_note(Style::Green, "success")));
+                if self.shows_result {
+                    self.output.line(match &parsed {
+                        Some(value) => serde_json::to_string_pretty(value)?,
+                        None => text,
+                    });
+                }
+            }
+        }
+        let exit = exit_of(result.final_status.known());
+        Ok(Followed { exit, result: parsed, numbered: self.numbered, gaps: self.gaps })
+    }
+
+    fn show_error(&mut self, error: &JobError) -> Result<Followed> {
+        self.clear();
+        // An error is none of the ways to succeed, whatever it says.
+        let exit = exit_of(error.final_status.known().filter(|status| *status != FinalStatus::Success));
+        match self.form {
+            Form::Json => self.say_json("job.error", None, &serde_json::to_value(error)?),
+            Form::Human | Form::Silent => {
+                let style = if exit == Exit::JobCancelled { Style::Yellow } else { Style::Red };
+                let status = self.output.styled_note(style, error.final_status.as_str());
+                self.output.note(format_args!("{status}: {} ({})", error.message(), error.code().as_str()));
+                if let (Some(details), Form::Human) = (&error.details, self.form) {
+                    self.output.note(self.output.styled_note(Style::Dim, details.get()));
+                }
+            }
+        }
+        Ok(Followed { exit, result: None, numbered: self.numbered, gaps: self.gaps })
+    }
+
+    fn say_json(&self, message_type: &str, event_seq: Option<u64>, payload: &Value) {
+        let mut line = json!({ "type": message_type, "job_id": self.job, "payload": payload });
+        if let Some(event_seq) = event_seq {
+            line["event_seq"] = event_seq.into();
+        }
+        self.output.line(line);
+    }
+
+    fn say(&self, line: impl std::fmt::Display) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.output.line(line)),
+            None => self.output.line(line),
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.clear_for(|output| output.note(format_args!("{}: {text}", output.styled_note(Style::Yellow, "warning"))));
+    }
+
+    fn clear_for(&self, say: impl FnOnce(&Output)) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(self.output)),
+            None => say(self.output),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+const fn exit_of(status: Option<FinalStatus>) -> Exit {
+    match status {
+        Some(FinalStatus::Success) => Exit::Success,
+        Some(FinalStatus::Cancelled) => Exit::JobCancelled,
+        Some(FinalStatus::TimedOut) => Exit::JobTimedOut,
+        Some(FinalStatus::Error) | None => Exit::JobError,
+    }
+}
+
+fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// `19:42:13` of a timestamp as it is written.
+fn time_of_day(timestamp: &str) -> &str {
+    timestamp.get(11..19).unwrap_or(timestamp)
+}
+
+/// A number as a bar counts: whole, and not below zero.
+fn whole(number: &Number) -> u64 {
+    number.to_string().split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0)
+}
