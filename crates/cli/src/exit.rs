@@ -64,13 +64,13 @@ impl From<Exit> for ExitCode {
 impl Exit {
     /// What an error that ends a command is to a script.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
+        if let Some(Stop(exit)) = error.downcast_ref() {
+            return *exit;
+        }
         error.chain().find_map(Self::of_cause).unwrap_or(Self::Internal)
     }
 
     fn of_cause(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        if let Some(Stop(exit)) = error.downcast_ref() {
-            return Some(*exit);
-        }
         if error.downcast_ref::<Mistakes>().is_some() {
             return Some(Self::Config);
         }
@@ -107,7 +107,7 @@ impl Exit {
     }
 }
 
-/// Says which exit code an error that was made here has.
+/// Says which exit code an error has, as a context of it that adds no words.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("exit code {}", *.0 as u8)]
+#[error("")]
 pub(crate) struct Stop(pub(crate) Exit);

@@ -61,10 +61,9 @@ impl Output {
     /// An error, with what led to it.
     pub(crate) fn error(&self, error: &anyhow::Error) {
         let mut text = String::new();
-        for cause in error.chain().filter(|cause| !cause.is::<crate::exit::Stop>()) {
-            let cause = cause.to_string();
+        for cause in error.chain().map(ToString::to_string) {
             // Some causes are told by the one above them already.
-            if !text.contains(&cause) {
+            if !text.contains(&cause) && !cause.is_empty() {
                 if !text.is_empty() {
                     text.push_str(": ");
                 }

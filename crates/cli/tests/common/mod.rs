@@ -1,0 +1,216 @@
+//! A real gateway, run as a person runs it, and commands against it.
+
+#![allow(dead_code, reason = "not every test needs all of this")]
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// How long a test waits for what must come: a debug build on a busy machine takes a second for most of it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The command, with nothing of the environment that could lead it elsewhere.
+pub(crate) fn moorline<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
+    command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A process that is ended when the test is.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    /// Starts a command and reads its standard output line by line.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (said, lines) = mpsc::channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        Self { child, lines }
+    }
+
+    /// The next line; `None` when the output has ended.
+    pub(crate) fn line(&self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
+        }
+    }
+
+    /// The next line that has this in it.
+    pub(crate) fn line_with(&self, fragment: &str) -> String {
+        loop {
+            let line = self.line().unwrap_or_else(|| panic!("the output ended before {fragment:?}"));
+            if line.contains(fragment) {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end.
+    #[expect(clippy::disallowed_methods, reason = "a deadline for a process, which has no other clock")]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the process does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal(Signal::TERM);
+            self.wait();
+        }
+    }
+}
+
+/// A gateway with a data directory of its own.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) process: Running,
+    pub(crate) url: String,
+    pub(crate) home: tempfile::TempDir,
+}
+
+impl Gateway {
+    pub(crate) fn start() -> Self {
+        Self::with("", &[])
+    }
+
+    /// A gateway with this configuration file and these flags.
+    pub(crate) fn with(config: &str, flags: &[&str]) -> Self {
+        Self::over(tempfile::tempdir().unwrap(), config, flags)
+    }
+
+    /// The same over what another one left behind.
+    pub(crate) fn over(home: tempfile::TempDir, config: &str, flags: &[&str]) -> Self {
+        std::fs::write(home.path().join("moorline.toml"), config).unwrap();
+        let process = Running::start(serve(home.path(), flags).stderr(log(home.path())));
+        let line = process.line().unwrap_or_else(|| {
+            panic!("the gateway did not start:\n{}", std::fs::read_to_string(home.path().join("log")).unwrap())
+        });
+        let url = line.strip_prefix("listening url=").unwrap_or_else(|| panic!("{line}")).to_owned();
+        Self { process, url, home }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// What the gateway has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.home.path().join("log")).unwrap()
+    }
+
+    /// A command against this gateway.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let data_dir = self.data_dir();
+        moorline([OsStr::new("--data-dir"), data_dir.as_os_str()].into_iter().chain(args.iter().map(OsStr::new)))
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Submits a job, follows it, and returns what was seen of it, and the exit code.
+    pub(crate) fn follow(&self, agent: &str, input: &Value) -> (Vec<Value>, i32) {
+        let output = self.run(&["submit", agent, "--input", &input.to_string(), "--follow", "--json"]);
+        (json_lines(&output), output.status.code().unwrap())
+    }
+
+    /// Submits a job and returns its id.
+    pub(crate) fn submit(&self, agent: &str, input: &Value) -> String {
+        let output = self.run(&["submit", agent, "--input", &input.to_string()]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output).trim().to_owned()
+    }
+
+    /// Ends the gateway in this way, and gives back what it left behind.
+    pub(crate) fn end(self, signal: Signal) -> (tempfile::TempDir, ExitStatus) {
+        let Self { mut process, home, .. } = self;
+        process.signal(signal);
+        let status = process.wait();
+        (home, status)
+    }
+}
+
+/// The command that runs a gateway in `home`.
+pub(crate) fn serve(home: &Path, flags: &[&str]) -> Command {
+    let (config, data) = (home.join("moorline.toml"), home.join("data"));
+    let fixed = [
+        OsStr::new("serve"), OsStr::new("--config"), config.as_os_str(), OsStr::new("--data-dir"), data.as_os_str(),
+    ];
+    let listen: &[&str] = if flags.contains(&"--stdio") { &[] } else { &["--listen", "127.0.0.1:0"] };
+    let given = listen.iter().filter(|_| !flags.contains(&"--listen")).chain(flags).map(OsStr::new);
+    moorline(fixed.into_iter().chain(given))
+}
+
+fn log(home: &Path) -> std::fs::File {
+    std::fs::OpenOptions::new().create(true).append(true).open(home.join("log")).unwrap()
+}
+
+pub(crate) fn json_lines(output: &Output) -> Vec<Value> {
+    let text = stdout(output);
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+    let lines: Vec<Value> = lines.collect();
+    assert!(!lines.is_empty(), "nothing on standard output: {}", stderr(output));
+    lines
+}
+
+/// The messages of the log events among what was seen, with their levels.
+pub(crate) fn logs(seen: &[Value]) -> Vec<(String, String)> {
+    let logs = seen.iter().filter(|line| line["payload"]["kind"] == "log").map(|line| &line["payload"]["body"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    logs.map(|body| (text(&body["level"]), text(&body["message"]))).collect()
+}
+
+/// Waits until this holds.
+#[expect(clippy::disallowed_methods, reason = "a deadline for other processes, which have no other clock")]
+pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// The processes whose command line has this in it, by number.
+pub(crate) fn processes_with(fragment: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let read = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).contains(fragment)
+    })
+    .collect()
+}
