@@ -118,7 +118,9 @@ impl Course<'_> {
     async fn hash(&mut self, hashing: Hashing) -> Result<Hashing, Failure> {
         self.job.status("hashing", None).await?;
         let hashing = self.work(hashing, |hashing| done(hashing.done(), hashing.total(), "files")).await?;
-        self.job.progress(done(hashing.done(), hashing.total(), "files")).await?;
+        if hashing.total() > 0 {
+            self.job.progress(done(hashing.done(), hashing.total(), "files")).await?;
+        }
         Ok(hashing)
     }
 

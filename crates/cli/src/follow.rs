@@ -8,6 +8,7 @@ use moorline_client::wire::event::Progress;
 use moorline_client::wire::payload::{JobError, JobResult};
 use moorline_client::wire::{Event, FinalStatus};
 use moorline_client::{DEFAULT_MAX_RESULT_BYTES, Ended, JobEvent, JobHandle, JobUpdate, ResultAssembler};
+use moorline_types::EventSeq;
 use serde_json::{Number, Value, json};
 
 use crate::exit::Exit;
@@ -115,13 +116,13 @@ impl<'a> Follower<'a> {
                 self.warn(&text);
             }
             JobUpdate::Unreadable(error) => self.warn(&format!("a message could not be read: {error}")),
-            JobUpdate::Result(result) => {
+            JobUpdate::Result { seq, result } => {
                 self.numbered += 1;
-                return self.show_result(&result).map(Some);
+                return self.show_result(seq, &result).map(Some);
             }
-            JobUpdate::Error(error) => {
+            JobUpdate::Error { seq, error } => {
                 self.numbered += 1;
-                return self.show_error(&error).map(Some);
+                return self.show_error(seq, &error).map(Some);
             }
         }
         Ok(None)
@@ -136,7 +137,7 @@ impl<'a> Follower<'a> {
             Form::Json => {
                 let payload =
                     json!({ "kind": event.kind, "ts": event.ts.to_string(), "body": value(event.body.get()) });
-                self.say_json("job.event", event.seq.map(|seq| seq.get()), &payload);
+                self.say_json("job.event", event.seq, &payload);
             }
             Form::Human => self.show_human(event),
         }
@@ -213,7 +214,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn show_result(&mut self, result: &JobResult) -> Result<Followed> {
+    fn show_result(&mut self, seq: Option<EventSeq>, result: &JobResult) -> Result<Followed> {
         self.clear();
         let text = match &result.result_id {
             Some(_) => {
@@ -225,7 +226,7 @@ impl<'a> Follower<'a> {
         let parsed: Option<Value> = serde_json::from_str(&text).ok();
         match self.form {
             Form::Silent => {}
-            Form::Json => self.say_json("job.result", None, &serde_json::to_value(result)?),
+            Form::Json => self.say_json("job.result", seq, &serde_json::to_value(result)?),
             Form::Human => {
                 let summary = result.summary.as_ref().map(|summary| format!(": {summary}")).unwrap_or_default();
                 self.output.note(format_args!("{}{summary}", self.output.styled_note(Style::Green, "success")));
@@ -241,12 +242,12 @@ impl<'a> Follower<'a> {
         Ok(Followed { exit, result: parsed, numbered: self.numbered, gaps: self.gaps })
     }
 
-    fn show_error(&mut self, error: &JobError) -> Result<Followed> {
+    fn show_error(&mut self, seq: Option<EventSeq>, error: &JobError) -> Result<Followed> {
         self.clear();
         // An error is none of the ways to succeed, whatever it says.
         let exit = exit_of(error.final_status.known().filter(|status| *status != FinalStatus::Success));
         match self.form {
-            Form::Json => self.say_json("job.error", None, &serde_json::to_value(error)?),
+            Form::Json => self.say_json("job.error", seq, &serde_json::to_value(error)?),
             Form::Human | Form::Silent => {
                 let style = if exit == Exit::JobCancelled { Style::Yellow } else { Style::Red };
                 let status = self.output.styled_note(style, error.final_status.as_str());
@@ -259,10 +260,10 @@ impl<'a> Follower<'a> {
         Ok(Followed { exit, result: None, numbered: self.numbered, gaps: self.gaps })
     }
 
-    fn say_json(&self, message_type: &str, event_seq: Option<u64>, payload: &Value) {
+    fn say_json(&self, message_type: &str, event_seq: Option<EventSeq>, payload: &Value) {
         let mut line = json!({ "type": message_type, "job_id": self.job, "payload": payload });
         if let Some(event_seq) = event_seq {
-            line["event_seq"] = event_seq.into();
+            line["event_seq"] = event_seq.get().into();
         }
         self.output.line(line);
     }

@@ -38,11 +38,9 @@ fn a_job_that_is_followed_shows_its_events_and_its_result() {
 #[test]
 fn the_exit_code_says_how_a_job_ended() {
     let gateway = Gateway::with(AGENTS, &["--jobs-cancel-grace", "1s"]);
-    for (script, options, expected) in [
-        ("echo '{\"result\": 1}'", &[][..], 0),
-        ("exit 3", &[][..], 1),
-        ("sleep 600", &["--max-runtime", "1s"][..], 4),
-    ] {
+    for (script, options, expected) in
+        [("echo '{\"result\": 1}'", &[][..], 0), ("exit 3", &[][..], 1), ("sleep 600", &["--max-runtime", "1s"][..], 4)]
+    {
         let input = json!(script).to_string();
         let output = gateway.run(&[&["submit", "script", "--follow", "--input", &input], options].concat());
         assert_eq!(output.status.code(), Some(expected), "{script}: {} {}", stdout(&output), stderr(&output));
@@ -120,7 +118,8 @@ fn agents_and_version_are_told_to_people_and_to_scripts() {
 fn a_client_that_is_killed_costs_its_job_nothing() {
     let gateway = Gateway::start();
     let input = json!({ "echo": { "events": 20, "delay_ms": 50 } }).to_string();
-    let mut client = common::Running::start(&mut gateway.command(&["submit", "echo", "--follow", "--json", "--input", &input]));
+    let mut client =
+        common::Running::start(&mut gateway.command(&["submit", "echo", "--follow", "--json", "--input", &input]));
     let first: serde_json::Value = serde_json::from_str(&client.line_with("job.event")).unwrap();
     client.signal(Signal::KILL);
     client.wait();

@@ -24,16 +24,26 @@ pub enum JobUpdate {
     /// A message about the job could not be read.
     Unreadable(DecodeError),
     /// The job ended, as a rule with a result. Terminal.
-    Result(JobResult),
+    Result {
+        /// The session's number of it.
+        seq: Option<EventSeq>,
+        /// The end.
+        result: JobResult,
+    },
     /// The job ended without a result. Terminal.
-    Error(JobError),
+    Error {
+        /// The session's number of it.
+        seq: Option<EventSeq>,
+        /// The end.
+        error: JobError,
+    },
 }
 
 impl JobUpdate {
     /// Whether nothing follows.
     pub fn is_terminal(&self) -> bool {
         match self {
-            Self::Result(_) | Self::Error(_) => true,
+            Self::Result { .. } | Self::Error { .. } => true,
             Self::Unreadable(error) => {
                 matches!(error.message_type, Some(MessageType::JobResult | MessageType::JobError))
             }

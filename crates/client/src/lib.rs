@@ -8,7 +8,7 @@
 //! let mut job = client.submit(Submit::new("echo".parse()?, Json::parse("{}")?)).await?;
 //! while let Some(update) = job.next().await {
 //!     match update? {
-//!         JobUpdate::Result(result) => println!("{:?}", result.value()),
+//!         JobUpdate::Result { result, .. } => println!("{:?}", result.value()),
 //!         other => println!("{other:?}"),
 //!     }
 //! }

@@ -26,7 +26,9 @@ pub enum Refusal {
     #[error("the message names another session than this connection's")]
     ForeignSession,
     /// The message needs a feature that both sides have not agreed on (spec 6.2).
-    #[error("feature {feature:?} was not negotiated; list it in session.hello capabilities.features")]
+    #[error(
+        "feature {feature:?} was not negotiated: session.welcome lists what this runtime serves, and session.hello must list it too"
+    )]
     FeatureNotNegotiated {
         /// The feature's name.
         feature: &'static str,

@@ -10,7 +10,7 @@ use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_core::session::Session;
 use moorline_core::view::View;
-use moorline_store::{AppendError, CommittedBatch, ReadError, ReadLimit, Store, StoreFault};
+use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault};
 use moorline_types::{
     Batch, JobId, Principal, PrincipalId, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp,
 };
@@ -218,7 +218,7 @@ impl Gateway {
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         self.0.open_jobs.add(id).await.map_err(|error| {
             tracing::warn!(%error, "a job is not accepted");
-            Refusal::StoreUnavailable { reason: "it refuses to write" }
+            Refusal::StoreUnavailable { reason: put_reason(&error) }
         })?;
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = vec![attach(now, id)];
@@ -440,10 +440,23 @@ fn append_reason(error: &AppendError) -> &'static str {
         AppendError::Conflict { .. } => "another connection continues the same session",
         AppendError::TooLarge { .. } => "the request is too large for one batch",
         AppendError::Closed => "the gateway is shutting down",
-        AppendError::Store { kind, .. } => match kind {
-            StoreFault::Full => "its disk is full",
-            StoreFault::ReadOnly => "it is read-only",
-            StoreFault::Corrupt | StoreFault::Io | StoreFault::Newer => "its disk fails",
-        },
+        AppendError::Store { kind, .. } => fault_reason(*kind),
+    }
+}
+
+fn put_reason(error: &PutError) -> &'static str {
+    match error {
+        PutError::Conflict { .. } => "another request was first",
+        PutError::TooLarge { .. } => "the request is too large",
+        PutError::Closed => "the gateway is shutting down",
+        PutError::Store { kind, .. } => fault_reason(*kind),
+    }
+}
+
+const fn fault_reason(kind: StoreFault) -> &'static str {
+    match kind {
+        StoreFault::Full => "its disk is full",
+        StoreFault::ReadOnly => "it is read-only",
+        StoreFault::Corrupt | StoreFault::Io | StoreFault::Newer => "its disk fails",
     }
 }

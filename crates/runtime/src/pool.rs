@@ -38,6 +38,8 @@ struct State {
     dispatcher: Dispatcher,
     links: BTreeMap<Fence, Attached>,
     jobs: HashMap<JobId, Placed>,
+    /// The grace for workers that attach although they are to leave.
+    leaving: Option<Millis>,
 }
 
 /// A worker that is attached.
@@ -117,9 +119,11 @@ impl Pool {
         }
     }
 
-    /// Asks every worker to end, its jobs within the grace.
+    /// Asks every worker to end, its jobs within the grace; also those that attach from here on.
     pub fn shut_down_workers(&self, grace: Millis) {
-        for link in lock(&self.state).links.values() {
+        let mut state = lock(&self.state);
+        state.leaving = Some(grace);
+        for link in state.links.values() {
             link.send(ToWorker::Shutdown { grace });
         }
     }
@@ -145,6 +149,9 @@ impl Pool {
         }
         {
             let mut state = lock(&self.state);
+            if let Some(grace) = state.leaving {
+                attached.send(ToWorker::Shutdown { grace });
+            }
             state.links.insert(fence, attached);
             let offers = info.offers.into_iter().map(|offer| (offer.agent, offer.capacity as usize));
             state.dispatcher.handle_worker(fence, offers);

@@ -9,7 +9,6 @@
 //! worker.sock    where workers attach (elsewhere if this path is too long for a socket)
 //! workers/       one log per worker
 //! scratch/       working directories of agents
-//! artifacts/     what agents leave behind
 //! ```
 //!
 //! The directory belongs to the gateway's user, nobody else can write to it, and every file that is made here is
@@ -69,7 +68,7 @@ impl DataDir {
         version::check(&path)?;
         let worker_socket = socket::place(&path, runtime_dir)?;
         let opened = Self { path, worker_socket, _lock: lock };
-        for directory in [opened.workers(), opened.scratch(), opened.artifacts()] {
+        for directory in [opened.workers(), opened.scratch()] {
             create_directory(&directory)?;
         }
         Ok(opened)
@@ -131,11 +130,6 @@ impl DataDir {
     /// Working directories of agents.
     pub fn scratch(&self) -> PathBuf {
         self.path.join("scratch")
-    }
-
-    /// What agents leave behind.
-    pub fn artifacts(&self) -> PathBuf {
-        self.path.join("artifacts")
     }
 
     /// Says where this gateway is reached.

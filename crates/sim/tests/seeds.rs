@@ -27,6 +27,5 @@ fn fixed_seeds() {
 #[test]
 fn a_random_seed() {
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
     in_virtual_time(seed);
 }

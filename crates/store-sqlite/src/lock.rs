@@ -7,9 +7,13 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::open::OpenError;
+
+/// The lock file is its owner's only, like the data beside it.
+const LOCK_MODE: u32 = 0o600;
 
 /// The name of the lock file, after the data file's.
 const SUFFIX: &str = "-lock";
@@ -24,7 +28,7 @@ pub(crate) struct StoreLock {
 pub(crate) fn acquire(path: &Path) -> Result<StoreLock, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(SUFFIX);
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&name);
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(LOCK_MODE).open(&name);
     let file = opened.map_err(|source| {
         if matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
             OpenError::ReadOnly { path: path.into() }

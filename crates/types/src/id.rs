@@ -1,6 +1,6 @@
 //! Identifiers: a prefix that says what is named, and a ULID (48 bits of time, 80 bits of entropy).
 //!
-//! The wire form is `<prefix>_<26 upper-case Crockford characters>` for what we mint (`WIRE` 0.2). Parsing accepts only
+//! The wire form is `<prefix>_<26 upper-case Crockford characters>` for what we mint. Parsing accepts only
 //! that form, because an identifier that we are asked about is one that we have minted; a peer's own identifiers
 //! (`MessageId`) are opaque text.
 

@@ -1,7 +1,7 @@
 //! Points in time and lengths of time, in milliseconds.
 //!
-//! The wire speaks RFC 3339: we write milliseconds and `Z`, and read any offset and up to nine fractional digits
-//! (`WIRE` 22, row 33). Nothing here reads a clock.
+//! The wire speaks RFC 3339: we write milliseconds and `Z`, and read any offset and up to nine fractional digits.
+//! Nothing here reads a clock.
 
 use std::fmt;
 use std::ops::Add;

@@ -1,7 +1,7 @@
 //! Amounts of money or of other counted means: exact decimals (spec 9.6).
 //!
 //! A budget is a JSON number on the wire, and never passes through floating point here: its text is kept. One official
-//! runtime writes `"USD:5.00"` instead of a number; that is read too (`WIRE` 0.3).
+//! runtime writes `"USD:5.00"` instead of a number; that is read too.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

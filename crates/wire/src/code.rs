@@ -11,7 +11,7 @@ macro_rules! error_codes {
         impl ErrorCode {
             /// Whether the same request may succeed later, unless the sender knows better.
             ///
-            /// Where official SDKs disagree this is the majority's answer (`WIRE` 17.2).
+            /// Where official SDKs disagree this is the majority's answer.
             pub const fn default_retryable(self) -> bool {
                 match self { $(Self::$variant => $retryable,)* }
             }

@@ -1,6 +1,6 @@
 //! Messages to bytes: one JSON object, in the key order of the spec.
 //!
-//! What is written is what every official peer accepts (`WIRE` 0.2): the payload is always there, absent fields are
+//! What is written is what every official peer accepts: the payload is always there, absent fields are
 //! left out, the protocol version is `1.1`.
 
 use std::io::Write as _;

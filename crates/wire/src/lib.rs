@@ -10,7 +10,7 @@
 //!
 //! Two attitudes meet in the payloads. What a *client* sends is checked: types, bounds and grammar, and an error names
 //! the field. What a *runtime* sends is read leniently, because official runtimes leave out and respell fields
-//! (`WIRE` 0.3), and a client that refuses a frame helps nobody. A `null` where a field may be absent is read as
+//!, and a client that refuses a frame helps nobody. A `null` where a field may be absent is read as
 //! absent from either side, and never written.
 //!
 //! Deliberately absent: sockets, clocks, randomness, sessions, and what a message means. Ids are minted by the caller.

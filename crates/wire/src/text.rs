@@ -1,4 +1,4 @@
-//! Text of bounded length that is never empty: several peers refuse a frame with an empty string (`WIRE` 0.2).
+//! Text of bounded length that is never empty: several peers refuse a frame with an empty string.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
 //! For authors of agents: the trait to implement and the context that a job runs in.
 //!
 //! An agent is the same in process and out: nothing here knows where it runs. What a job has emitted is on its way to
-//! the journal when the call returns, and stays so if the gateway restarts in between. A call waits while too much is
-//! not yet committed; that is how a full disk or a slow gateway slows an agent down instead of losing its events.
+//! the journal when the call returns. A call waits while too much is not yet committed; that is how a full disk or a slow
+//! gateway slows an agent down instead of losing its events.
 //!
 //! Deliberately absent: reading the job's own events back, talking to other jobs, and anything that grants authority.
 

@@ -45,7 +45,12 @@ pub fn worker_main<E: Error + 'static>(
     let assignment = handover::take_assignment().map_err(AssignmentError::Read).and_then(Assignment::read);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // A program that has installed its own subscriber keeps it.
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().unwrap_or_default();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init()
+        .unwrap_or_default();
     ExitCode::from(match assignment {
         Err(error) => fail(EXIT_NO_ASSIGNMENT, "there is no assignment", &error),
         Ok(assignment) => match agents(&assignment.spec) {

@@ -167,9 +167,8 @@ impl Gateway {
 /// The command that runs a gateway in `home`.
 pub(crate) fn serve(home: &Path, flags: &[&str]) -> Command {
     let (config, data) = (home.join("moorline.toml"), home.join("data"));
-    let fixed = [
-        OsStr::new("serve"), OsStr::new("--config"), config.as_os_str(), OsStr::new("--data-dir"), data.as_os_str(),
-    ];
+    let fixed =
+        [OsStr::new("serve"), OsStr::new("--config"), config.as_os_str(), OsStr::new("--data-dir"), data.as_os_str()];
     let listen: &[&str] = if flags.contains(&"--stdio") { &[] } else { &["--listen", "127.0.0.1:0"] };
     let given = listen.iter().filter(|_| !flags.contains(&"--listen")).chain(flags).map(OsStr::new);
     moorline(fixed.into_iter().chain(given))

@@ -1,4 +1,4 @@
-//! Calls that wait for their answer, and which answer is whose (`WIRE` 10.3).
+//! Calls that wait for their answer, and which answer is whose.
 //!
 //! A runtime that names the request is believed. One that does not answers in order, so the oldest call that could have
 //! this answer gets it. A caller that has stopped waiting keeps its place: its answer will still come.

@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.count(event_seq);
         match message {
             RuntimeMessage::Event(event) => self.update(job_id, JobUpdate::Event(JobEvent::new(event_seq, event))),
-            RuntimeMessage::JobResult(result) => self.update(job_id, JobUpdate::Result(result)),
+            RuntimeMessage::JobResult(result) => self.update(job_id, JobUpdate::Result { seq: event_seq, result }),
             RuntimeMessage::JobError(error) => self.job_error(&Origin { id, job_id, trace_id, event_seq }, error),
             RuntimeMessage::Accepted(accepted) => self.accepted(accepted, trace_id),
             RuntimeMessage::Subscribed(subscribed) => self.subscribed(subscribed),
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn job_error(&mut self, origin: &Origin, error: JobError) {
         match self.refused_call(origin, &error) {
             Some(call) => self.fail(call, &CallError::Refused(Refused::from(error))),
-            None => self.update(origin.job_id.clone(), JobUpdate::Error(error)),
+            None => self.update(origin.job_id.clone(), JobUpdate::Error { seq: origin.event_seq, error }),
         }
     }
 

@@ -32,7 +32,7 @@ async fn a_job_is_submitted_and_watched_to_its_end() {
     peer.log("job_1", 1).await;
     peer.result("job_1", 2).await;
     assert!(matches!(update(&mut job).await, JobUpdate::Event(event) if &*event.kind == "log" && event.event.is_ok()));
-    let JobUpdate::Result(result) = update(&mut job).await else { panic!("the result was due") };
+    let JobUpdate::Result { result, .. } = update(&mut job).await else { panic!("the result was due") };
     assert_eq!(result.value().unwrap().get(), r#"{"of":"job_1"}"#);
     assert!(soon("the end", job.next()).await.is_none());
 }
@@ -119,7 +119,7 @@ async fn a_job_error_may_refuse_a_submission() {
     let calls = async { (client.submit(echo()).await, client.submit(echo()).await) };
     let ((first, second), ()) = tokio::join!(calls, serve);
     assert_eq!((refusal(first), refusal(second)), ("INVALID_REQUEST".to_owned(), "INVALID_REQUEST".to_owned()));
-    assert!(matches!(update(&mut other).await, JobUpdate::Result(_)));
+    assert!(matches!(update(&mut other).await, JobUpdate::Result { .. }));
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_cancel_is_confirmed_by_its_answer_or_by_the_jobs_end() {
     };
     let (cancelled, ()) = tokio::join!(client.cancel(job.id(), None), serve);
     cancelled.unwrap();
-    assert!(matches!(update(&mut job).await, JobUpdate::Error(_)));
+    assert!(matches!(update(&mut job).await, JobUpdate::Error { .. }));
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn a_refused_cancel_does_not_end_the_job() {
     };
     let (cancelled, ()) = tokio::join!(job.cancel(None), serve);
     assert_eq!(refusal(cancelled), "PERMISSION_DENIED");
-    assert!(matches!(update(&mut job).await, JobUpdate::Result(_)));
+    assert!(matches!(update(&mut job).await, JobUpdate::Result { .. }));
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn a_job_that_ends_for_want_of_a_permission_ends_although_a_cancel_is_wait
     };
     let (cancelled, ()) = tokio::join!(job.cancel(None), serve);
     cancelled.unwrap();
-    assert!(matches!(update(&mut job).await, JobUpdate::Error(_)));
+    assert!(matches!(update(&mut job).await, JobUpdate::Error { .. }));
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ pub(super) const FIELDS: [Field; 8] = [
         name: "command",
         accepts: "a path or a non-empty array of texts",
         default: "required",
-        example: "[\"python3\", \"indexer.py\"]",
+        example: "[\"./indexer.py\", \"--fast\"]",
         doc: "The program and its arguments. A name without a slash is looked for on `PATH`; a relative path is relative \
               to the configuration file's directory. A plain text is one path without arguments.",
     },

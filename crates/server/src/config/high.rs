@@ -82,7 +82,7 @@ pub struct LimitsConfig {
     pub max_connections: NonZeroUsize,
     /// Connections at once from one address.
     pub max_connections_per_address: NonZeroUsize,
-    /// Sessions of one principal, connected or resumable.
+    /// Sessions of one principal.
     pub max_sessions_per_principal: NonZeroUsize,
     /// Unfinished jobs of one principal.
     pub max_jobs_per_principal: NonZeroUsize,

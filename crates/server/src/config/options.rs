@@ -92,31 +92,32 @@ options! {
     heartbeat_interval = "session.heartbeat_interval", Length, Length { min: SECOND, max: 10 * MINUTE }, Text("30s"),
         "15s",
         "How often either side of a connection should be heard. A connection that is silent for two intervals counts \
-         as lost; its session and jobs go on.";
+         as lost and its session ends; its jobs go on.";
     hello_deadline = "session.hello_deadline", Length, Length { min: SECOND, max: 5 * MINUTE }, Text("10s"), "5s",
         "How long a connection may stay without saying who it is.";
     max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
         Text("4 MiB"), "1 MiB",
         "The largest frame that is read from a client.";
     max_connections = "limits.max_connections", Count, Count { max: MAX_CONNECTIONS }, Text("10000"), "500",
-        "How many connections may be open at once. Further ones are refused.";
+        "How many connections may be open at once. Further ones wait until one of them ends.";
     max_connections_per_address = "limits.max_connections_per_address", Count, Count { max: MAX_CONNECTIONS },
         Text("256"), "32",
         "How many connections may be open from one address at once.";
     max_sessions_per_principal = "limits.max_sessions_per_principal", Count, Count { max: MAX_PER_PRINCIPAL },
         Text("1000"), "100",
-        "How many sessions one principal may have, connected or resumable.";
+        "How many sessions one principal may have open.";
     max_jobs_per_principal = "limits.max_jobs_per_principal", Count, Count { max: MAX_PER_PRINCIPAL }, Text("1000"),
         "100",
         "How many unfinished jobs one principal may have.";
     cancel_grace = "jobs.cancel_grace", Length, Length { min: MILLISECOND, max: HOUR }, Text("30s"), "10s",
-        "How long a job that is cancelled, or whose time is up, may take to end by itself before it is ended.";
+        "How long a job that is cancelled may take to end by itself before it is ended.";
     default_max_runtime = "jobs.default_max_runtime", Maybe<Length>,
         Maybe(Length { min: SECOND, max: Duration::from_secs(limits::MAX_RUNTIME_SEC) }), Unset { shown: "no bound" },
         "1h",
         "How long a job may run whose submission does not say.";
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
-        "How long an orderly stop may take. Jobs in worker processes are not affected by it: they go on.";
+        "How long an orderly stop waits for jobs to end. Jobs that have not ended by then are ended, with an error that \
+         says so.";
     log_format = "log.format", Choice<LogFormat>, Choice::new(), Text("human"), "json",
         "How log lines on standard error are written: `human` for a terminal, `json` for a collector.";
     log_filter = "log.filter", Filter, Filter, Text("info"), "info,moorline_server=debug",

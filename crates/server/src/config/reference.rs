@@ -43,7 +43,7 @@ An agent that is a program is described by an `[[agents]]` table, in the configu
 [[agents]]
 name = \"indexer\"
 version = \"1.0.0\"
-command = [\"python3\", \"indexer.py\"]
+command = [\"./indexer.py\", \"--fast\"]
 ```
 
 Its keys are:

@@ -82,7 +82,7 @@ fn everything_that_is_made_is_for_the_owner_only() {
     data.write_admin_token(&key).unwrap();
     data.prepare_journal_db().unwrap();
     data.publish(&endpoint()).unwrap();
-    for directory in [temp.path().join("a"), data.path().to_owned(), data.workers(), data.scratch(), data.artifacts()] {
+    for directory in [temp.path().join("a"), data.path().to_owned(), data.workers(), data.scratch()] {
         assert_eq!(mode(&directory), 0o700, "{}", directory.display());
     }
     let files: Vec<PathBuf> = fs::read_dir(data.path()).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -100,7 +100,7 @@ mod tests {
             (r#"{"agent":"a","parent_job_id":"job_x"}"#, "delegation by parent_job_id is not served by this runtime"),
             (
                 r#"{"agent":"a","lease_request":{"cost.budget":["USD:1"]}}"#,
-                "feature \"cost.budget\" was not negotiated; list it in session.hello capabilities.features",
+                "feature \"cost.budget\" was not negotiated: session.welcome lists what this runtime serves, and session.hello must list it too",
             ),
         ] {
             assert_eq!(submit(parse(payload), None).unwrap_err().to_string(), expected, "{payload}");

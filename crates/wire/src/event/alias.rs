@@ -1,4 +1,4 @@
-//! Other names for the fields of a body, as official runtimes use them (`WIRE` 11.1).
+//! Other names for the fields of a body, as official runtimes use them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

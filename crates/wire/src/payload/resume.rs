@@ -9,7 +9,7 @@ use crate::{Secret, SessionRef};
 
 /// What a client presents to go on with a session: `session.resume`, or a part of `session.hello`.
 ///
-/// Peers send it in three forms (`WIRE` 7.3); all three are read into this.
+/// Peers send it in three forms; all three are read into this.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Resume {
     /// The session; the token alone names it too.

@@ -1,4 +1,4 @@
-//! What official peers send and the spec does not say (`WIRE` 0.3, 5, 6, 10 to 14).
+//! What official peers send and the spec does not say.
 
 use moorline_types::EventSeq;
 use moorline_wire::{ClientMessage, DecodeLimits, Feature, JobStatus, RuntimeMessage, decode_client, decode_runtime};

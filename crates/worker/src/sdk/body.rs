@@ -242,7 +242,7 @@ pub struct Artifact {
     pub sha256: Option<String>,
 }
 
-/// A part of the work for another agent. The gateway decides whether it is given out, and adds the child's job id.
+/// A part of the work that is another agent's. Told to whoever watches; the gateway does not start anything for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delegation {
     /// Which agent.

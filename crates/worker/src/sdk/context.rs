@@ -110,7 +110,7 @@ impl JobContext {
         &self.0.start.input
     }
 
-    /// What the job may do (spec 9), for information: authority is checked by the gateway.
+    /// What the job may do (spec 9). Keeping to it is the agent's own affair: the gateway records it and does not check.
     pub fn lease_json(&self) -> &Json {
         &self.0.start.lease
     }
@@ -168,7 +168,9 @@ impl JobContext {
 
     /// How far the work is.
     pub async fn progress(&self, progress: Progress) -> Result<(), EmitError> {
-        self.emit(&progress).await
+        let told = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let Progress { current, total, units, message } = progress;
+        self.emit(&Progress { current, total, units: told(units), message: told(message) }).await
     }
 
     /// Something was made.

@@ -1,4 +1,4 @@
-//! A result in chunks (spec 8.4, `WIRE` 12.3).
+//! A result in chunks (spec 8.4).
 //!
 //! One encoding per stream; chunks are numbered from 0; exactly one, the last, says `more: false`. To be able to say
 //! that, the stream always holds back what may be the last chunk. Text is cut between characters. A chunk is bounded

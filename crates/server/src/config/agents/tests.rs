@@ -63,7 +63,7 @@ fn a_field_that_is_wrong_is_refused_at_its_place_with_the_remedy() {
         ("name = 1", "1 is no value for \"name\""),
         ("version = \"a b\"", "an agent version is"),
         ("version = \"\"", "an agent version is"),
-        ("command = []", "remedy: for example command = [\"python3\", \"indexer.py\"]"),
+        ("command = []", "remedy: for example command = [\"./indexer.py\", \"--fast\"]"),
         ("command = [1]", "an array is no value for \"command\""),
         ("command = \"\"", "no program \"\" on PATH"),
         ("command = \"python4\"", "no program \"python4\" on PATH"),

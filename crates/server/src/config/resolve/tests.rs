@@ -30,7 +30,7 @@ fn sources(flags: &[(&str, &str)], env: &[(&str, &str)], file: Option<&str>) -> 
         text: text.to_owned(),
     });
     let program = Some("/usr/bin/moorline".into());
-    Sources { flags: owned(flags), env, file, cwd: "/work/dir".into(), program, files: &Programs }
+    Sources { flags: owned(flags), env, file, cwd: "/srv/dir".into(), program, files: &Programs }
 }
 
 fn resolve(flags: &[(&str, &str)], env: &[(&str, &str)], file: &str) -> Result<(Config, Resolved), Mistakes> {
@@ -142,7 +142,7 @@ fn plaintext_beyond_loopback_must_be_asked_for() {
         let asked = [("listen", listen), ("insecure-plaintext", "true")];
         assert_eq!(resolve(&asked, &[], "").unwrap().0.transport, Transport::Plaintext);
         let tls = resolve(&[("listen", listen), ("tls-cert", "c"), ("tls-key", "/k")], &[], "").unwrap().0.transport;
-        assert_eq!(tls, Transport::Tls { cert: "/work/dir/c".into(), key: "/k".into() });
+        assert_eq!(tls, Transport::Tls { cert: "/srv/dir/c".into(), key: "/k".into() });
     }
     for listen in ["127.0.0.1:0", "127.8.8.8:1", "[::1]:7707", "[::ffff:127.0.0.1]:1"] {
         assert!(resolve(&[("listen", listen)], &[], "").is_ok(), "{listen}");
@@ -171,7 +171,7 @@ fn the_data_directory_needs_a_home_or_a_name() {
         }
     }
     assert_eq!(without_home(&[("XDG_DATA_HOME", "/x")], &[]).unwrap(), PathBuf::from("/x/moorline"));
-    assert_eq!(without_home(&[], &[("data-dir", "here")]).unwrap(), PathBuf::from("/work/dir/here"));
+    assert_eq!(without_home(&[], &[("data-dir", "here")]).unwrap(), PathBuf::from("/srv/dir/here"));
     let default = Config::resolve(sources(&[], &[], None)).unwrap().0.data_dir;
     assert_eq!(default, PathBuf::from("/home/ada/.local/share/moorline"));
 }
