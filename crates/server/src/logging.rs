@@ -8,10 +8,11 @@ use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -86,9 +87,17 @@ where
     let registry = tracing_subscriber::registry().with(log.filter.to_filter());
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     match log.format {
-        LogFormat::Human => Box::new(registry.with(layer)),
-        LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true))),
+        LogFormat::Human => Box::new(registry.with(layer.with_filter(discreet()))),
+        LogFormat::Json => Box::new(registry.with(layer.json().flatten_event(true).with_filter(discreet()))),
     }
+}
+
+/// Keeps libraries that see bytes of clients from logging them, whatever filter is configured: a hello carries a key.
+fn discreet() -> Targets {
+    let seen_by = ["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "axum", "rustls", "tokio_rustls"];
+    seen_by
+        .into_iter()
+        .fold(Targets::new().with_default(LevelFilter::TRACE), |all, target| all.with_target(target, LevelFilter::INFO))
 }
 
 #[cfg(test)]

@@ -59,8 +59,8 @@ pub enum Doors {
 }
 
 impl Server {
-    /// Starts a gateway: when this returns, its sockets are open and its workers are being started, and nothing is
-    /// served before [`Server::run`].
+    /// Starts a gateway: when this returns, its sockets are open, its address is in the data directory and its workers
+    /// are being started. Who connects waits until [`Server::run`] serves.
     ///
     /// # Errors
     /// See [`StartError`]. What was started is ended again with the process.
@@ -96,6 +96,10 @@ impl Server {
 
         let service = Arc::new(Service::new(gateway, keys, service_options(&config)));
         let url = listener.as_ref().map(Listener::url);
+        if let Some(url) = &url {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            data_dir.publish(&Endpoint { url: url.clone(), pid: std::process::id(), version })?;
+        }
         let max_frame_bytes = config.limits.max_frame_bytes.get();
         Ok(Self { service, data_dir, listener, url, admin_key, grace: config.shutdown_grace, max_frame_bytes })
     }
@@ -118,22 +122,17 @@ impl Server {
     /// Serves until `stop` says so (or, on standard input and output, until the client is done), then comes to a clean
     /// end: no new work, jobs have the configured grace, then connections and workers are told to leave. A second
     /// `stop` cuts the grace short.
-    ///
-    /// # Errors
-    /// If the address cannot be published.
-    pub async fn run<S, F>(mut self, mut stop: S) -> Result<(), StartError>
+    pub async fn run<S, F>(mut self, mut stop: S)
     where
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        match (self.listener.take(), &self.url) {
-            (Some(listener), Some(url)) => {
-                let version = env!("CARGO_PKG_VERSION").to_owned();
-                self.data_dir.publish(&Endpoint { url: url.clone(), pid: std::process::id(), version })?;
+        match self.listener.take() {
+            Some(listener) => {
                 listener.serve(Arc::clone(&self.service));
                 stop().await;
             }
-            _ => {
+            None => {
                 let (source, sink) = stdio::stdio(tokio::io::stdin(), tokio::io::stdout(), self.max_frame_bytes);
                 let connection = Connection::new(Arc::clone(&self.service), Peer::Parent);
                 tokio::select! {
@@ -143,7 +142,6 @@ impl Server {
             }
         }
         self.shut_down(stop()).await;
-        Ok(())
     }
 
     async fn shut_down(&self, hurry: impl Future<Output = ()>) {

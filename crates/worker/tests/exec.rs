@@ -78,6 +78,7 @@ async fn wait_for_end_of(pid: &str) {
     };
     tokio::time::timeout(support::DEADLINE, async {
         while alive() {
+            // not a wait: nothing but a look tells whether a stranger's process has ended
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })

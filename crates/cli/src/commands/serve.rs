@@ -30,6 +30,6 @@ pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Resul
         let signals = Arc::clone(&signals);
         async move { signals.lock().await.next().await }
     };
-    server.run(stop).await?;
+    server.run(stop).await;
     Ok(Exit::Success)
 }

@@ -36,6 +36,19 @@ fn captured(format: LogFormat, filter: &str, log: impl FnOnce()) -> String {
 }
 
 #[test]
+fn libraries_that_see_bytes_of_clients_log_none_of_them() {
+    for format in [LogFormat::Human, LogFormat::Json] {
+        let text = captured(format, "trace", || {
+            tracing::trace!(target: "tungstenite::protocol", "received a secret");
+            tracing::info!(target: "tungstenite::protocol", "something worth knowing");
+            tracing::trace!(target: "moorline_server::connection", "a step");
+        });
+        assert!(!text.contains("a secret"), "{text}");
+        assert!(text.contains("something worth knowing") && text.contains("a step"), "{text}");
+    }
+}
+
+#[test]
 fn a_filter_that_is_not_well_formed_is_refused() {
     for text in ["", "  ", "moorline=loud", "info,="] {
         assert!(text.parse::<LogFilter>().is_err(), "{text:?}");
