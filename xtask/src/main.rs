@@ -5,10 +5,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
 mod advisories;
+mod command;
 mod install;
+mod lex;
 mod licences;
 mod metadata;
 mod purity;
+mod rust;
 mod sources;
 mod spdx;
 mod steps;
@@ -16,34 +19,89 @@ mod tidy;
 
 use std::process::ExitCode;
 
-use steps::STEPS;
+use steps::{STEPS, Step};
+
+/// What the command line asks for.
+enum Request {
+    Help,
+    All,
+    One(&'static Step),
+}
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["test"] => steps::run_all(),
-        ["--help" | "-h" | "help"] => {
+    match request(&args) {
+        Ok(Request::Help) => {
             print!("{}", help());
             ExitCode::SUCCESS
         }
-        [name] => match STEPS.iter().find(|step| step.name == *name) {
-            Some(step) => steps::run_one(step),
-            None => usage(&format!("there is no step called {name:?}")),
-        },
-        [] => usage("say what to run"),
-        _ => usage("one step at a time"),
+        Ok(Request::All) => steps::run_all(),
+        Ok(Request::One(step)) => steps::run_one(step),
+        Err(problem) => {
+            eprint!("{problem}\n\n{}", help());
+            ExitCode::from(2)
+        }
     }
 }
 
-fn usage(problem: &str) -> ExitCode {
-    eprint!("{problem}\n\n{}", help());
-    ExitCode::from(2)
+fn request(args: &[String]) -> Result<Request, String> {
+    match args {
+        [] => Err("say what to run".to_owned()),
+        [arg] => match arg.as_str() {
+            "--help" | "-h" | "help" => Ok(Request::Help),
+            "test" => Ok(Request::All),
+            name => STEPS.iter().find(|step| step.name == name).map(Request::One).ok_or_else(|| {
+                let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+                format!("there is no step called {name:?}; the steps are {}", names.join(", "))
+            }),
+        },
+        [_, extra, ..] => Err(format!("one step at a time: {extra:?} is too much")),
+    }
 }
 
 fn help() -> String {
-    let mut help = String::from("cargo xtask test     run every step, and install what they need\n");
+    let mut help = String::from("cargo xtask test         run every step in this order, and install what they need\n");
     for step in STEPS {
-        help.push_str(&format!("cargo xtask {:<9}{}\n", step.name, step.about));
+        help.push_str(&format!("cargo xtask {:<12} {}\n", step.name, step.about));
     }
+    help.push_str(&format!(
+        "\nA step that fails does not keep the next from running; the exit code says whether any failed.\n\
+         {}=DIR names an advisory database in the form of RustSec's.\n",
+        advisories::DATABASE_VARIABLE
+    ));
     help
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Result<Request, String> {
+        request(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_answered_with_what_can() {
+        for (line, problem) in [
+            ("", "say what to run"),
+            ("tidy fmt", "one step at a time: \"fmt\" is too much"),
+            (
+                "lint",
+                "there is no step called \"lint\"; the steps are fmt, clippy, doc, tidy, purity, licences, \
+                 advisories, tests",
+            ),
+        ] {
+            assert_eq!(asked(line).err().as_deref(), Some(problem), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn every_step_is_found_and_explained() {
+        for step in STEPS {
+            assert!(matches!(asked(step.name), Ok(Request::One(found)) if found.name == step.name), "{}", step.name);
+            assert!(help().contains(&format!("cargo xtask {}", step.name)), "{}", step.name);
+        }
+        assert!(matches!(asked("test"), Ok(Request::All)));
+        assert!(matches!(asked("--help"), Ok(Request::Help)));
+    }
 }

@@ -1,10 +1,11 @@
-//! The steps, in the order in which they run: the quick ones first.
+//! The steps, in the order in which they run.
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
+use crate::command::cargo;
 use crate::{advisories, install, licences, purity, tidy};
 
 /// One check.
@@ -16,49 +17,67 @@ pub(crate) struct Step {
 
 /// Every check.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "fmt", about: "the code is formatted", run: || cargo(&["fmt", "--all", "--check"], &[]) },
+    Step { name: "fmt", about: "the code is formatted", run: fmt },
+    Step { name: "clippy", about: "lints, of which none may warn", run: clippy },
+    Step { name: "doc", about: "the API documentation builds without warnings", run: doc },
     Step { name: "tidy", about: "house rules that no compiler checks", run: tidy::run },
     Step { name: "purity", about: "types, wire and core do no I/O", run: purity::run },
     Step { name: "licences", about: "every dependency may be used", run: licences::run },
     Step { name: "advisories", about: "no dependency has a known hole", run: advisories::run },
-    Step { name: "clippy", about: "lints", run: clippy },
-    Step { name: "doc", about: "the API documentation builds without warnings", run: doc },
-    Step { name: "unit", about: "the tests", run: tests },
+    Step { name: "tests", about: "the tests of all packages", run: tests },
 ];
 
+/// How a step went.
+struct Outcome {
+    name: &'static str,
+    took: Duration,
+    passed: bool,
+}
+
 /// Runs every step and sums up.
-#[expect(clippy::disallowed_methods, reason = "how long a step takes is shown, nothing depends on it")]
 pub(crate) fn run_all() -> ExitCode {
-    let mut results = Vec::new();
-    for step in STEPS {
-        println!("\n=== {}: {}", step.name, step.about);
-        let started = Instant::now();
-        let result = (step.run)();
-        if let Err(error) = &result {
-            println!("{}: {error:#}", step.name);
-        }
-        results.push((step.name, started.elapsed(), result.is_ok()));
-    }
-    println!("\n=== summary");
-    for (name, took, passed) in &results {
-        println!("{:<11}{:>8}  {}", name, seconds(*took), if *passed { "passed" } else { "FAILED" });
-    }
-    let failed = results.iter().any(|(_, _, passed)| !passed);
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let outcomes: Vec<Outcome> = STEPS.iter().map(run).collect();
+    print!("{}", summary(&outcomes));
+    exit_code(outcomes.iter().all(|outcome| outcome.passed))
 }
 
 /// Runs one step.
 pub(crate) fn run_one(step: &Step) -> ExitCode {
-    match (step.run)() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("{}: {error:#}", step.name);
-            ExitCode::FAILURE
-        }
+    exit_code(run(step).passed)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a step takes is shown, nothing depends on it")]
+fn run(step: &Step) -> Outcome {
+    println!("\n=== {}: {}", step.name, step.about);
+    let started = Instant::now();
+    let result = (step.run)();
+    if let Err(error) = &result {
+        println!("{}: {error:#}", step.name);
     }
+    Outcome { name: step.name, took: started.elapsed(), passed: result.is_ok() }
+}
+
+fn summary(outcomes: &[Outcome]) -> String {
+    let mut table = String::from("\n=== summary\n");
+    for Outcome { name, took, passed } in outcomes {
+        let seconds = format!("{:.1} s", took.as_secs_f64());
+        let verdict = if *passed { "passed".to_owned() } else { format!("FAILED, again with: cargo xtask {name}") };
+        table.push_str(&format!("{name:<12}{seconds:>9}  {verdict}\n"));
+    }
+    table
+}
+
+fn exit_code(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn fmt() -> Result<()> {
+    install::component("fmt", "rustfmt")?;
+    cargo(&["fmt", "--all", "--check"], &[])
 }
 
 fn clippy() -> Result<()> {
+    install::component("clippy", "clippy")?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
 }
 
@@ -67,29 +86,34 @@ fn doc() -> Result<()> {
     cargo(&args, &[("RUSTDOCFLAGS", "-D warnings")])
 }
 
-/// The program is built before its tests, because tests of other packages start it too.
+/// Builds everything, the `moorline` program included, before the first test starts: tests of processes run it.
+/// A build of the program alone would resolve other features and so compile most dependencies a second time.
 fn tests() -> Result<()> {
     install::programs(&["python3"])?;
-    cargo(&["build", "--package", "moorline-cli", "--locked"], &[])?;
+    cargo(&["test", "--workspace", "--locked", "--no-run"], &[])?;
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], &[])
 }
 
-/// Runs cargo, and shows how, so that it can be run again by hand.
-fn cargo(args: &[&str], env: &[(&str, &str)]) -> Result<()> {
-    let shown: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value:?} ")).collect();
-    println!("{}cargo {}", shown.concat(), args.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(args).envs(env.iter().copied());
-    // The gateway refuses variables of its prefix that it does not know; this one is ours.
-    command.env_remove(advisories::DATABASE_VARIABLE);
-    let status = command.status().context("cargo cannot be started")?;
-    if !status.success() {
-        bail!("cargo {} ended with {status}", args.first().copied().unwrap_or_default());
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn seconds(length: Duration) -> String {
-    format!("{:.1} s", length.as_secs_f64())
+    #[test]
+    fn the_summary_says_what_failed_and_how_to_run_it_again() {
+        let outcome = |name, millis, passed| Outcome { name, took: Duration::from_millis(millis), passed };
+        let table = summary(&[outcome("fmt", 1_240, true), outcome("licences", 62_000, false)]);
+        assert_eq!(
+            table,
+            "\n=== summary\n\
+             fmt             1.2 s  passed\n\
+             licences       62.0 s  FAILED, again with: cargo xtask licences\n"
+        );
+    }
+
+    #[test]
+    fn an_error_of_a_step_is_a_failure() {
+        let step = |run| Step { name: "x", about: "", run };
+        assert!(run(&step(|| Ok(()))).passed);
+        assert!(!run(&step(|| anyhow::bail!("wrong"))).passed);
+    }
 }

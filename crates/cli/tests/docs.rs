@@ -3,17 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::Output;
 
-use serde_json::Value;
-
-/// How long a gateway may take to listen: a debug build on a busy machine takes a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+use common::{Gateway, Running, moorline, stderr, stdout};
+use serde_json::{Value, json};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -51,69 +48,15 @@ fn blocks<'a>(document: &'a str, language: &str) -> Vec<(&'a str, String)> {
     found
 }
 
-fn moorline(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
-    command.args(args).current_dir(root()).env("NO_COLOR", "1");
-    for variable in ["MOORLINE_URL", "MOORLINE_TOKEN", "MOORLINE_CONFIG"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
 fn run(args: &[&str]) -> Output {
     moorline(args).output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A gateway with the agents of `examples/agents`. Stopped in order when it is dropped.
-struct Gateway {
-    child: Child,
-    data_dir: tempfile::TempDir,
-}
-
-impl Gateway {
-    fn start() -> Self {
-        let data_dir = tempfile::tempdir().unwrap();
-        let path = data_dir.path().to_str().unwrap();
-        let args =
-            ["serve", "--config", "examples/agents/moorline.toml", "--listen", "127.0.0.1:0", "--data-dir", path];
-        let mut command = moorline(&args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let gateway = Self { child, data_dir };
-        let (said, heard) = mpsc::channel();
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-        let line = heard.recv_timeout(PATIENCE).expect("the gateway says where it listens");
-        assert!(line.starts_with("listening url=ws://127.0.0.1:"), "{line}");
-        gateway
-    }
-
-    /// Submits a job, and returns what was seen of it, and the exit code.
-    fn follow(&self, agent: &str, input: &str) -> (Vec<Value>, Option<i32>) {
-        let data_dir = self.data_dir.path().to_str().unwrap();
-        let output = run(&["--data-dir", data_dir, "submit", agent, "--input", input, "--follow", "--json"]);
-        let lines = text(&output.stdout);
-        let seen: Vec<Value> = lines
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-            .collect();
-        assert!(!seen.is_empty(), "nothing was seen: {}", text(&output.stderr));
-        (seen, output.status.code())
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().is_ok_and(|status| status.success());
-        if !told {
-            self.child.kill().unwrap_or_default();
-        }
-        self.child.wait().map(drop).unwrap_or_default();
-    }
+/// A gateway with the agents of `examples/agents`.
+fn gateway() -> Gateway {
+    let agents = root().join("examples/agents");
+    let config = read("examples/agents/moorline.toml").replace("\"./", &format!("\"{}/", agents.display()));
+    Gateway::with(&config, &[])
 }
 
 /// Kind and body of the events among what was seen.
@@ -141,57 +84,45 @@ fn the_programs_that_the_page_shows_are_the_ones_in_the_repository() {
 
 #[test]
 fn the_agents_of_the_page_do_what_it_says() {
-    let gateway = Gateway::start();
+    let gateway = gateway();
 
-    let (seen, code) = gateway.follow("wordcount", r#"{"text": "to be or not to be"}"#);
+    let (seen, code) = gateway.follow("wordcount", &json!({"text": "to be or not to be"}));
     let kinds: Vec<_> = events(&seen).into_iter().map(|(kind, _)| kind).collect();
-    assert_eq!(
-        (kinds, code),
-        (vec!["status".to_owned(), "log".to_owned(), "progress".to_owned()], Some(0)),
-        "{seen:?}"
-    );
+    assert_eq!((kinds, code), (vec!["status".to_owned(), "log".to_owned(), "progress".to_owned()], 0), "{seen:?}");
     let last = &seen.last().unwrap()["payload"];
-    assert_eq!(last["result"], serde_json::json!({ "words": 6, "distinct": 4 }));
+    assert_eq!(last["result"], json!({ "words": 6, "distinct": 4 }));
     assert_eq!(last["summary"], "6 words");
 
-    let (seen, code) = gateway.follow("wordcount", r#"{"wrong": 1}"#);
+    let (seen, code) = gateway.follow("wordcount", &json!({"wrong": 1}));
     let last = &seen.last().unwrap()["payload"];
-    assert_eq!((&last["code"], code), (&Value::from("INTERNAL_ERROR"), Some(1)), "{last}");
+    assert_eq!((&last["code"], code), (&Value::from("INTERNAL_ERROR"), 1), "{last}");
     assert_eq!(last["details"]["exit_status"], 1, "{last}");
     assert!(last["details"]["stderr_tail"].as_str().unwrap().contains("KeyError"), "{last}");
 
-    let (seen, code) = gateway.follow("countdown", r#"{"seconds": 1}"#);
-    assert_eq!((&seen.last().unwrap()["payload"]["result"], code), (&serde_json::json!({ "slept": 1 }), Some(0)));
+    let (seen, code) = gateway.follow("countdown", &json!({"seconds": 1}));
+    assert_eq!((&seen.last().unwrap()["payload"]["result"], code), (&json!({ "slept": 1 }), 0));
 
-    let (seen, code) = gateway.follow("countdown", r#"{"seconds": "one"}"#);
+    let (seen, code) = gateway.follow("countdown", &json!({"seconds": "one"}));
     let last = &seen.last().unwrap()["payload"];
-    assert_eq!((&last["code"], code), (&Value::from("INVALID_REQUEST"), Some(1)), "{last}");
+    assert_eq!((&last["code"], code), (&Value::from("INVALID_REQUEST"), 1), "{last}");
     assert_eq!(last["message"], "input.seconds must be a whole number");
 }
 
 #[test]
 fn a_countdown_that_is_cancelled_hears_of_it_and_ends_as_cancelled() {
-    let gateway = Gateway::start();
-    let data_dir = gateway.data_dir.path().to_str().unwrap();
-
-    let submitted = run(&["--data-dir", data_dir, "submit", "countdown", "--input", r#"{"seconds": 600}"#]);
-    let job = text(&submitted.stdout).trim().to_owned();
-    assert!(job.starts_with("job_"), "{job} {}", text(&submitted.stderr));
-
+    let gateway = gateway();
+    let job = gateway.submit("countdown", &json!({ "seconds": 600 }));
     // The trap is set before the first line is printed, so the job is watched until that is seen.
-    let mut watch = moorline(&["--data-dir", data_dir, "watch", &job, "--json"]);
-    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let first = lines.next().unwrap().unwrap();
+    let mut watch = Running::start(&mut gateway.command(&["watch", &job, "--json"]));
+    let first = watch.line().unwrap();
     assert!(first.contains("progress"), "{first}");
-    let cancelled = run(&["--data-dir", data_dir, "cancel", &job, "--reason", "seen enough"]);
-    assert!(cancelled.status.success(), "{}", text(&cancelled.stderr));
+    let cancelled = gateway.run(&["cancel", &job, "--reason", "seen enough"]);
+    assert!(cancelled.status.success(), "{}", stderr(&cancelled));
 
-    let rest: Vec<String> = lines.map(Result::unwrap).collect();
-    assert!(rest.iter().any(|line| line.contains("told to stop")), "{rest:?}");
-    let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
+    watch.line_with("told to stop");
+    let last: Value = serde_json::from_str(&watch.line_with("job.error")).unwrap();
     assert_eq!(last["payload"]["final_status"], "cancelled", "{last}");
-    assert_eq!(watch.wait().unwrap().code(), Some(3));
+    assert_eq!(watch.wait().code(), Some(3));
 }
 
 #[test]
@@ -224,7 +155,7 @@ fn command_in<'a>(words: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn help_of(command: &[&str]) -> String {
-    text(&run(&[command, &["--help"]].concat()).stdout)
+    stdout(&run(&[command, &["--help"]].concat()))
 }
 
 /// The names in the list of commands that a help shows, if there is one.
@@ -265,14 +196,18 @@ fn every_configuration_that_a_document_shows_is_taken() {
     for (name, document) in documents() {
         for (_, block) in blocks(&document, "toml") {
             let directory = tempfile::tempdir().unwrap();
-            for program in ["wordcount.py", "countdown.sh"] {
-                let from = root().join("examples/agents").join(program);
+            // The programs that the documents name; the reference's stands for any.
+            for (program, like) in
+                [("wordcount.py", "wordcount.py"), ("countdown.sh", "countdown.sh"), ("indexer.py", "wordcount.py")]
+            {
+                let from = root().join("examples/agents").join(like);
                 fs::copy(from, directory.path().join(program)).unwrap();
             }
             let path = directory.path().join("moorline.toml");
             fs::write(&path, &block).unwrap();
-            let output = run(&["config", "check", "--config", path.to_str().unwrap()]);
-            assert!(output.status.success(), "{name}:\n{block}\n{}{}", text(&output.stdout), text(&output.stderr));
+            let args = ["config", "check", "--config", path.to_str().unwrap()];
+            let output = moorline(args).env("HOME", directory.path()).output().unwrap();
+            assert!(output.status.success(), "{name}:\n{block}\n{}{}", stdout(&output), stderr(&output));
             checked += 1;
         }
     }

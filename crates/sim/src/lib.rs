@@ -3,7 +3,7 @@
 //! [`run`] drives a real gateway (runtime, machines, worker host and link) over the reference store in virtual time,
 //! with one generator that decides everything: who submits, cancels, subscribes, reads or goes away, when the disk
 //! refuses, when the gateway is killed. What every client saw is written down, and at the end compared with what the
-//! journal says that it must have seen ([`check`]). The same seed does the same thing.
+//! journal says that it must have seen ([`check()`]). The same seed does the same thing.
 //!
 //! Deliberately absent: sockets and the wire, which have tests of their own, and processes.
 

@@ -1,5 +1,7 @@
 //! Which crate may know which: the shape of the whole, in two tables.
 
+use toml_edit::DocumentMut;
+
 use crate::metadata::{Metadata, Package};
 use crate::sources::Source;
 
@@ -39,18 +41,18 @@ fn wrong_arrows_of(package: &Package) -> Vec<String> {
     let Some((_, allowed)) = ARROWS.iter().find(|(from, _)| *from == name) else {
         return vec![format!("crates/{name}: not in the table of arrows in xtask/src/tidy/arrows.rs")];
     };
-    let normal = package.dependencies.iter().filter(|dependency| dependency.kind.is_none());
-    normal
+    let shipped = package.dependencies.iter().filter(|dependency| dependency.kind.as_deref() != Some("dev"));
+    shipped
         .filter_map(|dependency| {
             let to = short(&dependency.name);
             let ours = dependency.name.starts_with("moorline-");
-            let misplaced = QUARANTINE.iter().any(|(heavy, home)| *heavy == dependency.name && *home != name);
-            if ours && !allowed.contains(&to) {
-                Some(format!("crates/{name}: may not depend on {to}"))
-            } else if misplaced {
-                Some(format!("crates/{name}: may not depend on {}, which belongs to another crate", dependency.name))
-            } else {
-                None
+            let home = QUARANTINE.iter().find(|(heavy, _)| *heavy == dependency.name).map(|(_, home)| *home);
+            match home {
+                _ if ours && !allowed.contains(&to) => Some(format!("crates/{name}: may not depend on {to}")),
+                Some(home) if home != name => {
+                    Some(format!("crates/{name}: may not depend on {}, which belongs to {home}", dependency.name))
+                }
+                _ => None,
             }
         })
         .collect()
@@ -64,30 +66,21 @@ fn short(name: &str) -> &str {
 pub(super) fn without_lints(sources: &[Source]) -> Vec<String> {
     let manifests = sources.iter().filter(|source| source.path.ends_with("/Cargo.toml"));
     manifests
-        .filter(|manifest| !manifest.text.contains("[lints]\nworkspace = true"))
+        .filter(|manifest| !takes_part_in_lints(&manifest.text))
         .map(|manifest| format!("{}: [lints] workspace = true is missing", manifest.path))
         .collect()
+}
+
+fn takes_part_in_lints(manifest: &str) -> bool {
+    let manifest = manifest.parse::<DocumentMut>().ok();
+    let workspace = manifest.as_ref().and_then(|manifest| manifest.get("lints")?.get("workspace")?.as_bool());
+    workspace == Some(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::Dependency;
-
-    fn package(name: &str, dependencies: &[(&str, Option<&str>)]) -> Package {
-        let dependency = |(name, kind): &(&str, Option<&str>)| Dependency {
-            name: (*name).to_owned(),
-            kind: kind.map(str::to_owned),
-        };
-        Package {
-            id: String::new(),
-            name: name.to_owned(),
-            version: String::new(),
-            license: None,
-            license_file: None,
-            dependencies: dependencies.iter().map(dependency).collect(),
-        }
-    }
+    use crate::metadata::package;
 
     #[test]
     fn an_arrow_that_is_not_in_the_table_is_found() {
@@ -95,11 +88,13 @@ mod tests {
             ("moorline-core", "moorline-types", None, false),
             ("moorline-core", "moorline-wire", None, true),
             ("moorline-core", "moorline-wire", Some("dev"), false),
+            ("moorline-core", "moorline-wire", Some("build"), true),
             ("moorline-runtime", "rusqlite", None, true),
+            ("moorline-runtime", "rusqlite", Some("dev"), false),
             ("moorline-store-sqlite", "rusqlite", None, false),
             ("moorline-new", "moorline-types", None, true),
         ] {
-            let found = wrong_arrows_of(&package(name, &[(dependency, kind)]));
+            let found = wrong_arrows_of(&package(name, None, &[(dependency, kind)]));
             assert_eq!(!found.is_empty(), wrong, "{name} on {dependency}: {found:?}");
         }
     }
@@ -107,7 +102,9 @@ mod tests {
     #[test]
     fn a_crate_without_the_lints_is_found() {
         let manifest = |text: &str| Source { path: "crates/x/Cargo.toml".to_owned(), text: text.to_owned() };
-        assert_eq!(without_lints(&[manifest("[package]\n")]).len(), 1);
+        for text in ["[package]\n", "[lints.rust]\nunsafe_code = \"deny\"\n", "[lints]\nworkspace = false\n"] {
+            assert_eq!(without_lints(&[manifest(text)]).len(), 1, "{text:?}");
+        }
         assert!(without_lints(&[manifest("[lints]\nworkspace = true\n")]).is_empty());
     }
 }

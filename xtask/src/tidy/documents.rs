@@ -36,8 +36,10 @@ fn links(text: &str) -> Vec<&str> {
         if in_code {
             continue;
         }
-        for part in line.split("](").skip(1) {
-            let target = part.split(')').next().unwrap_or_default();
+        let inline = line.split("](").skip(1).map(|part| part.split([')', ' ']).next().unwrap_or_default());
+        // `[name]: target`
+        let defined = line.strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target.trim());
+        for target in inline.chain(defined) {
             let file = target.split('#').next().unwrap_or_default();
             if !file.is_empty() && !file.contains("://") && !file.starts_with("mailto:") {
                 found.push(file);
@@ -92,11 +94,14 @@ mod tests {
 
     #[test]
     fn a_link_that_leads_nowhere_is_found() {
-        let text =
-            "[a](b.md) [c](../README.md#part) [d](https://example.org) [e](gone.md) [f](errors)\n```\n[x](y)\n```\n";
+        let text = "[a](b.md) [c](../README.md#part) [d](https://example.org) [e](gone.md) [f](errors) [g](#h)\n```\n[x](y)\n```\n\
+             ![i](b.md \"title\")\n[j]: b.md\n[k]: lost.md#part\n";
         let sources =
             [file("docs/a.md", text), file("docs/b.md", ""), file("README.md", ""), file("docs/errors/X.md", "")];
-        assert_eq!(broken_links(&sources), ["docs/a.md: the link gone.md leads nowhere"]);
+        assert_eq!(
+            broken_links(&sources),
+            ["docs/a.md: the link gone.md leads nowhere", "docs/a.md: the link lost.md leads nowhere"]
+        );
     }
 
     #[test]
