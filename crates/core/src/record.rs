@@ -47,7 +47,7 @@ pub enum Fact {
     Attached(Attached),
     /// A session sees a stretch of a job's history here.
     History(History),
-    /// A session no longer sees a job.
+    /// A session stops seeing a job.
     Detached(Detached),
     /// A session was closed by its client.
     Closed(Closed),

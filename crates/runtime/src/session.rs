@@ -170,7 +170,7 @@ impl SessionHandle {
         Ok(Subscription { job: summary, subscribed_from, replayed: history })
     }
 
-    /// Watches a job no longer. One that is not watched is no error.
+    /// Stops watching a job. One that is not watched is no error.
     ///
     /// # Errors
     /// If the journal cannot be written.

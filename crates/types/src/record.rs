@@ -118,7 +118,7 @@ record_kinds! {
     SessionAttached = 17, false;
     /// Here the session sees a stretch of a job's history.
     SessionHistory = 18, false;
-    /// From here on the session no longer sees a job.
+    /// From here on the session does not see a job.
     SessionDetached = 19, false;
     /// The session was closed by its client.
     SessionClosed = 20, false;

@@ -36,7 +36,7 @@ error_codes! {
     Cancelled = "CANCELLED", false;
     /// The job ran for longer than `max_runtime_sec`.
     Timeout = "TIMEOUT", true;
-    /// What a resume asked for is no longer retained.
+    /// What a resume asked for is not retained.
     ResumeWindowExpired = "RESUME_WINDOW_EXPIRED", false;
     /// Nothing was heard of the peer for too long.
     HeartbeatLost = "HEARTBEAT_LOST", true;

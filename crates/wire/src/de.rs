@@ -63,7 +63,7 @@ pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializ
 
 /// Values that are text on the wire.
 pub(crate) mod text {
-    use super::*;
+    use super::{Cow, Deserialize, Deserializer, Error, FromStr, fmt};
 
     pub(crate) fn serialize<T: fmt::Display, S: serde::Serializer>(
         value: &T,
@@ -83,7 +83,7 @@ pub(crate) mod text {
 
 /// Values that are text on the wire and may be absent.
 pub(crate) mod maybe_text {
-    use super::*;
+    use super::{Cow, Deserialize, Deserializer, Error, FromStr, fmt};
 
     pub(crate) fn serialize<T: fmt::Display, S: serde::Serializer>(
         value: &Option<T>,
@@ -107,7 +107,7 @@ pub(crate) mod maybe_text {
 
 /// Values that are text on the wire, say little, and are left out rather than refused when they do not parse.
 pub(crate) mod lenient_text {
-    use super::*;
+    use super::{Cow, Deserialize, Deserializer, FromStr};
 
     pub(crate) use super::maybe_text::serialize;
 

@@ -133,7 +133,7 @@ vocabulary! {
         Cancel = "job.cancel", payload::Cancel, [SessionId JobId TraceId];
         /// Asks to watch a job (spec 7.6).
         Subscribe = "job.subscribe", payload::Subscribe, [SessionId JobId];
-        /// The session no longer wants to watch a job (spec 7.6).
+        /// The session stops watching a job (spec 7.6).
         Unsubscribe = "job.unsubscribe", payload::Unsubscribe, [SessionId JobId];
     }
     runtime {

@@ -43,7 +43,7 @@ pub enum Report {
 /// Why a report is not taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
-    /// It comes from an attachment that no longer has the job.
+    /// It comes from an attachment that does not have the job.
     #[error("the report is from attachment {got}, the job is run by {}", describe(.current))]
     Stale {
         /// The attachment that reported.

@@ -87,7 +87,7 @@ impl WorkerDoor {
         lock(&self.0.expected).insert(worker, key);
     }
 
-    /// Expects a worker no longer: its process is gone.
+    /// Stops expecting a worker: its process is gone.
     pub(crate) fn forget(&self, worker: WorkerId) {
         lock(&self.0.expected).remove(&worker);
     }

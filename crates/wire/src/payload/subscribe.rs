@@ -89,7 +89,7 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     deserializer.deserialize_any(Flag)
 }
 
-/// The session no longer wants to watch the job. There is no answer.
+/// The session stops watching the job. There is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unsubscribe {
     /// The job.

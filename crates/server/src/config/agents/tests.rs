@@ -29,7 +29,7 @@ fn disk() -> Disk {
 
 /// Resolves a file at `/etc/agents/moorline.toml`.
 fn resolve(text: &str) -> Result<Vec<AgentConfig>, Mistakes> {
-    let env = [("HOME", "/home/ada"), ("PATH", "/nowhere:relative:/usr/bin")];
+    let env = [("HOME", "/users/ada"), ("PATH", "/nowhere:relative:/usr/bin")];
     let sources = Sources {
         flags: BTreeMap::new(),
         env: env.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),

@@ -24,7 +24,7 @@ fn sources(flags: &[(&str, &str)], env: &[(&str, &str)], file: Option<&str>) -> 
     };
     let mut env: BTreeMap<String, OsString> =
         owned(env).into_iter().map(|(name, value)| (name, value.into())).collect();
-    env.entry("HOME".to_owned()).or_insert_with(|| "/home/ada".into());
+    env.entry("HOME".to_owned()).or_insert_with(|| "/users/ada".into());
     let file = file.map_or(ConfigFile::Absent, |text| ConfigFile::Read {
         path: "/etc/moorline.toml".into(),
         text: text.to_owned(),
@@ -173,7 +173,7 @@ fn the_data_directory_needs_a_home_or_a_name() {
     assert_eq!(without_home(&[("XDG_DATA_HOME", "/x")], &[]).unwrap(), PathBuf::from("/x/moorline"));
     assert_eq!(without_home(&[], &[("data-dir", "here")]).unwrap(), PathBuf::from("/srv/dir/here"));
     let default = Config::resolve(sources(&[], &[], None)).unwrap().0.data_dir;
-    assert_eq!(default, PathBuf::from("/home/ada/.local/share/moorline"));
+    assert_eq!(default, PathBuf::from("/users/ada/.local/share/moorline"));
 }
 
 #[test]
