@@ -56,6 +56,40 @@ fn what_a_program_prints_is_an_event_a_result_or_a_log_line() {
     assert!(said("info", "half"), "what is no JSON is a line like any other: {logs:?}");
 }
 
+/// All ten kinds of the specification and a vendor's own reach the client as they were printed.
+#[test]
+fn every_kind_of_event_reaches_the_client() {
+    let events = [
+        ("log", json!({ "level": "error", "message": "m" })),
+        ("thought", json!({ "text": "hm" })),
+        ("tool_call", json!({ "tool": "grep", "args": { "n": 1 }, "call_id": "c1" })),
+        ("tool_result", json!({ "call_id": "c1", "result": [1] })),
+        ("status", json!({ "phase": "p", "message": "m" })),
+        ("metric", json!({ "name": "n", "value": 1.5, "unit": "s" })),
+        ("artifact_ref", json!({ "uri": "file:///x", "content_type": "text/plain", "byte_size": 3 })),
+        ("delegate", json!({ "delegate_id": "d1", "agent": "echo", "input": {} })),
+        ("progress", json!({ "current": 1, "total": 2, "units": "steps" })),
+        ("x-vendor.acme.heat", json!({ "celsius": 40 })),
+    ];
+    let lines = events.iter().map(|(kind, body)| format!("echo '{}'\n", json!({ "kind": kind, "body": body })));
+    let chunks = ["first, ", "second"].map(|data| json!({ "kind": "result_chunk", "body": { "data": data } }));
+    let script = lines.chain(chunks.iter().map(|chunk| format!("echo '{chunk}'\n"))).collect::<String>();
+    let gateway = gateway();
+    let (seen, exit) = gateway.follow("script", &json!(script));
+    assert_eq!(exit, 0, "{seen:#?}");
+    let kinds = |line: &Value| line["payload"]["kind"].as_str().map(str::to_owned);
+    for (n, (kind, body)) in events.iter().enumerate() {
+        assert_eq!(kinds(&seen[n]).as_deref(), Some(*kind));
+        assert_eq!(&seen[n]["payload"]["body"], body, "{kind}");
+    }
+    let chunks: Vec<_> = seen.iter().filter(|line| kinds(line).as_deref() == Some("result_chunk")).collect();
+    let data: String = chunks.iter().map(|chunk| chunk["payload"]["body"]["data"].as_str().unwrap()).collect();
+    assert_eq!(data, "first, second");
+    assert_eq!(last(&seen)["result_id"], chunks[0]["payload"]["body"]["result_id"]);
+    assert_eq!(last(&seen)["result_size"], data.len());
+    assert!(last(&seen).get("result").is_none(), "a streamed result is not inline too");
+}
+
 #[test]
 fn a_program_that_ends_badly_is_told_with_what_it_said() {
     let gateway = gateway();
