@@ -111,8 +111,8 @@ fn duplicates(text: &mut String, duplicates: &Value, root: &str, output: &Output
 fn table(header: &[&str], right: &[usize], output: &Output) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_width(u16::try_from(output.width()).unwrap_or(100));
-    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    // A path that is cut into lines cannot be copied; the terminal wraps what is too long.
+    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
     table.set_header(header.iter().map(|title| output.styled(Style::Dim, title)));
     for column in right {
         if let Some(column) = table.column_mut(*column) {

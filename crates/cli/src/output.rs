@@ -87,11 +87,6 @@ impl Output {
     pub(crate) fn is_watched(&self) -> bool {
         io::stderr().is_terminal()
     }
-
-    /// The width of the terminal, or what fits on most.
-    pub(crate) fn width(&self) -> usize {
-        rustix::termios::tcgetwinsize(io::stdout()).map_or(100, |size| usize::from(size.ws_col)).clamp(60, 140)
-    }
 }
 
 fn paint(color: bool, style: Style, text: impl Display) -> String {

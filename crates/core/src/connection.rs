@@ -66,6 +66,8 @@ impl Negotiated {
 pub enum Arrival {
     /// `session.hello`.
     Hello,
+    /// `session.resume`.
+    Resume,
     /// `session.ping`.
     Ping,
     /// `session.pong`.
@@ -174,6 +176,10 @@ impl Connection {
                 self.state = State::Closed;
                 Verdict::ReportMalformedAndClose
             }
+            Arrival::Resume => {
+                self.state = State::Closed;
+                Verdict::RefuseAndClose(Refusal::ResumeNotServed)
+            }
             Arrival::Ping | Arrival::Pong | Arrival::Close | Arrival::Request { .. } | Arrival::UnknownOptional => {
                 self.state = State::Closed;
                 Verdict::RefuseAndClose(Refusal::HelloExpected)
@@ -183,7 +189,7 @@ impl Connection {
 
     fn when_open(&mut self, negotiated: Negotiated, arrival: Arrival) -> Verdict {
         match arrival {
-            Arrival::Hello => Verdict::Refuse(Refusal::SecondHello),
+            Arrival::Hello | Arrival::Resume => Verdict::Refuse(Refusal::SecondHello),
             Arrival::Ping => Verdict::Pong,
             Arrival::Pong | Arrival::UnknownOptional => Verdict::Ignore,
             Arrival::Malformed => Verdict::ReportMalformed,
@@ -300,6 +306,8 @@ mod tests {
             assert_eq!(connection.handle_arrival(at(1), Arrival::Hello), Verdict::Ignore, "it is closed");
         }
         assert_eq!(awaiting().handle_arrival(at(1), Arrival::Malformed), Verdict::ReportMalformedAndClose);
+        let resumed = awaiting().handle_arrival(at(1), Arrival::Resume);
+        assert_eq!(resumed, Verdict::RefuseAndClose(Refusal::ResumeNotServed));
     }
 
     #[test]
@@ -330,6 +338,7 @@ mod tests {
             ),
             (Arrival::Request { needs: None, foreign: true }, ALL, Verdict::Refuse(Refusal::ForeignSession)),
             (Arrival::Hello, ALL, Verdict::Refuse(Refusal::SecondHello)),
+            (Arrival::Resume, ALL, Verdict::Refuse(Refusal::SecondHello)),
             (Arrival::Ping, Negotiated::default(), Verdict::Pong),
             (Arrival::Pong, ALL, Verdict::Ignore),
             (Arrival::UnknownOptional, ALL, Verdict::Ignore),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moorline_store::{Collection, DocKey, DocKeyError, Expect, PutError, ReadError, Store};
+use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
 use moorline_types::JobId;
 
 /// Entries that are read at once.
@@ -24,19 +24,12 @@ impl OpenJobs {
     }
 
     pub(crate) async fn add(&self, job: JobId) -> Result<(), PutError> {
-        match key(job) {
-            Ok(key) => self.store.put(&key, Bytes::new(), Expect::Any).await.map(drop),
-            Err(error) => unreachable_key(error),
-        }
+        self.store.put(&key(job), Bytes::new(), Expect::Any).await.map(drop)
     }
 
     /// Removes the entry. If that fails the next start does it.
     pub(crate) async fn remove(&self, job: JobId) {
-        let removed = match key(job) {
-            Ok(key) => self.store.delete(&key, Expect::Any).await,
-            Err(error) => unreachable_key(error),
-        };
-        if let Err(error) = removed {
+        if let Err(error) = self.store.delete(&key(job), Expect::Any).await {
             tracing::warn!(%job, %error, "the entry of a job that is over stays until the next start");
         }
     }
@@ -54,12 +47,6 @@ impl OpenJobs {
     }
 }
 
-fn key(job: JobId) -> Result<DocKey, DocKeyError> {
-    DocKey::new(Collection::OpenJobs, job.to_string())
-}
-
-/// A job's id is a valid key by its form.
-fn unreachable_key(error: DocKeyError) -> Result<(), PutError> {
-    tracing::error!(%error, "a job's id is no document key");
-    Ok(())
+fn key(job: JobId) -> DocKey {
+    DocKey::new(Collection::OpenJobs, job.to_string()).expect("a job's id is a valid key by its form")
 }

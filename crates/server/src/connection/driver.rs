@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moorline_core::Refusal;
-use moorline_core::connection::{Arrival, Connection as Machine, Due, Verdict};
+use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Delivery, SessionHandle, mint};
@@ -199,12 +199,6 @@ impl<'a> Driver<'a> {
         let now = self.service.gateway().now();
         let session = self.session.as_ref().map(|session| session.id().to_string());
         let arrival = from_wire::arrival(&frame, session.as_deref());
-        if let (Arrival::Request { .. }, ClientMessage::Resume(_), false) =
-            (arrival, &frame.message, self.machine.is_open())
-        {
-            self.refuse(&Refusal::ResumeNotServed, Some(&frame.id));
-            return Some(CloseReason::Policy);
-        }
         match self.machine.handle_arrival(now, arrival) {
             Verdict::Ignore | Verdict::ReportMalformed | Verdict::ReportMalformedAndClose => None,
             Verdict::Authenticate => self.authenticate(frame).await,
@@ -282,10 +276,10 @@ impl<'a> Driver<'a> {
                 Some(session) => session.unsubscribe(unsubscribe.job_id.as_str()).await,
                 None => Ok(()),
             },
-            ClientMessage::Resume(_) => Err(Refusal::SecondHello),
             ClientMessage::Ack(_) => Ok(()),
             ClientMessage::ListJobs(_) => Err(Refusal::NotServed { what: "session.list_jobs" }),
             ClientMessage::Hello(_)
+            | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
             | ClientMessage::Bye(_)
             | ClientMessage::Ping(_)

@@ -1,7 +1,5 @@
 //! From what a client sent to what it asks for.
 
-use std::collections::BTreeMap;
-
 use moorline_core::Refusal;
 use moorline_core::connection::{Arrival, Gate, Negotiated};
 use moorline_runtime::SubmitRequest;
@@ -38,7 +36,8 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         ClientMessage::Ack(_) => request(Some(Gate::Ack)),
         ClientMessage::ListJobs(_) => request(Some(Gate::ListJobs)),
         ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
-        ClientMessage::Resume(_) | ClientMessage::Submit(_) | ClientMessage::Cancel(_) => request(None),
+        ClientMessage::Resume(_) => Arrival::Resume,
+        ClientMessage::Submit(_) | ClientMessage::Cancel(_) => request(None),
     }
 }
 
@@ -75,11 +74,11 @@ pub(crate) fn submit(submit: Submit, trace_id: Option<TraceId>) -> Result<Submit
             return Err(Refusal::FeatureNotNegotiated { feature: feature.as_str() });
         }
     }
-    let lease = Json::of(&grants).or_else(|_| Json::of(&BTreeMap::<String, ()>::new()));
+    let lease = Json::of(&grants).map_err(|_| Refusal::NotServed { what: "this lease_request" })?;
     Ok(SubmitRequest {
         agent: submit.agent,
         input: submit.input,
-        lease: lease.unwrap_or_else(|_| Json::null()),
+        lease,
         max_runtime_sec: submit.max_runtime_sec,
         trace_id,
     })
