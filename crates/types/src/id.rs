@@ -7,10 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ulid::Ulid;
-
-use crate::Timestamp;
-use crate::limits;
+use crate::ulid::Ulid;
+use crate::{Timestamp, limits};
 
 /// Random bytes for one identifier, drawn by the caller.
 pub type Entropy = [u8; 10];
@@ -44,12 +42,6 @@ pub enum IdError {
     Trace,
 }
 
-fn ulid(now: Timestamp, entropy: Entropy) -> Ulid {
-    let mut random = [0_u8; 16];
-    random[6..].copy_from_slice(&entropy);
-    Ulid::from_parts(now.as_unix_millis(), u128::from_be_bytes(random))
-}
-
 macro_rules! ulid_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -62,7 +54,7 @@ macro_rules! ulid_ids {
 
             /// Makes the identifier of something that begins at `now`.
             pub fn mint(now: Timestamp, entropy: Entropy) -> Self {
-                Self(ulid(now, entropy))
+                Self(Ulid::new(now, entropy))
             }
 
             /// The 128 bits, for a store's key.
@@ -93,7 +85,7 @@ macro_rules! ulid_ids {
 
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let ulid = text.strip_prefix($prefix).ok_or(IdError::Prefix { prefix: $prefix })?;
-                Ulid::from_string(ulid).map(Self).map_err(|_| IdError::Ulid { prefix: $prefix })
+                Ulid::parse(ulid).map(Self).ok_or(IdError::Ulid { prefix: $prefix })
             }
         }
 
@@ -136,7 +128,7 @@ impl MessageId {
 
     /// Makes the id of an envelope that we send.
     pub fn mint(now: Timestamp, entropy: Entropy) -> Self {
-        Self(format!("{}{}", Self::PREFIX, ulid(now, entropy)).into())
+        Self(format!("{}{}", Self::PREFIX, Ulid::new(now, entropy)).into())
     }
 
     /// The id as text.

@@ -29,6 +29,8 @@ pub use json::{Json, JsonError};
 mod principal;
 pub use principal::{Principal, PrincipalId, Scope};
 
+mod ulid;
+
 mod record;
 pub use record::{Batch, Committed, Record, RecordKind, StreamId, UnknownRecordKind};
 

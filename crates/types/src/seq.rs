@@ -4,10 +4,9 @@
 
 use std::fmt;
 
-use ulid::Ulid;
-
 use crate::Timestamp;
-use crate::id::{Entropy, SessionId};
+use crate::id::Entropy;
+use crate::ulid::Ulid;
 
 macro_rules! sequences {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -85,7 +84,7 @@ pub struct Epoch(Ulid);
 impl Epoch {
     /// Makes the epoch of a journal that begins at `now`.
     pub fn mint(now: Timestamp, entropy: Entropy) -> Self {
-        Self::from_bytes(SessionId::mint(now, entropy).to_bytes())
+        Self(Ulid::new(now, entropy))
     }
 
     /// The 128 bits, for a store.
