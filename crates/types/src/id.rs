@@ -112,8 +112,6 @@ ulid_ids! {
     ResultId = "res_";
     /// A process that hosts agents.
     WorkerId = "wrk_";
-    /// One entry of the audit trail.
-    AuditId = "aud_";
     /// An API key. Names it in lists and in the audit trail; proves nothing.
     KeyId = "key_";
 }

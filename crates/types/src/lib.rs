@@ -8,7 +8,7 @@
 
 mod id;
 pub use id::{
-    AuditId, ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, ResultId, SessionId, TraceId, WorkerId,
+    ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, ResultId, SessionId, TraceId, WorkerId,
 };
 
 mod seq;
