@@ -114,8 +114,8 @@ pub(crate) fn command() -> Clap {
         .subcommand(submit())
         .subcommand(watch())
         .subcommand(cancel())
-        .subcommand(Clap::new("agents").about("List the agents of a gateway").arg(json("Print JSON")))
-        .subcommand(Clap::new("version").about("Print the version").arg(json("Print JSON")))
+        .subcommand(agents())
+        .subcommand(version())
         .subcommand(completions())
         .subcommand(Clap::new("worker").about("Host an agent for a gateway that started this process").hide(true))
 }
@@ -140,7 +140,7 @@ fn global_args() -> Vec<Arg> {
             .value_name("KEY")
             .global(true)
             .help_heading(heading)
-            .help("An API key [default: admin.token in the data directory]"),
+            .help("An API key [default: admin.token in the data directory, for the gateway of that directory only]"),
         path("token-file").value_name("FILE").value_hint(ValueHint::FilePath).help("A file that holds an API key"),
         path("data-dir")
             .value_name("DIR")
@@ -292,6 +292,19 @@ fn cancel() -> Clap {
         .arg(Arg::new("job").value_name("JOB").required(true).help("The job's id"))
         .arg(Arg::new("reason").long("reason").value_name("TEXT").help("Why, for the agent and whoever watches"))
         .after_help("Examples:\n  moorline cancel job_01KAH4... --reason 'wrong directory'")
+}
+
+fn agents() -> Clap {
+    Clap::new("agents").about("List the agents of a gateway").arg(json("Print JSON")).after_help(
+        "Examples:\n  moorline agents\n  moorline --url wss://gateway.example:7707/arcp --token-file key.txt agents --json",
+    )
+}
+
+fn version() -> Clap {
+    Clap::new("version")
+        .about("Print the version")
+        .arg(json("Print JSON"))
+        .after_help("Examples:\n  moorline version --json | jq -r .version")
 }
 
 fn completions() -> Clap {

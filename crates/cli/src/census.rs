@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, printable};
 
 /// Cells of the bar that shows a type's share.
 const BAR: u64 = 20;
@@ -15,7 +15,7 @@ pub(crate) fn render(result: &Value, output: &Output) -> String {
     let count = |name: &str| result[name].as_u64().unwrap_or(0);
     let mut text = String::new();
     let root = result["root"].as_str().unwrap_or_default();
-    section(&mut text, output, root);
+    section(&mut text, output, &printable(root));
     let mut totals = format!(
         "{} files in {} directories, {}, {} lines",
         grouped(count("files")),
@@ -31,7 +31,7 @@ pub(crate) fn render(result: &Value, output: &Output) -> String {
     text.push_str(&totals);
     text.push('\n');
     if let Some(note) = result["note"].as_str() {
-        text.push_str(&format!("{}\n", output.styled(Style::Yellow, note)));
+        text.push_str(&format!("{}\n", output.styled(Style::Yellow, printable(note))));
     }
     types(&mut text, result, output);
     files(&mut text, "Largest", &result["largest"], root, output);
@@ -50,7 +50,7 @@ fn section(text: &mut String, output: &Output, title: &str) {
 
 fn types(text: &mut String, result: &Value, output: &Output) {
     let whole = result["bytes"].as_u64().unwrap_or(0).max(1);
-    let mut table = table(&["type", "files", "lines", "size", "share", ""], &[1, 2, 3, 4], output);
+    let mut table = table(&["type", "files", "lines", "size", "share", ""], &[1, 2, 3, 4]);
     for entry in result["types"].as_array().into_iter().flatten() {
         let count = |name: &str| entry[name].as_u64().unwrap_or(0);
         let share = count("bytes").saturating_mul(1_000) / whole;
@@ -66,12 +66,12 @@ fn types(text: &mut String, result: &Value, output: &Output) {
     }
     if !table.is_empty() {
         section(text, output, "By type");
-        add(text, &table);
+        add(text, &table, output);
     }
 }
 
 fn files(text: &mut String, title: &str, entries: &Value, root: &str, output: &Output) {
-    let mut table = table(&["size", "modified", "path"], &[0], output);
+    let mut table = table(&["size", "modified", "path"], &[0]);
     for entry in entries.as_array().into_iter().flatten() {
         let modified = entry["modified"].as_str().unwrap_or_default();
         table.add_row([
@@ -82,7 +82,7 @@ fn files(text: &mut String, title: &str, entries: &Value, root: &str, output: &O
     }
     if !table.is_empty() {
         section(text, output, title);
-        add(text, &table);
+        add(text, &table, output);
     }
 }
 
@@ -94,7 +94,7 @@ fn duplicates(text: &mut String, duplicates: &Value, root: &str, output: &Output
     }
     section(text, output, "Duplicates");
     text.push_str(&format!("{} groups, {} could be saved\n", grouped(groups), bytes(wasted)));
-    let mut table = table(&["copies", "each", "paths"], &[0, 1], output);
+    let mut table = table(&["copies", "each", "paths"], &[0, 1]);
     for entry in duplicates["largest"].as_array().into_iter().flatten() {
         let paths = entry["paths"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let mut paths: Vec<String> = paths.map(|path| below(root, path)).collect();
@@ -105,15 +105,15 @@ fn duplicates(text: &mut String, duplicates: &Value, root: &str, output: &Output
         }
         table.add_row([grouped(copies), bytes(entry["bytes"].as_u64().unwrap_or(0)), paths.join("\n")]);
     }
-    add(text, &table);
+    add(text, &table, output);
 }
 
-fn table(header: &[&str], right: &[usize], output: &Output) -> Table {
+fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     // A path that is cut into lines cannot be copied; the terminal wraps what is too long.
     table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    table.set_header(header.iter().map(|title| output.styled(Style::Dim, title)));
+    table.set_header(header.iter().copied());
     for column in right {
         if let Some(column) = table.column_mut(*column) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -122,15 +122,20 @@ fn table(header: &[&str], right: &[usize], output: &Output) -> Table {
     table
 }
 
-fn add(text: &mut String, table: &Table) {
-    for line in table.lines() {
+fn add(text: &mut String, table: &Table, output: &Output) {
+    for (n, line) in table.lines().enumerate() {
+        let line = line.trim_end();
+        // The header is painted after it was laid out: colours have no width, and the table counts their characters.
+        let line = if n == 0 { output.styled(Style::Dim, line) } else { line.to_owned() };
         // Writing to a string does not fail.
-        writeln!(text, "{}", line.trim_end()).unwrap_or_default();
+        writeln!(text, "{line}").unwrap_or_default();
     }
 }
 
 fn below(root: &str, path: &str) -> String {
-    path.strip_prefix(root).map_or(path, |rest| rest.trim_start_matches('/')).to_owned()
+    let path = path.strip_prefix(root).map_or(path, |rest| rest.trim_start_matches('/'));
+    // A name with a line end in it is one name all the same.
+    printable(path).replace('\n', "\\n").replace('\t', "\\t")
 }
 
 /// `12,345,678`.
@@ -202,5 +207,22 @@ mod tests {
         }
         assert!(!text.contains("Newest"), "{text}");
         assert!(!text.contains('\u{1b}'), "no colours");
+        assert_eq!(without_colours(&render(&result, &Output::new(Color::Always))), text, "colours move nothing");
+    }
+
+    #[test]
+    fn a_file_name_cannot_speak_to_the_terminal_or_make_a_line_of_its_own() {
+        let result = json!({
+            "root": "/d",
+            "largest": [{ "path": "/d/\u{1b}[2Jx\ny", "bytes": 1, "modified": "2026-05-13T19:42:13.000Z" }],
+        });
+        let text = render(&result, &Output::new(Color::Never));
+        assert!(text.contains(r"\u{1b}[2Jx\ny"), "{text}");
+    }
+
+    fn without_colours(text: &str) -> String {
+        let mut parts = text.split("\u{1b}[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        first + &parts.map(|part| part.split_once('m').unwrap().1).collect::<String>()
     }
 }

@@ -1,9 +1,12 @@
 //! Finding a gateway and connecting to it.
+//!
+//! The key in a data directory opens the gateway of that directory. It is never sent anywhere else: whoever names
+//! another gateway names a key for it too.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
-use moorline_client::{Client, ConnectOptions};
+use moorline_client::{Client, ConnectError, ConnectOptions};
 use moorline_server::config::{Config, Sources};
 use moorline_server::data_dir::Endpoint;
 use moorline_wire::Secret;
@@ -20,11 +23,17 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Client> {
         Some(url) => url.clone(),
         None => local_url(connection)?,
     };
-    let mut options = ConnectOptions::new(url, token(connection)?);
+    let mut options = ConnectOptions::new(url.clone(), token(connection, &url)?);
     if let Some(path) = &connection.ca_cert {
         options.extra_roots_pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
-    Ok(Client::connect(options).await?)
+    let connected = Client::connect(options).await;
+    if let (Err(ConnectError::Unreachable { .. }), None) = (&connected, &connection.url) {
+        // A gateway that was killed leaves its address behind.
+        let told = format!("no gateway answers at {url}; start one with `moorline serve`, or name one with --url");
+        return connected.context(told);
+    }
+    Ok(connected?)
 }
 
 fn local_url(connection: &Connection) -> Result<String> {
@@ -39,18 +48,32 @@ fn local_url(connection: &Connection) -> Result<String> {
     }
 }
 
-fn token(connection: &Connection) -> Result<Secret> {
+fn token(connection: &Connection, url: &str) -> Result<Secret> {
     if let Some(token) = &connection.token {
         return Ok(Secret::new(token.trim()));
     }
     let path = match &connection.token_file {
         Some(path) => path.clone(),
-        None => data_dir(connection)?.join(ADMIN_TOKEN),
+        None => local_token(connection, url)?,
     };
     let text = std::fs::read_to_string(&path).with_context(|| {
         format!("cannot read an API key from {}; give one with --token-file or MOORLINE_TOKEN", path.display())
     });
     Ok(Secret::new(text.context(Stop(Exit::Unreachable))?.trim()))
+}
+
+/// Where the key of this machine's gateway is, if that is the gateway to connect to.
+fn local_token(connection: &Connection, url: &str) -> Result<PathBuf> {
+    let data_dir = data_dir(connection)?;
+    let is_local = Endpoint::read(&data_dir).is_ok_and(|endpoint| endpoint.is_some_and(|local| local.url == url));
+    if !is_local {
+        return Err(anyhow!(Stop(Exit::Usage)).context(format!(
+            "{url} is not the gateway of {}, so the key there is not sent to it; give a key with --token-file or \
+             MOORLINE_TOKEN",
+            data_dir.display()
+        )));
+    }
+    Ok(data_dir.join(ADMIN_TOKEN))
 }
 
 /// The data directory that a gateway started here and now would use.

@@ -34,7 +34,7 @@ pub(crate) enum Exit {
     Locked = 75,
     /// The configuration is wrong.
     Config = 78,
-    /// Interrupted a second time.
+    /// Interrupted before the end: by a signal, in a demo by the second one, or because nobody reads the output.
     Interrupted = 130,
 }
 
@@ -53,7 +53,7 @@ Exit codes:
    73  the data directory cannot be used
    75  another gateway has the data directory
    78  the configuration is wrong
-  130  interrupted a second time";
+  130  interrupted before the end: by Ctrl-C (a demo: the second one), or as nobody reads the output";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -12,7 +12,7 @@ use moorline_types::EventSeq;
 use serde_json::{Number, Value, json};
 
 use crate::exit::Exit;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, printable};
 
 /// How often a bar without a known end moves.
 const SPIN: Duration = Duration::from_millis(120);
@@ -92,8 +92,16 @@ impl<'a> Follower<'a> {
             if let Some(followed) = self.show(update)? {
                 return Ok(followed);
             }
+            if self.output.is_over() {
+                self.clear();
+                return Ok(self.followed(Exit::Interrupted, None));
+            }
         }
         Err(Interrupted { job: self.job.clone(), source: Ended::Lost }.into())
+    }
+
+    const fn followed(&self, exit: Exit, result: Option<Value>) -> Followed {
+        Followed { exit, result, numbered: self.numbered, gaps: self.gaps }
     }
 
     fn show(&mut self, update: JobUpdate) -> Result<Option<Followed>> {
@@ -105,7 +113,7 @@ impl<'a> Follower<'a> {
             }
             JobUpdate::CancelRequested { reason } => {
                 if self.form == Form::Human {
-                    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                    let reason = reason.map(|reason| format!(": {}", printable(&reason))).unwrap_or_default();
                     self.say(self.output.styled(Style::Yellow, format_args!("cancelling{reason}")));
                 }
             }
@@ -145,7 +153,7 @@ impl<'a> Follower<'a> {
     }
 
     fn show_human(&mut self, event: &JobEvent) {
-        let output = *self.output;
+        let output = self.output;
         let text = match &event.event {
             Ok(Event::Log(log)) => {
                 let style = match log.level.as_str() {
@@ -153,29 +161,40 @@ impl<'a> Follower<'a> {
                     "error" | "critical" => Style::Red,
                     _ => Style::Dim,
                 };
-                format!("{} {}", output.styled(style, format_args!("{:<5}", log.level.as_str())), log.message)
+                format!(
+                    "{} {}",
+                    output.styled(style, format_args!("{:<5}", log.level.as_str())),
+                    printable(&log.message)
+                )
             }
             Ok(Event::Progress(progress)) => return self.show_progress(event, progress),
             Ok(Event::Status(status)) => {
-                let message = status.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-                format!("{}{message}", output.styled(Style::Cyan, &status.phase))
+                let message =
+                    status.message.as_ref().map(|message| format!(": {}", printable(message))).unwrap_or_default();
+                format!("{}{message}", output.styled(Style::Cyan, printable(&status.phase)))
             }
             Ok(Event::Metric(metric)) => {
-                let unit = metric.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
-                format!("{} {}{unit}", output.styled(Style::Dim, format_args!("{} =", metric.name)), metric.value)
+                let unit = metric.unit.as_ref().map(|unit| format!(" {}", printable(unit))).unwrap_or_default();
+                format!(
+                    "{} {}{unit}",
+                    output.styled(Style::Dim, format_args!("{} =", printable(&metric.name))),
+                    metric.value
+                )
             }
             Ok(Event::ArtifactRef(artifact)) => {
                 let size =
                     artifact.byte_size.map(|bytes| format!(" ({})", crate::census::bytes(bytes))).unwrap_or_default();
-                format!("{} {}{size}", output.styled(Style::Green, "artifact"), artifact.uri)
+                format!("{} {}{size}", output.styled(Style::Green, "artifact"), printable(&artifact.uri))
             }
-            Ok(Event::Thought(thought)) => output.styled(Style::Dim, &thought.text),
+            Ok(Event::Thought(thought)) => output.styled(Style::Dim, printable(&thought.text)),
             Ok(Event::ResultChunk(chunk)) => {
                 output.styled(Style::Dim, format_args!("result part {} of {}", chunk.chunk_seq + 1, chunk.result_id))
             }
-            Ok(Event::ToolCall(call)) => format!("{} {}", output.styled(Style::Cyan, &call.tool), call.args.get()),
+            Ok(Event::ToolCall(call)) => {
+                format!("{} {}", output.styled(Style::Cyan, printable(&call.tool)), printable(call.args.get()))
+            }
             Ok(Event::ToolResult(_) | Event::Delegate(_) | Event::Other { .. }) | Err(_) => {
-                format!("{} {}", output.styled(Style::Cyan, &event.kind), event.body.get())
+                format!("{} {}", output.styled(Style::Cyan, &event.kind), printable(event.body.get()))
             }
         };
         self.say(format_args!("{} {text}", output.styled(Style::Dim, time_of_day(&event.ts.to_string()))));
@@ -183,8 +202,8 @@ impl<'a> Follower<'a> {
 
     fn show_progress(&mut self, event: &JobEvent, progress: &Progress) {
         let (current, total) = (whole(&progress.current), progress.total.as_ref().map(whole));
-        let units = progress.units.as_deref().unwrap_or_default();
-        let message = progress.message.clone().unwrap_or_default();
+        let units = printable(progress.units.as_deref().unwrap_or_default());
+        let message = printable(progress.message.as_deref().unwrap_or_default());
         if self.output.is_watched() {
             let bar = self.bar.get_or_insert_with(ProgressBar::no_length);
             match total {
@@ -195,8 +214,8 @@ impl<'a> Follower<'a> {
                 None => bar.set_style(style("{spinner} {pos} {prefix} {wide_msg}")),
             }
             bar.enable_steady_tick(SPIN);
-            bar.set_prefix(units.to_owned());
-            bar.set_message(message);
+            bar.set_prefix(units.into_owned());
+            bar.set_message(message.into_owned());
             bar.set_position(current);
             return;
         }
@@ -228,18 +247,21 @@ impl<'a> Follower<'a> {
             Form::Silent => {}
             Form::Json => self.say_json("job.result", seq, &serde_json::to_value(result)?),
             Form::Human => {
-                let summary = result.summary.as_ref().map(|summary| format!(": {summary}")).unwrap_or_default();
+                let summary =
+                    result.summary.as_ref().map(|summary| format!(": {}", printable(summary))).unwrap_or_default();
                 self.output.note(format_args!("{}{summary}", self.output.styled_note(Style::Green, "success")));
                 if self.shows_result {
-                    self.output.line(match &parsed {
+                    let text = match &parsed {
                         Some(value) => serde_json::to_string_pretty(value)?,
                         None => text,
-                    });
+                    };
+                    // A file or a program gets what the agent made; a terminal does not obey it.
+                    self.output.line(if self.output.is_terminal() { printable(&text) } else { text.into() });
                 }
             }
         }
         let exit = exit_of(result.final_status.known());
-        Ok(Followed { exit, result: parsed, numbered: self.numbered, gaps: self.gaps })
+        Ok(self.followed(exit, parsed))
     }
 
     fn show_error(&mut self, seq: Option<EventSeq>, error: &JobError) -> Result<Followed> {
@@ -250,14 +272,18 @@ impl<'a> Follower<'a> {
             Form::Json => self.say_json("job.error", seq, &serde_json::to_value(error)?),
             Form::Human | Form::Silent => {
                 let style = if exit == Exit::JobCancelled { Style::Yellow } else { Style::Red };
-                let status = self.output.styled_note(style, error.final_status.as_str());
-                self.output.note(format_args!("{status}: {} ({})", error.message(), error.code().as_str()));
+                let status = self.output.styled_note(style, printable(error.final_status.as_str()));
+                self.output.note(format_args!(
+                    "{status}: {} ({})",
+                    printable(error.message()),
+                    printable(error.code().as_str())
+                ));
                 if let (Some(details), Form::Human) = (&error.details, self.form) {
-                    self.output.note(self.output.styled_note(Style::Dim, details.get()));
+                    self.output.note(self.output.styled_note(Style::Dim, printable(details.get())));
                 }
             }
         }
-        Ok(Followed { exit, result: None, numbered: self.numbered, gaps: self.gaps })
+        Ok(self.followed(exit, None))
     }
 
     fn say_json(&self, message_type: &str, event_seq: Option<EventSeq>, payload: &Value) {

@@ -37,7 +37,14 @@ fn main() -> ExitCode {
     };
     let exit = runtime.block_on(run(parsed, &output));
     runtime.shutdown_timeout(RUNTIME_GRACE);
-    exit.into()
+    written(exit, &output).into()
+}
+
+/// A result that is not where it should be is no success.
+fn written(exit: Exit, output: &Output) -> Exit {
+    let Some(error) = output.failure() else { return exit };
+    output.note(format_args!("error: standard output cannot be written: {error}"));
+    if matches!(exit, Exit::Success | Exit::Interrupted) { Exit::Internal } else { exit }
 }
 
 async fn run(parsed: args::Parsed, output: &Output) -> Exit {

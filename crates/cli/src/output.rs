@@ -1,10 +1,15 @@
 //! The one place that writes to standard output and standard error.
 //!
 //! Results go to standard output, everything else to standard error. Colours appear on a terminal only, unless the
-//! person says otherwise, and `NO_COLOR` is respected. A reader that goes away, such as `head`, ends the output quietly.
+//! person says otherwise, and `NO_COLOR` is respected. A reader that goes away, such as `head`, ends the output quietly;
+//! output that cannot be written for another reason is an error, if only at the end.
+//!
+//! Text that comes from agents and file names goes through [`printable`] before a person sees it.
 
-use std::fmt::Display;
+use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -32,10 +37,12 @@ pub(crate) enum Style {
 }
 
 /// Where output goes, and how it looks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Output {
     stdout_color: bool,
     stderr_color: bool,
+    /// Why standard output took no more.
+    failed: OnceLock<io::Error>,
 }
 
 impl Output {
@@ -45,17 +52,39 @@ impl Output {
             Color::Never => false,
             Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        Self { stdout_color: wanted(io::stdout().is_terminal()), stderr_color: wanted(io::stderr().is_terminal()) }
+        Self {
+            stdout_color: wanted(io::stdout().is_terminal()),
+            stderr_color: wanted(io::stderr().is_terminal()),
+            failed: OnceLock::new(),
+        }
     }
 
-    /// A line of the result.
+    /// A line of the result. After the first one that cannot be written, none is.
     pub(crate) fn line(&self, line: impl Display) {
-        quietly(writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush()));
+        if self.is_over() {
+            return;
+        }
+        // The line is made first and written at once: whoever reads a pipe sees it whole.
+        let line = format!("{line}\n");
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
+            self.failed.get_or_init(|| error);
+        }
     }
 
-    /// A line about what is going on.
+    /// Whether standard output takes no more, so that there is no use in going on.
+    pub(crate) fn is_over(&self) -> bool {
+        self.failed.get().is_some()
+    }
+
+    /// Why the result is not where it should be. A reader that went away is no reason: it has what it wanted.
+    pub(crate) fn failure(&self) -> Option<&io::Error> {
+        self.failed.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+    }
+
+    /// A line about what is going on. If nobody can be told, that cannot be told either.
     pub(crate) fn note(&self, line: impl Display) {
-        quietly(writeln!(io::stderr(), "{line}"));
+        writeln!(io::stderr(), "{line}").unwrap_or_default();
     }
 
     /// An error, with what led to it.
@@ -70,7 +99,7 @@ impl Output {
                 text.push_str(&cause);
             }
         }
-        self.note(format_args!("{}: {text}", self.styled_note(Style::Red, "error")));
+        self.note(format_args!("{}: {}", self.styled_note(Style::Red, "error"), printable(&text)));
     }
 
     /// Text for standard output.
@@ -81,6 +110,11 @@ impl Output {
     /// Text for standard error.
     pub(crate) fn styled_note(&self, style: Style, text: impl Display) -> String {
         paint(self.stderr_color, style, text)
+    }
+
+    /// Whether a person reads the result from a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
     }
 
     /// Whether progress bars are of use: somebody looks.
@@ -101,9 +135,23 @@ fn paint(color: bool, style: Style, text: impl Display) -> String {
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
 }
 
-/// A reader that went away does not want to know.
-fn quietly(written: io::Result<()>) {
-    written.unwrap_or_default();
+/// The text with its control characters made visible, line ends and tabs apart: what an agent says must not move the
+/// cursor, change the terminal's title or paint over what was said before.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    let is_harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmless(c) {
+            shown.push(c);
+        } else {
+            // Writing to a string does not fail.
+            write!(shown, "{}", c.escape_unicode()).unwrap_or_default();
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Sends the program's own log to standard error, if it was asked for.
@@ -117,4 +165,23 @@ pub(crate) fn log_to_stderr(verbose: u8) {
     let subscriber = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(EnvFilter::new(filter));
     // Another subscriber can only be one that a test has set.
     subscriber.try_init().unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_made_visible_and_nothing_else_is_touched() {
+        for (text, expected) in [
+            ("plain words", "plain words"),
+            ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+            ("größer 漢字 ✓", "größer 漢字 ✓"),
+            ("\u{1b}[2Jgone", "\\u{1b}[2Jgone"),
+            ("\u{9b}31mred", "\\u{9b}31mred"),
+            ("over\rwritten\u{8}\u{7f}\0", "over\\u{d}written\\u{8}\\u{7f}\\u{0}"),
+        ] {
+            assert_eq!(printable(text), expected, "{text:?}");
+        }
+    }
 }

@@ -46,6 +46,7 @@ fn the_demo_takes_stock_of_a_directory_and_leaves_nothing_behind() {
         assert!(shown.contains(fragment), "{fragment:?} in:\n{shown}");
     }
     assert!(told.contains("without a gap"), "{told}");
+    assert!(told.contains("--report"), "where the report went: {told}");
     assert!(!shown.contains('\u{1b}') && !told.contains('\u{1b}'), "no colours into a pipe");
     assert_nothing_stays(temporary.path());
 }
@@ -99,4 +100,68 @@ fn ctrl_c_cancels_the_job_and_ends_everything() {
     running.line_with("cancelling");
     assert_eq!(running.wait().code(), Some(3));
     assert_nothing_stays(temporary.path());
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_the_job() {
+    let (tree, temporary) = (endless(), tempfile::tempdir().unwrap());
+    let (marker, told) = (temporary.path().to_str().unwrap().to_owned(), tree.path().join("told"));
+    let mut command = demo(temporary.path(), &[tree.path().to_str().unwrap()]);
+    let mut running = Running::start(command.stderr(fs::File::create(&told).unwrap()));
+    running.line_with("reading");
+    // A worker that is held still cannot hear of the cancellation, so the job stays for as long as this takes.
+    let worker = common::processes_with(&marker).into_iter().find(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("moorline\0worker")
+    });
+    let worker = rustix::process::Pid::from_raw(i32::try_from(worker.unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(worker, Signal::STOP).unwrap();
+    running.signal(Signal::INT);
+    wait_for("the first one is heard", || fs::read_to_string(&told).unwrap().contains("cancelling the job"));
+    running.signal(Signal::INT);
+    let status = running.wait();
+    // If it is gone already, so much the better.
+    rustix::process::kill_process(worker, Signal::CONT).unwrap_or_default();
+    assert_eq!(status.code(), Some(130), "{}", fs::read_to_string(&told).unwrap());
+    assert_nothing_stays(temporary.path());
+}
+
+/// From the first file that the demo makes, an interruption is heard, wherever it comes.
+#[test]
+fn ctrl_c_during_the_start_ends_everything_too() {
+    let (tree, temporary) = (endless(), tempfile::tempdir().unwrap());
+    let mut running = Running::start(&mut demo(temporary.path(), &[tree.path().to_str().unwrap()]));
+    wait_for("the demo begins", || fs::read_dir(temporary.path()).unwrap().count() > 0);
+    running.signal(Signal::INT);
+    // The job may have begun in the meantime; it is cancelled then.
+    let code = running.wait().code();
+    assert!(matches!(code, Some(130 | 3)), "{code:?}");
+    assert_nothing_stays(temporary.path());
+}
+
+/// The gateway's log shows the administrator's key, which is nobody else's to read.
+#[test]
+fn nobody_else_can_look_into_the_demo() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (tree, temporary) = (endless(), tempfile::tempdir().unwrap());
+    let running = Running::start(&mut demo(temporary.path(), &[tree.path().to_str().unwrap()]));
+    running.line_with("reading");
+    let home = fs::read_dir(temporary.path()).unwrap().next().unwrap().unwrap().path();
+    assert!(fs::read_to_string(home.join("gateway.log")).unwrap().contains("mlk_"), "the key is there to be guarded");
+    assert_eq!(fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+    drop(running);
+    assert_nothing_stays(temporary.path());
+}
+
+#[test]
+fn a_path_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let (tree, temporary) = (tree(), tempfile::tempdir().unwrap());
+    let odd = tree.path().join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    fs::create_dir(&odd).unwrap();
+    let output = demo(temporary.path(), &[]).arg(&odd).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not UTF-8"), "{}", stderr(&output));
 }

@@ -84,8 +84,9 @@ fn what_the_gateway_refuses_is_told_with_a_remedy() {
         (&["cancel", "job_nope"], 5, "job_nope"),
         (&["--token", "mlk_wrong", "agents"], 5, "token"),
         (&["--token-file", "/nowhere", "agents"], 6, "/nowhere"),
-        (&["--url", "ws://127.0.0.1:1/arcp", "agents"], 6, "127.0.0.1:1"),
-        (&["--url", "http://127.0.0.1:1", "agents"], 6, "ws://"),
+        (&["--token", "mlk_any", "--url", "ws://127.0.0.1:1/arcp", "agents"], 6, "127.0.0.1:1"),
+        (&["--token", "mlk_any", "--url", "http://127.0.0.1:1", "agents"], 6, "ws://"),
+        (&["submit", "echo", "--max-runtime", "0"], 5, "max_runtime_sec"),
     ] {
         let output = gateway.run(args);
         assert_eq!(output.status.code(), Some(exit), "{args:?}: {}", stderr(&output));

@@ -209,8 +209,14 @@ fn the_configuration_is_checked_and_shown_without_a_gateway() {
     for fragment in ["127.0.0.1:9", "m.toml:1", "5s", "MOORLINE_LOG_FORMAT", "--data-dir"] {
         assert!(shown.contains(fragment), "{fragment:?} in:\n{shown}");
     }
-    fs::write(&config, "listen = 7\n").unwrap();
-    assert_eq!(run(&["config", "check"]).status.code(), Some(78));
+    fs::write(&config, "listen = 7\nlistne = 1\n[jobs]\ncancel_grace = \"soon\"\n").unwrap();
+    for command in ["check", "show"] {
+        let refused = run(&["config", command]);
+        assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(78), ""), "{command}");
+        for fragment in ["m.toml:1", "m.toml:2", "m.toml:4", "cancel_grace"] {
+            assert!(stderr(&refused).contains(fragment), "{fragment:?} in:\n{}", stderr(&refused));
+        }
+    }
 }
 
 #[test]

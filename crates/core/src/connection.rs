@@ -178,7 +178,7 @@ impl Connection {
             }
             Arrival::Resume => {
                 self.state = State::Closed;
-                Verdict::RefuseAndClose(Refusal::ResumeNotServed)
+                Verdict::RefuseAndClose(Refusal::ResumeWithoutHello)
             }
             Arrival::Ping | Arrival::Pong | Arrival::Close | Arrival::Request { .. } | Arrival::UnknownOptional => {
                 self.state = State::Closed;
@@ -307,7 +307,7 @@ mod tests {
         }
         assert_eq!(awaiting().handle_arrival(at(1), Arrival::Malformed), Verdict::ReportMalformedAndClose);
         let resumed = awaiting().handle_arrival(at(1), Arrival::Resume);
-        assert_eq!(resumed, Verdict::RefuseAndClose(Refusal::ResumeNotServed));
+        assert_eq!(resumed, Verdict::RefuseAndClose(Refusal::ResumeWithoutHello));
     }
 
     #[test]

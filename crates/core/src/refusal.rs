@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion};
+use moorline_types::{AgentName, AgentVersion, EventSeq};
 
 use crate::job::Status;
 
@@ -42,9 +42,23 @@ pub enum Refusal {
     /// The token is missing, unknown or disabled.
     #[error("the bearer token is not known here; check session.hello auth.token")]
     Unauthenticated,
-    /// A session was to be resumed.
-    #[error("this runtime keeps no session for resumption; open a new one with session.hello without a resume token")]
-    ResumeNotServed,
+    /// A session was to be resumed by its token alone.
+    #[error("resume a session with session.hello, which carries the token beside the authentication")]
+    ResumeWithoutHello,
+    /// The token names no session that this principal can resume.
+    #[error("the token resumes no session: it is unknown, was used, or its window is over; open a new session")]
+    ResumeUnknown,
+    /// The client has seen more than the session was ever shown.
+    #[error("the session has not come as far as event_seq {asked}; its last is {last}")]
+    ResumeAhead {
+        /// What the client says that it has seen.
+        asked: EventSeq,
+        /// The last that there was.
+        last: EventSeq,
+    },
+    /// Another connection is resuming the session at this moment.
+    #[error("the session is being resumed by another connection; try again in a moment")]
+    ResumeBusy,
     /// The principal has as many sessions as it may.
     #[error("this principal has {limit} sessions open, which is its limit; close one first")]
     TooManySessions {

@@ -49,6 +49,8 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
     session: SessionId,
+    /// The session's first record: nothing before it is seen.
+    opened: Offset,
     position: Offset,
     event_seq: EventSeq,
     live: BTreeSet<JobId>,
@@ -74,13 +76,25 @@ enum End {
 impl View {
     /// The view of a session from its beginning: nothing is seen yet.
     pub const fn new(session: SessionId) -> Self {
-        Self { session, position: Offset::ZERO, event_seq: EventSeq::ZERO, live: BTreeSet::new(), stretch: None }
+        let (opened, position, event_seq) = (Offset::ZERO, Offset::ZERO, EventSeq::ZERO);
+        Self { session, opened, position, event_seq, live: BTreeSet::new(), stretch: None }
+    }
+
+    /// The same session's view at its beginning.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        Self { opened: self.opened, position: self.opened, ..Self::new(self.session) }
     }
 
     /// Skips what lies before the session's first record: nothing of it is seen.
     pub fn start_at(&mut self, opened: Offset) {
-        if self.position < opened {
-            self.position = opened;
+        self.opened = opened;
+        self.advance_to(opened);
+    }
+
+    fn advance_to(&mut self, offset: Offset) {
+        if self.position < offset {
+            self.position = offset;
         }
     }
 
@@ -123,7 +137,7 @@ impl View {
     /// All records that the last [`Pull::Live`] read have been handled, and none turned the view: there are no others
     /// through this offset.
     pub fn handle_end_of_page(&mut self, through: Offset) {
-        self.start_at(through);
+        self.advance_to(through);
     }
 
     /// The job has no more records for the stretch that [`View::pull`] asked for.

@@ -9,8 +9,8 @@ use moorline_core::Refusal;
 use moorline_core::record::{Accepted, Attached, Closed, Detached, Fact, History};
 use moorline_core::session::Session;
 use moorline_types::{
-    AgentRef, Batch, JobId, Json, Offset, Principal, Record, RecordKind, SessionId, StreamSeq, Timestamp, TraceId,
-    limits,
+    AgentRef, Batch, EventSeq, JobId, Json, Offset, Principal, Record, RecordKind, SessionId, StreamSeq, Timestamp,
+    TraceId, limits,
 };
 
 use crate::gateway::{Gateway, JobSummary, SessionPlace};
@@ -41,7 +41,7 @@ pub struct Subscription {
     /// The job.
     pub job: JobSummary,
     /// The number of the session's last record before the subscription: what follows has higher ones.
-    pub subscribed_from: moorline_types::EventSeq,
+    pub subscribed_from: EventSeq,
     /// Whether history is part of what follows.
     pub replayed: bool,
 }
@@ -115,6 +115,22 @@ impl SessionHandle {
         Ok(Vec::new())
     }
 
+    /// The number of the last record that the session was shown.
+    pub fn event_seq(&self) -> EventSeq {
+        self.reader.event_seq()
+    }
+
+    /// Shows again what followed the record with this number, for a client that comes back (spec 6.3).
+    ///
+    /// # Errors
+    /// If the journal cannot be read; the session is where it was.
+    pub async fn rewind(&mut self, to: EventSeq) -> Result<(), ViewError> {
+        self.reader.rewind(to).await?;
+        // Jobs whose end is shown again are watched until then.
+        self.watching.extend(self.reader.jobs());
+        Ok(())
+    }
+
     /// Submits a job; the session sees it from its first record on.
     ///
     /// # Errors
@@ -184,8 +200,13 @@ impl SessionHandle {
         Ok(())
     }
 
-    /// Closes the session for good. Its jobs go on.
-    pub async fn close(mut self, reason: Option<String>) {
+    /// Whether there are jobs whose end the session has not been shown.
+    pub fn is_watching(&self) -> bool {
+        !self.watching.is_empty()
+    }
+
+    /// Takes note of that the client has closed the session. Its jobs go on.
+    pub async fn close(&mut self, reason: Option<String>) {
         if let Err(refusal) = self.append([Fact::Closed(Closed { reason })]).await {
             tracing::warn!(session = %self.id(), %refusal, "the session's end is not recorded");
         }

@@ -46,13 +46,15 @@ pub struct ViewReader {
     view: View,
     interest: Interest,
     watched: BTreeSet<StreamId>,
+    /// Where a rewind ends: records after this number are left for the next read.
+    stop_after: Option<EventSeq>,
 }
 
 impl ViewReader {
     /// Reads `view` from `store`.
     pub fn new(store: Arc<dyn Store>, view: View) -> Self {
         let interest = store.tail().subscribe();
-        let mut reader = Self { store, view, interest, watched: BTreeSet::new() };
+        let mut reader = Self { store, view, interest, watched: BTreeSet::new(), stop_after: None };
         reader.watch();
         reader
     }
@@ -65,6 +67,34 @@ impl ViewReader {
     /// Whether the view stands in a stretch of history.
     pub fn is_in_history(&self) -> bool {
         matches!(self.view.pull(), Pull::Stretch { .. })
+    }
+
+    /// The jobs that are seen live.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.view.streams().filter_map(|stream| match stream {
+            StreamId::Job(job) => Some(job),
+            StreamId::Session(_) => None,
+        })
+    }
+
+    /// Goes back to just after the record with this number: a view is a function of the journal, so reading it again
+    /// from the session's beginning gives the same numbers. On an error the reader is where it was.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn rewind(&mut self, to: EventSeq) -> Result<(), ViewError> {
+        if to == self.view.event_seq() {
+            return Ok(());
+        }
+        let reached = self.view.clone();
+        let mut again = Self::new(Arc::clone(&self.store), self.view.restarted());
+        while again.view.event_seq() < to && again.view != reached {
+            again.stop_after = Some(to);
+            again.read().await?;
+        }
+        again.stop_after = None;
+        *self = again;
+        Ok(())
     }
 
     /// Through where the journal has been read.
@@ -116,7 +146,8 @@ impl ViewReader {
             if let (Some(event_seq), StreamId::Job(job)) = (seen.event_seq, record.stream) {
                 deliveries.push(Delivery { event_seq, job, record: record.clone() });
             }
-            if seen.turned {
+            // What follows the place of a rewind is read again, as if the view had turned.
+            if seen.turned || (seen.event_seq.is_some() && seen.event_seq == self.stop_after) {
                 turned = true;
                 break;
             }

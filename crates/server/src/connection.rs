@@ -9,6 +9,7 @@
 mod driver;
 mod hello;
 mod service;
+mod sessions;
 mod writer;
 
 use std::sync::Arc;

@@ -33,6 +33,8 @@ pub enum CloseReason {
     Normal,
     /// The gateway goes away; the session may be continued elsewhere or later.
     GoingAway,
+    /// The session goes on over another connection.
+    TakenOver,
     /// The peer broke the protocol, or is not who it must be.
     Policy,
     /// The peer sent a frame over the limit.
@@ -46,6 +48,7 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             Self::Normal => "the session is closed",
             Self::GoingAway => "the gateway is shutting down",
+            Self::TakenOver => "the session goes on over another connection",
             Self::Policy => "the connection was refused",
             Self::TooLarge => "a frame exceeded the limit",
             Self::Internal => "the gateway failed",

@@ -194,6 +194,7 @@ fn service_options(config: &Config) -> ServiceOptions {
         max_frame_bytes: config.limits.max_frame_bytes.get(),
         hello_deadline: config.session.hello_deadline.into(),
         heartbeat_interval: config.session.heartbeat_interval.into(),
+        resume_window: config.session.resume_window.into(),
     }
 }
 

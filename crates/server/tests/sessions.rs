@@ -28,7 +28,8 @@ async fn the_welcome_has_what_every_official_client_needs() {
     assert_eq!(payload["runtime"]["name"], "moorline");
     assert_eq!(payload["heartbeat_interval_sec"], 30);
     assert!(payload["accepted_at"].as_str().unwrap().ends_with('Z'));
-    assert!(payload.get("resume_token").is_none(), "there is nothing to resume with");
+    assert!(payload["resume_token"].as_str().unwrap().starts_with("rt_"));
+    assert_eq!(payload["resume_window_sec"], 600);
     let features: Vec<_> = payload["capabilities"]["features"].as_array().unwrap().iter().collect();
     assert_eq!(features, ["heartbeat", "subscribe", "progress", "result_chunk", "agent_versions"]);
     assert_eq!(payload["capabilities"]["agents"][0]["name"], "echo");

@@ -9,7 +9,7 @@ use fastrand::Rng;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, Tasks};
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
-use moorline_types::{Epoch, JobId, Json, Millis, Offset, Principal, Scope, SessionId, StreamSeq, Timestamp};
+use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, Scope, SessionId, StreamSeq, Timestamp};
 use moorline_worker::sdk::Agent;
 
 use crate::agent::{AGENT, End, Script, Scripted};
@@ -85,8 +85,9 @@ impl Simulation {
     async fn step(&mut self) {
         match self.rng.u32(0..100) {
             0..8 => self.connect().await,
-            8..11 => self.disconnect(),
-            11..26 => self.submit().await,
+            8..10 => self.disconnect(),
+            10..13 => self.come_back().await,
+            13..26 => self.submit().await,
             26..34 => self.cancel().await,
             34..46 => self.subscribe().await,
             46..49 => self.unsubscribe().await,
@@ -112,6 +113,17 @@ impl Simulation {
     fn disconnect(&mut self) {
         if let Some(client) = self.some_client() {
             self.clients.swap_remove(client);
+        }
+    }
+
+    /// A client loses its connection, and some of what it was sent with it, and resumes its session.
+    async fn come_back(&mut self) {
+        let Some(client) = self.some_client() else { return };
+        let client = &mut self.clients[client];
+        let seen = self.world.seen.entry(client.id()).or_default();
+        let kept = self.rng.usize(0..=seen.len());
+        if patiently(client.rewind(EventSeq::new(kept as u64))).await.is_ok() {
+            seen.truncate(kept);
         }
     }
 

@@ -7,9 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod id;
-pub use id::{
-    ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, ResultId, SessionId, TraceId, WorkerId,
-};
+pub use id::{ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, ResultId, SessionId, TraceId, WorkerId};
 
 mod seq;
 pub use seq::{Epoch, EventSeq, Fence, Offset, StreamSeq, WorkerSeq};

@@ -3,6 +3,9 @@
 //! A gateway in a process of its own with a journal in a temporary directory, the census agent in another one, and
 //! this process as the client, over WebSocket. Whatever happens, the processes are ended and the directory is removed.
 
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,16 +15,16 @@ use moorline_client::{Client, ConnectOptions, JobHandle};
 use moorline_types::Json;
 use moorline_wire::{Reason, Secret, payload};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::args::Demo;
 use crate::census;
 use crate::connect::ADMIN_TOKEN;
 use crate::exit::{Exit, Stop};
 use crate::follow::{Followed, Follower, Form};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, printable};
 use crate::signals::Signals;
 
 /// How long the gateway may take to open its door. It takes a tenth of a second; a busy machine may need more.
@@ -34,15 +37,11 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 const LOG_TAIL: usize = 15;
 
 pub(crate) async fn run(args: Demo, output: &Output) -> Result<Exit> {
-    let directory = directory(&args.directory).context(Stop(Exit::Usage))?;
-    let report = args.report.as_deref().map(report_path).transpose().context(Stop(Exit::Usage))?;
+    let input = input(&args).context(Stop(Exit::Usage))?;
     let mut signals = Signals::listen().context("signals cannot be listened for")?;
-    let mut gateway = Gateway::start().await?;
-    if !args.json {
-        let url = output.styled_note(Style::Cyan, &gateway.url);
-        output.note(format_args!("a gateway listens on {url}, with its journal in {}", gateway.home.path().display()));
-    }
-    let shown = show(&args, &directory, report, &gateway, &mut signals, output).await;
+    let mut gateway = Gateway::launch()?;
+    let shown = show(&args, input, &mut gateway, &mut signals, output).await;
+    // Whatever was shown, the gateway is asked to end: only it can end its worker in order.
     let ended = gateway.end().await;
     let exit = shown?;
     ended?;
@@ -51,38 +50,56 @@ pub(crate) async fn run(args: Demo, output: &Output) -> Result<Exit> {
 
 async fn show(
     args: &Demo,
-    directory: &Path,
-    report: Option<PathBuf>,
-    gateway: &Gateway,
+    input: Value,
+    gateway: &mut Gateway,
     signals: &mut Signals,
     output: &Output,
 ) -> Result<Exit> {
-    let client = gateway.connect().await?;
-    let mut input = json!({ "path": directory, "top": args.top });
-    if let Some(report) = report {
-        input["report"] = json!(report);
-    }
-    let submit = payload::Submit::new("census".parse().context("the agent's name")?, Json::of(&input)?);
-    let mut job = client.submit(submit).await?;
-    if !args.json {
-        output.note(format_args!("{} is {}, on {}", job.id(), job.agent(), directory.display()));
-    }
+    let (client, mut job) = tokio::select! {
+        begun = begin(args, input, gateway, output) => begun?,
+        // No job runs that could be cancelled.
+        () = signals.next() => return Ok(Exit::Interrupted),
+    };
     let form = if args.json { Form::Silent } else { Form::Human };
     let Some(followed) = follow(&mut job, form, signals, output).await? else { return Ok(Exit::Interrupted) };
     drop(job);
     client.close(None).await;
     if let Some(result) = &followed.result {
-        if args.json {
-            output.line(serde_json::to_string_pretty(result)?);
-        } else {
-            output.line("");
-            output.line(census::render(result, output));
-        }
+        show_result(args, result, output)?;
     }
     if !args.json {
         tell_numbers(&followed, output);
     }
     Ok(followed.exit)
+}
+
+/// Waits for the gateway and submits the job.
+async fn begin(args: &Demo, input: Value, gateway: &mut Gateway, output: &Output) -> Result<(Client, JobHandle)> {
+    let url = gateway.opened().await?;
+    let client = gateway.connect(&url).await?;
+    let submit = payload::Submit::new("census".parse().context("the agent's name")?, Json::of(&input)?);
+    let job = client.submit(submit).await?;
+    if !args.json {
+        let (url, home) = (output.styled_note(Style::Cyan, url), gateway.home.path().display());
+        output.note(format_args!("a gateway listens on {url}, with its journal in {home}"));
+        let directory = input["path"].as_str().unwrap_or_default();
+        output.note(format_args!("{} is {}, on {}", job.id(), job.agent(), printable(directory)));
+    }
+    Ok((client, job))
+}
+
+fn show_result(args: &Demo, result: &Value, output: &Output) -> Result<()> {
+    if args.json {
+        output.line(serde_json::to_string_pretty(result)?);
+        return Ok(());
+    }
+    output.line("");
+    output.line(census::render(result, output));
+    if args.report.is_none() {
+        let told = "the full report was in the demo's own directory and goes with it; --report FILE keeps one";
+        output.note(output.styled_note(Style::Dim, told));
+    }
+    Ok(())
 }
 
 /// Shows the job to its end. The first Ctrl-C cancels it and goes on; at the second, `None`.
@@ -111,6 +128,16 @@ fn tell_numbers(followed: &Followed, output: &Output) {
     output.note(output.styled_note(Style::Dim, text));
 }
 
+/// What the census is asked for.
+fn input(args: &Demo) -> Result<Value> {
+    let directory = directory(&args.directory)?;
+    let mut input = json!({ "path": as_text(&directory)?, "top": args.top });
+    if let Some(report) = &args.report {
+        input["report"] = json!(as_text(&report_path(report)?)?);
+    }
+    Ok(input)
+}
+
 fn directory(path: &Path) -> Result<PathBuf> {
     let shown = path.display();
     let directory = path.canonicalize().with_context(|| format!("{shown} cannot be looked at; name a directory"))?;
@@ -125,17 +152,21 @@ fn report_path(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("{} is no path for a report", path.display()))
 }
 
+/// A path as a job's input can carry it, which is JSON.
+fn as_text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8; name a path that is", path.display()))
+}
+
 /// A gateway in a process of its own, with a directory of its own.
 struct Gateway {
     home: tempfile::TempDir,
     process: Child,
-    url: String,
+    said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Gateway {
-    async fn start() -> Result<Self> {
-        let home = tempfile::Builder::new().prefix("moorline-demo-").tempdir().context("no temporary directory")?;
-        let log = home.path().join("gateway.log");
+    fn launch() -> Result<Self> {
+        let home = home().context("no temporary directory can be made; TMPDIR says where")?;
         let program = std::env::current_exe().context("this program does not know where it is")?;
         let mut process = Command::new(program)
             .arg("serve")
@@ -148,29 +179,36 @@ impl Gateway {
             .envs(std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("MOORLINE_")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&log).context("the gateway's log cannot be made")?)
+            .stderr(std::fs::File::create(log_in(home.path())).context("the gateway's log cannot be made")?)
             // Ctrl-C is for this process; it ends the gateway when the job has ended.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("the gateway cannot be started")?;
         let stdout = process.stdout.take().context("the gateway has no standard output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let first = tokio::time::timeout(START_PATIENCE, lines.next_line()).await;
-        let url = first.ok().and_then(|line| line.ok().flatten());
-        let Some(url) = url.as_deref().and_then(|line| line.strip_prefix("listening url=")).map(str::to_owned) else {
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(LOG_TAIL).collect();
-            let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            bail!("the gateway did not start; the end of its log:\n{tail}");
-        };
-        Ok(Self { home, process, url })
+        Ok(Self { home, process, said: BufReader::new(stdout).lines() })
     }
 
-    async fn connect(&self) -> Result<Client> {
+    /// Waits until the gateway's door is open, and returns where.
+    async fn opened(&mut self) -> Result<String> {
+        let first = tokio::time::timeout(START_PATIENCE, self.said.next_line()).await;
+        let first = first.ok().and_then(|line| line.ok().flatten());
+        match first.as_deref().and_then(|line| line.strip_prefix("listening url=")) {
+            Some(url) => Ok(url.to_owned()),
+            None => bail!("the gateway did not start; the end of its log:\n{}", self.log_tail()),
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(log_in(self.home.path())).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+    }
+
+    async fn connect(&self, url: &str) -> Result<Client> {
         let token = self.home.path().join("data").join(ADMIN_TOKEN);
         let token = std::fs::read_to_string(&token).with_context(|| format!("cannot read {}", token.display()))?;
-        Ok(Client::connect(ConnectOptions::new(self.url.clone(), Secret::new(token.trim()))).await?)
+        Ok(Client::connect(ConnectOptions::new(url, Secret::new(token.trim()))).await?)
     }
 
     /// Asks the gateway to end, and sees to it.
@@ -185,6 +223,15 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// A directory that nobody else can look into: the gateway's log shows the key.
+fn home() -> io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("moorline-demo-").permissions(Permissions::from_mode(0o700)).tempdir()
+}
+
+fn log_in(home: &Path) -> PathBuf {
+    home.join("gateway.log")
 }
 
 /// A configuration file that says nothing, so that the person's own one does not count here.

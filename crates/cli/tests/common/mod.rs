@@ -40,10 +40,15 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a command and reads its standard output line by line.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
+        Self::of(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// A process that was started in another way, such as one whose output nobody reads.
+    pub(crate) fn of(mut child: Child) -> Self {
         let (said, lines) = mpsc::channel();
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        if let Some(output) = child.stdout.take().map(BufReader::new) {
+            std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        }
         Self { child, lines }
     }
 

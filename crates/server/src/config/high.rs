@@ -71,6 +71,8 @@ pub struct SessionConfig {
     pub heartbeat_interval: Duration,
     /// How long a connection may stay without a hello.
     pub hello_deadline: Duration,
+    /// How long after its last connection a session can be resumed.
+    pub resume_window: Duration,
 }
 
 /// Bounds on what clients may have.
@@ -82,7 +84,7 @@ pub struct LimitsConfig {
     pub max_connections: NonZeroUsize,
     /// Connections at once from one address.
     pub max_connections_per_address: NonZeroUsize,
-    /// Sessions of one principal.
+    /// Sessions of one principal, connected or resumable.
     pub max_sessions_per_principal: NonZeroUsize,
     /// Unfinished jobs of one principal.
     pub max_jobs_per_principal: NonZeroUsize,

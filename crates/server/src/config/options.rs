@@ -17,6 +17,7 @@ use super::words::{BuiltinAgent, Durability, LogFormat, StoreKind};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The smallest bound on a frame. Below it a client's hello, with a token and every feature, might not fit.
@@ -92,9 +93,11 @@ options! {
     heartbeat_interval = "session.heartbeat_interval", Length, Length { min: SECOND, max: 10 * MINUTE }, Text("30s"),
         "15s",
         "How often either side of a connection should be heard. A connection that is silent for two intervals counts \
-         as lost and its session ends; its jobs go on.";
+         as lost; its session can be resumed, and its jobs go on.";
     hello_deadline = "session.hello_deadline", Length, Length { min: SECOND, max: 5 * MINUTE }, Text("10s"), "5s",
         "How long a connection may stay without saying who it is.";
+    resume_window = "session.resume_window", Length, Length { min: SECOND, max: DAY }, Text("10m"), "1h",
+        "How long after its connection has ended a session can be resumed by its client.";
     max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
         Text("4 MiB"), "1 MiB",
         "The largest frame that is read from a client.";
@@ -105,7 +108,7 @@ options! {
         "How many connections may be open from one address at once.";
     max_sessions_per_principal = "limits.max_sessions_per_principal", Count, Count { max: MAX_PER_PRINCIPAL },
         Text("1000"), "100",
-        "How many sessions one principal may have open.";
+        "How many sessions one principal may have, connected or resumable.";
     max_jobs_per_principal = "limits.max_jobs_per_principal", Count, Count { max: MAX_PER_PRINCIPAL }, Text("1000"),
         "100",
         "How many unfinished jobs one principal may have.";

@@ -88,6 +88,7 @@ fn config(
         session: SessionConfig {
             heartbeat_interval: found.heartbeat_interval?.value,
             hello_deadline: found.hello_deadline?.value,
+            resume_window: found.resume_window?.value,
         },
         limits: LimitsConfig {
             max_frame_bytes: found.max_frame_bytes?.value,

@@ -15,8 +15,10 @@ use moorline_wire::{
     ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, FeatureSet, Frame, JobRef, RuntimeMessage,
     decode_client, encode,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
+use super::sessions::Attached;
 use super::writer::Writer;
 use crate::door::{CloseReason, FrameSink, FrameSource, Incoming, Peer};
 use crate::front::{from_wire, to_wire};
@@ -37,6 +39,12 @@ pub(super) async fn drive<S: FrameSource>(
     let reason = driver.run(&mut source, &writer).await;
     tracing::debug!(%peer, reason = %reason, "the connection ends");
     let rest = std::mem::take(&mut driver.outbox);
+    // The client may come back to a session that it did not close, unless there is nothing to come back to.
+    if let Some(session) = driver.session.take()
+        && !service.closing().is_cancelled()
+    {
+        service.sessions().park(service.gateway().now(), session);
+    }
     drop(driver);
     writer.finish(rest, reason).await;
 }
@@ -56,6 +64,10 @@ struct Driver<'a> {
     limits: DecodeLimits,
     survives_oversize: bool,
     session: Option<SessionHandle>,
+    /// Cancelled when another connection takes the session over.
+    fence: CancellationToken,
+    /// Whether the client has sent anything since its welcome.
+    confirmed: bool,
     features: FeatureSet,
     outbox: VecDeque<Bytes>,
     /// The traces of the jobs that the session watches, for their envelopes.
@@ -71,6 +83,8 @@ impl<'a> Driver<'a> {
             service,
             survives_oversize,
             session: None,
+            fence: CancellationToken::new(),
+            confirmed: false,
             features: FeatureSet::NONE,
             outbox: VecDeque::new(),
             traces: HashMap::new(),
@@ -101,7 +115,8 @@ impl<'a> Driver<'a> {
         let may_read = self.outbox.len() < WAITING_ANSWERS;
         let may_pull = self.outbox.is_empty();
         tokio::select! {
-            () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye())),
+            () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye(CloseReason::GoingAway))),
+            () = self.fence.cancelled() => Ok(Some(self.say_goodbye(CloseReason::TakenOver))),
             () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
             room = writer.room(), if !self.outbox.is_empty() => {
                 let (Some(room), Some(frame)) = (room, self.outbox.pop_front()) else { return Ok(Some(self.lost())) };
@@ -124,13 +139,12 @@ impl<'a> Driver<'a> {
         CloseReason::Normal
     }
 
-    fn say_goodbye(&mut self) -> CloseReason {
+    fn say_goodbye(&mut self, reason: CloseReason) -> CloseReason {
         self.machine.handle_closed();
         if self.session.is_some() {
-            let reason = Some(CloseReason::GoingAway.to_string());
-            self.push(None, RuntimeMessage::Closed(Closed { reason }));
+            self.push(None, RuntimeMessage::Closed(Closed { reason: Some(reason.to_string()) }));
         }
-        CloseReason::GoingAway
+        reason
     }
 
     fn handle_timeout(&mut self) -> Option<CloseReason> {
@@ -156,6 +170,10 @@ impl<'a> Driver<'a> {
     }
 
     async fn handle_incoming(&mut self, incoming: Incoming) -> Option<CloseReason> {
+        if let (Some(session), Incoming::Frame(_), false) = (&self.session, &incoming, self.confirmed) {
+            self.service.sessions().confirm(session.id());
+            self.confirmed = true;
+        }
         match incoming {
             Incoming::Closed => Some(self.lost()),
             Incoming::NotText => self.handle_malformed(&DecodeErrorKind::NotText, None),
@@ -228,15 +246,17 @@ impl<'a> Driver<'a> {
     async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
         let Frame { id, message: ClientMessage::Hello(hello), .. } = frame else { return None };
         match super::hello::open(self.service, hello).await {
-            Ok((session, features)) => {
+            Ok((Attached { session, token, fence }, features)) => {
                 let now = self.service.gateway().now();
                 let heartbeat = self.service.options().heartbeat_interval;
                 self.machine.handle_welcomed(now, from_wire::negotiated(features));
                 self.features = features;
                 tracing::info!(session = %session.id(), principal = %session.principal().id, "a session is open");
                 let inventory = self.service.gateway().inventory();
-                let welcome = to_wire::welcome(session.id(), now, features, heartbeat, inventory);
+                let resume = (token, self.service.sessions().window());
+                let welcome = to_wire::welcome(session.id(), now, features, resume, heartbeat, inventory);
                 self.session = Some(session);
+                self.fence = fence;
                 self.push(None, welcome);
                 None
             }
@@ -259,9 +279,13 @@ impl<'a> Driver<'a> {
         let (ClientMessage::Close(Close { reason }) | ClientMessage::Bye(Close { reason })) = message else { return };
         let reason = reason.map(|reason| reason.to_string());
         self.push(None, RuntimeMessage::Closed(Closed { reason: reason.clone() }));
-        if let Some(session) = self.session.take() {
-            tracing::info!(session = %session.id(), "the session is closed by its client");
-            session.close(reason).await;
+        let Some(session) = &mut self.session else { return };
+        tracing::info!(session = %session.id(), "the session is closed by its client");
+        session.close(reason).await;
+        // Jobs that go on remain resumable (spec 6.7); a session without any is done.
+        if !session.is_watching() {
+            self.service.sessions().close(session.id());
+            self.session = None;
         }
     }
 

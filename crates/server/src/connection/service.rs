@@ -8,6 +8,7 @@ use moorline_types::{Millis, Principal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::sessions::Sessions;
 use crate::keys::KeyRing;
 
 /// What the operator decided about connections.
@@ -19,6 +20,8 @@ pub struct ServiceOptions {
     pub hello_deadline: Millis,
     /// How often either side should be heard.
     pub heartbeat_interval: Millis,
+    /// How long after its connection has ended a session can be resumed.
+    pub resume_window: Millis,
 }
 
 /// See the module's documentation.
@@ -27,6 +30,7 @@ pub struct Service {
     gateway: Gateway,
     keys: KeyRing,
     options: ServiceOptions,
+    sessions: Sessions,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -35,7 +39,8 @@ impl Service {
     /// Serves `gateway` to whoever has one of these keys.
     pub fn new(gateway: Gateway, keys: KeyRing, options: ServiceOptions) -> Self {
         let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
-        Self { gateway, keys, options, closing, connections }
+        let sessions = Sessions::new(options.resume_window);
+        Self { gateway, keys, options, sessions, closing, connections }
     }
 
     /// The gateway.
@@ -46,6 +51,11 @@ impl Service {
     /// What the operator decided.
     pub const fn options(&self) -> &ServiceOptions {
         &self.options
+    }
+
+    /// The sessions that are connected, or can be resumed.
+    pub(super) const fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Cancelled when every connection is to say goodbye.

@@ -54,7 +54,7 @@ impl FrameSink for WebSocketSink {
 
     async fn close(&mut self, reason: CloseReason) -> io::Result<()> {
         let code = match reason {
-            CloseReason::Normal => close_code::NORMAL,
+            CloseReason::Normal | CloseReason::TakenOver => close_code::NORMAL,
             CloseReason::GoingAway => close_code::AWAY,
             CloseReason::Policy => close_code::POLICY,
             CloseReason::TooLarge => close_code::SIZE,

@@ -11,7 +11,7 @@ use moorline_wire::payload::{
     Accepted, AgentEntry, JobError, JobEvent, JobResult, RuntimeCapabilities, RuntimeInfo, SessionError, Subscribed,
     Welcome,
 };
-use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage};
+use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage, Secret};
 
 /// What the runtime calls itself.
 pub(crate) const RUNTIME_NAME: &str = "moorline";
@@ -21,9 +21,11 @@ pub(crate) fn welcome(
     session: SessionId,
     now: Timestamp,
     features: FeatureSet,
+    resume: (Secret, Millis),
     heartbeat: Millis,
     inventory: &Inventory,
 ) -> RuntimeMessage {
+    let (resume_token, resume_window) = resume;
     let agents = inventory.iter().map(|(name, versions)| AgentEntry {
         name: name.to_string(),
         versions: versions.all().iter().map(ToString::to_string).collect(),
@@ -33,8 +35,8 @@ pub(crate) fn welcome(
     RuntimeMessage::Welcome(Box::new(Welcome {
         runtime: RuntimeInfo { name: RUNTIME_NAME.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         session_id: Some(session.into()),
-        resume_token: None,
-        resume_window_sec: None,
+        resume_token: Some(resume_token),
+        resume_window_sec: Some(resume_window.get().div_ceil(1_000)),
         heartbeat_interval_sec: heartbeat,
         capabilities: RuntimeCapabilities { encodings: vec!["json".to_owned()], features, agents: agents.collect() },
         accepted_at: Some(now),
@@ -189,12 +191,12 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::TooManyJobs { .. }
         | Refusal::TooManyWatched { .. }
         | Refusal::JobEnded { .. } => ErrorCode::InvalidRequest,
-        Refusal::Unauthenticated => ErrorCode::Unauthenticated,
-        Refusal::ResumeNotServed => ErrorCode::ResumeWindowExpired,
+        Refusal::Unauthenticated | Refusal::ResumeWithoutHello => ErrorCode::Unauthenticated,
+        Refusal::ResumeUnknown | Refusal::ResumeAhead { .. } => ErrorCode::ResumeWindowExpired,
         Refusal::AgentNotAvailable { .. } => ErrorCode::AgentNotAvailable,
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
-        Refusal::Draining | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
+        Refusal::Draining | Refusal::ResumeBusy | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
     }
 }
 
@@ -211,6 +213,9 @@ fn details(refusal: &Refusal) -> Option<Json> {
             "version": version.as_str(),
             "available": available.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
+        Refusal::ResumeAhead { asked, last } => {
+            serde_json::json!({ "last_event_seq": asked, "last": last, "oldest": 1 })
+        }
         Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
         Refusal::HelloExpected
         | Refusal::SecondHello
@@ -218,7 +223,9 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::ForeignSession
         | Refusal::NotServed { .. }
         | Refusal::Unauthenticated
-        | Refusal::ResumeNotServed
+        | Refusal::ResumeWithoutHello
+        | Refusal::ResumeUnknown
+        | Refusal::ResumeBusy
         | Refusal::Draining
         | Refusal::JobNotFound { .. }
         | Refusal::StoreUnavailable { .. } => return None,

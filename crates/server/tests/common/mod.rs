@@ -33,6 +33,7 @@ pub(crate) struct Bench {
     pub(crate) service: Arc<Service>,
     pub(crate) store: Arc<MemoryStore>,
     key: ApiKey,
+    other_key: ApiKey,
 }
 
 pub(crate) fn service_options() -> ServiceOptions {
@@ -40,6 +41,7 @@ pub(crate) fn service_options() -> ServiceOptions {
         max_frame_bytes: MAX_FRAME,
         hello_deadline: Millis::from_secs(10),
         heartbeat_interval: Millis::from_secs(30),
+        resume_window: Millis::from_secs(600),
     }
 }
 
@@ -64,7 +66,10 @@ impl Bench {
         let key = ApiKey::generate().unwrap();
         let owner = Principal { id: "ada".parse().unwrap(), scopes: vec![Scope::Jobs] };
         let record = KeyRecord::issue(&key, "test", owner, Timestamp::from_unix_millis(1), entropy).unwrap();
-        let service = Arc::new(Service::new(gateway.clone(), KeyRing::new([record]), options));
+        let other_key = ApiKey::generate().unwrap();
+        let other = Principal { id: "eve".parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let other = KeyRecord::issue(&other_key, "other", other, Timestamp::from_unix_millis(1), [8; 10]).unwrap();
+        let service = Arc::new(Service::new(gateway.clone(), KeyRing::new([record, other]), options));
         let http = HttpOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls: None,
@@ -75,11 +80,15 @@ impl Bench {
         let url = listener.url();
         let address = url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
         listener.serve(Arc::clone(&service));
-        Self { url, address, gateway, service, store, key }
+        Self { url, address, gateway, service, store, key, other_key }
     }
 
     pub(crate) fn hello(&self) -> Value {
         hello_with(&json!({ "scheme": "bearer", "token": self.key.expose() }))
+    }
+
+    pub(crate) fn hello_of_another(&self) -> Value {
+        hello_with(&json!({ "scheme": "bearer", "token": self.other_key.expose() }))
     }
 
     pub(crate) async fn connect(&self) -> Client {
@@ -115,7 +124,7 @@ fn runtime_options() -> RuntimeOptions {
         cancel_grace: Millis::from_secs(30),
         max_pending: Millis::from_secs(300),
         default_max_runtime_sec: None,
-        max_sessions_per_principal: 1_000,
+        max_sessions_per_principal: 50,
         max_jobs_per_principal: 1_000,
         check_event: |kind, body| moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string()),
     }
