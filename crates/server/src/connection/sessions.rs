@@ -128,11 +128,10 @@ impl Sessions {
         let hash = TokenHash::of(presented);
         let mut session = match self.claim(id, &principal.id, &hash)? {
             Claim::Parked(session, since) => Claimed { sessions: self, session: Some(session), since },
-            Claim::Requested(coming) => match tokio::time::timeout(LET_GO, coming).await {
-                Ok(Ok(session)) => Claimed { sessions: self, session: Some(Box::new(session)), since: now },
-                Ok(Err(_)) => return Err(Refusal::ResumeUnknown),
-                Err(_) => return Err(Refusal::ResumeBusy),
-            },
+            Claim::Requested(coming) => {
+                let session = handed_over(coming).await?;
+                Claimed { sessions: self, session: Some(Box::new(session)), since: now }
+            }
         };
         session.rewind(resume.last_event_seq).await?;
         session.attach(&hash)
@@ -265,6 +264,18 @@ impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
             self.sessions.put_back(self.since, session);
+        }
+    }
+}
+
+/// The session, once the connection that has it lets go.
+async fn handed_over(mut coming: oneshot::Receiver<SessionHandle>) -> Result<SessionHandle, Refusal> {
+    match tokio::time::timeout(LET_GO, &mut coming).await {
+        Ok(session) => session.map_err(|_| Refusal::ResumeUnknown),
+        Err(_) => {
+            // It may have come in this very moment, and would be lost with the channel.
+            coming.close();
+            coming.try_recv().map_err(|_| Refusal::ResumeBusy)
         }
     }
 }
