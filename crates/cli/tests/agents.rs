@@ -172,22 +172,24 @@ fn a_program_that_floods_is_slowed_down_and_loses_nothing() {
 #[test]
 fn a_worker_that_is_killed_ends_its_jobs_and_comes_back() {
     let gateway = gateway();
-    let job = gateway.submit("script", &json!("echo started; sleep 600"));
+    let marker = format!("of {}", gateway.data_dir().display());
+    let job = gateway.submit("script", &json!(format!("echo started; sleep 600; : {marker}")));
     let watch = common::Running::start(&mut gateway.command(&["watch", &job, "--json"]));
     watch.line_with("started");
+    assert_eq!(common::processes_with(&marker).len(), 1, "the program runs");
     let other = gateway.submit("echo", &json!({ "echo": { "events": 20, "delay_ms": 50 } }));
     let scratch = gateway.data_dir().join("scratch/script@1.0.0");
     let workers = common::processes_with(&format!("MOORLINE_WORKER_SCRATCH={}", scratch.display()));
     assert!(!workers.is_empty());
-    let marker = "moorline\0worker";
     let worker = workers.into_iter().find(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains(marker)
+        String::from_utf8_lossy(&line).contains("moorline\0worker")
     });
     let pid = rustix::process::Pid::from_raw(i32::try_from(worker.unwrap()).unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::KILL).unwrap();
     let lost: Value = serde_json::from_str(&watch.line_with("job.error")).unwrap();
     assert_eq!((&lost["payload"]["code"], &lost["payload"]["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)));
+    wait_for("the program to end with its worker", || common::processes_with(&marker).is_empty());
     let other = common::json_lines(&gateway.run(&["watch", &other, "--json"]));
     assert_eq!(logs(&other).len(), 20, "another agent's job does not notice");
     let (seen, exit) = gateway.follow("script", &json!("echo '{\"result\": 1}'"));

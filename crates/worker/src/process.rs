@@ -5,8 +5,10 @@
 //! such inodes (before 6.9) its start time has to do, which tells apart only processes more than 10 ms apart. A signal
 //! goes through the pidfd and so to that process or to none.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::str::FromStr;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -121,7 +123,8 @@ impl Process {
         let inode = rustix::fs::fstat(&pidfd)
             .map_err(|error| ProcessError::Identity { pid, from: "its pidfd", source: error.into() })?
             .st_ino;
-        let identity = ProcessIdentity { pid, boot_id: boot_id(pid)?, inode, start_ticks: start_ticks(pid)? };
+        let identity =
+            ProcessIdentity { pid, boot_id: boot_id(pid)?, inode, start_ticks: stat_field(pid, START_TIME)? };
         Ok(Self { identity, pidfd })
     }
 
@@ -155,6 +158,45 @@ impl Process {
         pidfd.readable().await.map_err(watch)?.retain_ready();
         Ok(())
     }
+
+    /// Kills whatever is left in the session that this process leads, itself excepted, and returns how many that were.
+    ///
+    /// A worker that was killed had no time to end its programs, and they would go on with work that its jobs' clients
+    /// are told to submit again. Only for a child of ours that leads a session and has not been reaped: until then no
+    /// other session can be given its number. What has made a session of its own is not found.
+    pub fn kill_session(&self) -> Result<usize, ProcessError> {
+        let failed = |source| ProcessError::Identity { pid: self.identity.pid, from: "/proc", source };
+        let mut killed = HashSet::new();
+        loop {
+            let before = killed.len();
+            for entry in std::fs::read_dir("/proc").map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+                if !killed.contains(&pid) && self.kill_if_in_session(pid)? {
+                    killed.insert(pid);
+                }
+            }
+            // Somebody may have been started behind our back during a pass that killed its parent, never after.
+            if killed.len() == before {
+                return Ok(before);
+            }
+        }
+    }
+
+    fn kill_if_in_session(&self, pid: i32) -> Result<bool, ProcessError> {
+        let Some(raw) = Pid::from_raw(pid).filter(|_| pid != self.identity.pid) else { return Ok(false) };
+        // Opened before it is looked at: if the number changes hands in between, the signal reaches nobody.
+        let Ok(pidfd) = pidfd_open(raw, PidfdFlags::empty()) else { return Ok(false) };
+        // From /proc and not by getsid: for a process of another pid namespace that is 0, which rustix takes for a fault.
+        if !stat_field::<i32>(pid, SESSION).is_ok_and(|session| session == self.identity.pid) {
+            return Ok(false);
+        }
+        match pidfd_send_signal(&pidfd, rustix::process::Signal::KILL) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(error) => Err(ProcessError::Signal { pid, source: error.into() }),
+        }
+    }
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {
@@ -167,19 +209,26 @@ fn boot_id(pid: i32) -> Result<String, ProcessError> {
     Ok(text.trim().to_owned())
 }
 
-/// Field 22 of `/proc/PID/stat`. The second field is the name, in parentheses, and may hold anything.
-fn start_ticks(pid: i32) -> Result<u64, ProcessError> {
+/// The number of the session's leader among the fields of `/proc/PID/stat`, counted as in proc(5).
+const SESSION: usize = 6;
+/// The start time, in clock ticks since boot.
+const START_TIME: usize = 22;
+
+/// A field of `/proc/PID/stat` after the second, which is the name, in parentheses, and may hold anything.
+fn stat_field<T: FromStr>(pid: i32, field: usize) -> Result<T, ProcessError> {
     let from = "/proc/PID/stat";
     let failed = |source| ProcessError::Identity { pid, from, source };
     let stat = std::fs::read(format!("/proc/{pid}/stat")).map_err(failed)?;
     let stat = String::from_utf8_lossy(&stat);
     let after_name = stat.rsplit_once(')').map(|(_, fields)| fields);
-    let ticks = after_name.and_then(|fields| fields.split_ascii_whitespace().nth(19)?.parse().ok());
-    ticks.ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidData)))
+    let value = after_name.and_then(|fields| fields.split_ascii_whitespace().nth(field - 3)?.parse().ok());
+    value.ok_or_else(|| failed(io::Error::from(io::ErrorKind::InvalidData)))
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+
     use super::*;
 
     fn sleeper() -> tokio::process::Child {
@@ -212,6 +261,27 @@ mod tests {
         process.exited().await.unwrap();
         child.wait().await.unwrap();
         assert!(!process.signal(Signal::Terminate).unwrap());
+        assert!(process.identity().find().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_leader_leaves_in_its_session_is_killed_and_nobody_else() {
+        let mut outsider = sleeper();
+        let mut command = tokio::process::Command::new("setsid");
+        command.args(["sh", "-c", "sleep 600 & sh -c 'sleep 600 & wait' & echo started; wait"]);
+        let mut leader = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(leader.stdout.as_mut().unwrap()).read_line(&mut line).await.unwrap();
+        let process = Process::open(pid_of(&leader)).unwrap();
+        process.signal(Signal::Kill).unwrap();
+        process.exited().await.unwrap();
+        let killed = process.kill_session().unwrap();
+        assert!((2..=3).contains(&killed), "the second sleeper may not have been started yet: {killed}");
+        assert!(outsider.try_wait().unwrap().is_none(), "another session is left alone");
+        // All that held the output is gone.
+        let mut rest = Vec::new();
+        leader.stdout.take().unwrap().read_to_end(&mut rest).await.unwrap();
+        leader.wait().await.unwrap();
         assert!(process.identity().find().unwrap().is_none());
     }
 

@@ -10,7 +10,7 @@ use moorline_types::{Millis, WorkerId};
 use moorline_worker::in_process::in_process;
 use moorline_worker::launch::{Assignment, AssignmentKind, LaunchSpec, Launched, launch};
 use moorline_worker::limits::DEFAULT_ORPHAN_LIFETIME;
-use moorline_worker::process::Signal;
+use moorline_worker::process::{Process, Signal};
 use moorline_worker::sdk::Agent;
 use moorline_worker::secret::WorkerSecret;
 use tokio_util::sync::CancellationToken;
@@ -163,30 +163,31 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the process to end, and makes it when the gateway stops.
+    /// Waits for the process to end, makes it when the gateway stops, and ends whatever it has left running.
     async fn watch(&self, worker: WorkerId, launched: Launched) {
         let Launched { process, mut child, .. } = launched;
-        tokio::select! {
-            status = child.wait() => {
-                match status {
-                    Ok(status) => tracing::warn!(%worker, %status, "the worker has ended and will be started again"),
-                    Err(error) => tracing::error!(%worker, %error, "the worker cannot be waited for"),
+        let stopping = tokio::select! {
+            // Watched without reaping it, so that its session can still be told by its number.
+            ended = process.exited() => {
+                if let Err(error) = ended {
+                    tracing::error!(%worker, %error, "the worker's end cannot be told from its process");
                 }
-                return;
+                false
             }
-            () = self.stopping.cancelled() => {}
+            () = self.stopping.cancelled() => {
+                see_off(worker, &process).await;
+                true
+            }
+        };
+        match process.kill_session() {
+            Ok(0) => {}
+            Ok(left) => tracing::warn!(%worker, left, "processes that the worker has left running were killed"),
+            Err(error) => tracing::error!(%worker, %error, "what the worker has left running cannot be ended"),
         }
-        for signal in [Signal::Terminate, Signal::Kill] {
-            if tokio::time::timeout(LEAVE_GRACE, child.wait()).await.is_ok() {
-                return;
-            }
-            tracing::warn!(%worker, ?signal, "the worker has not left by itself");
-            if let Err(error) = process.signal(signal) {
-                tracing::error!(%worker, %error, "the worker cannot be signalled");
-            }
-        }
-        if let Err(error) = child.wait().await {
-            tracing::error!(%worker, %error, "the worker cannot be waited for");
+        match child.wait().await {
+            Ok(status) if stopping => tracing::debug!(%worker, %status, "the worker has ended"),
+            Ok(status) => tracing::warn!(%worker, %status, "the worker has ended and will be started again"),
+            Err(error) => tracing::error!(%worker, %error, "the worker cannot be waited for"),
         }
     }
 
@@ -208,5 +209,21 @@ impl Supervisor {
                 }
             }
         }
+    }
+}
+
+/// Waits for a worker that was told to leave, and makes it if it does not.
+async fn see_off(worker: WorkerId, process: &Process) {
+    for signal in [Signal::Terminate, Signal::Kill] {
+        if tokio::time::timeout(LEAVE_GRACE, process.exited()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(%worker, ?signal, "the worker has not left by itself");
+        if let Err(error) = process.signal(signal) {
+            tracing::error!(%worker, %error, "the worker cannot be signalled");
+        }
+    }
+    if let Err(error) = process.exited().await {
+        tracing::error!(%worker, %error, "the worker's end cannot be told from its process");
     }
 }
