@@ -441,9 +441,7 @@ mod tests {
         for (text, seconds) in [("30", 30), ("30s", 30), ("5m", 300), ("1h30m", 5_400)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in
-            ["", "s", "5", "1d", "-1s", "1.5h", "9999999999999999999h", "5m3"].into_iter().skip(3).chain(["", "s"])
-        {
+        for text in ["", "s", "1d", "-1s", "1.5h", "9999999999999999999h", "5m3"] {
             assert!(duration(text).is_err(), "{text:?}");
         }
     }
