@@ -46,7 +46,7 @@ impl ConnectOptions {
             token,
             client_name: own(env!("CARGO_PKG_NAME")),
             client_version: own(env!("CARGO_PKG_VERSION")),
-            features: FeatureSet::all().without(Feature::Ack),
+            features: FeatureSet::all().without(Feature::Ack).without(Feature::Gap),
             extra_roots_pem: Vec::new(),
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             call_timeout: DEFAULT_CALL_TIMEOUT,

@@ -3,6 +3,7 @@
 //! Each numbering is a type of its own so that one can never be compared with another by accident.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::Timestamp;
 use crate::id::Entropy;
@@ -101,6 +102,31 @@ impl Epoch {
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = EpochError;
+
+    fn from_str(text: &str) -> Result<Self, EpochError> {
+        Ulid::parse(text).map(Self).ok_or(EpochError)
+    }
+}
+
+/// A text is no epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a ULID: 26 characters of Crockford's base 32")]
+pub struct EpochError;
+
+impl serde::Serialize for Epoch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Epoch {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

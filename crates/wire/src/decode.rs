@@ -17,7 +17,7 @@ mod problem;
 pub(crate) use depth::depth_exceeds;
 use envelope::Envelope;
 pub use problem::Problem;
-pub(crate) use problem::{FieldError, object, payload};
+pub(crate) use problem::{FieldError, object, payload, value};
 
 /// How much of a message type's name an error repeats, in bytes: more than any name in use.
 const MAX_SHOWN_TYPE_BYTES: usize = 64;
@@ -222,11 +222,12 @@ fn read<M: Message>(envelope: &Envelope<'_>) -> Result<Frame<M>, DecodeErrorKind
         session_id: envelope.session_id()?,
         job_id: envelope.job_id()?,
         trace_id: match envelope.trace_id() {
-            Err(_) if M::LENIENT_TRACE => None,
+            Err(_) if M::LENIENT => None,
             trace_id => trace_id?,
         },
         event_seq: envelope.event_seq()?,
         optional,
+        extensions: envelope.extensions(M::LENIENT)?,
         message: (),
     };
     match M::read(message_type, envelope.payload()?)? {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use moorline_types::Json;
 
 use crate::message::Message;
+use crate::vendor::Extensions;
 use crate::{ClientMessage, Frame, MessageType, RuntimeMessage};
 
 /// The version that every envelope names.
@@ -106,7 +107,7 @@ pub fn encode<M: Encodable>(frame: &Frame<M>) -> Bytes {
 }
 
 fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    let Frame { id, session_id, job_id, trace_id, event_seq, optional, message } = frame;
+    let Frame { id, session_id, job_id, trace_id, event_seq, optional, extensions, message } = frame;
     out.extend_from_slice(b"{\"arcp\":");
     write_text(out, PROTOCOL_VERSION)?;
     write_field(out, "id", id.as_str())?;
@@ -125,8 +126,9 @@ fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json:
     }
     out.extend_from_slice(b",\"payload\":");
     message.write(out)?;
-    if *optional {
-        out.extend_from_slice(b",\"extensions\":{\"optional\":true}");
+    if *optional || *extensions != Extensions::NONE {
+        out.extend_from_slice(b",\"extensions\":");
+        serde_json::to_writer(&mut *out, &extensions.written(*optional))?;
     }
     out.push(b'}');
     Ok(())

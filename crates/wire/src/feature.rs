@@ -34,6 +34,8 @@ words! {
         ResultChunk = "result_chunk";
         /// `name@version` (spec 7.5).
         AgentVersions = "agent_versions";
+        /// A resume beyond what is retained goes on after a message that says what is missing. Not in the spec.
+        Gap = "x-vendor.moorline.gap";
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
     fn a_set_reads_back_as_it_was_written() {
         let text = serde_json::to_string(&FeatureSet::all()).unwrap();
         assert_eq!(serde_json::from_str::<FeatureSet>(&text).unwrap(), FeatureSet::all());
-        assert_eq!(FeatureSet::all().iter().count(), 11);
+        assert_eq!(FeatureSet::all().iter().count(), 12);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 
+use crate::vendor::Extensions;
 use crate::{JobRef, SessionRef};
 
 /// One envelope (spec 5) with its message: a [`crate::ClientMessage`], a [`crate::RuntimeMessage`], or an
@@ -20,6 +21,8 @@ pub struct Frame<M> {
     pub event_seq: Option<EventSeq>,
     /// Whether a receiver that does not know the message's type may ignore it: `extensions.optional`.
     pub optional: bool,
+    /// Our own extensions of the envelope.
+    pub extensions: Extensions,
     /// The message.
     pub message: M,
 }
@@ -27,12 +30,21 @@ pub struct Frame<M> {
 impl<M> Frame<M> {
     /// An envelope with nothing but its id and its message.
     pub const fn new(id: MessageId, message: M) -> Self {
-        Self { id, session_id: None, job_id: None, trace_id: None, event_seq: None, optional: false, message }
+        Self {
+            id,
+            session_id: None,
+            job_id: None,
+            trace_id: None,
+            event_seq: None,
+            optional: false,
+            extensions: Extensions::NONE,
+            message,
+        }
     }
 
     /// The same envelope around what `wrap` makes of the message.
     pub fn map<N>(self, wrap: impl FnOnce(M) -> N) -> Frame<N> {
-        let Self { id, session_id, job_id, trace_id, event_seq, optional, message } = self;
-        Frame { id, session_id, job_id, trace_id, event_seq, optional, message: wrap(message) }
+        let Self { id, session_id, job_id, trace_id, event_seq, optional, extensions, message } = self;
+        Frame { id, session_id, job_id, trace_id, event_seq, optional, extensions, message: wrap(message) }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`message`] is the one table of the wire vocabulary, [`code`] of the error codes, [`feature`] of the features.
 //! - [`payload`] holds what each message carries, one file per family.
 //! - [`decode`] reads a frame, [`encode()`] writes one.
+//! - [`vendor`] holds what the spec does not have: extensions of the envelope and messages of our own.
 //! - [`event`] reads and checks the bodies of job events.
 //!
 //! Two attitudes meet in the payloads. What a *client* sends is checked: types, bounds and grammar, and an error names
@@ -48,6 +49,8 @@ mod lease;
 pub use lease::{LeaseConstraints, LeaseRequest, Pattern, RESERVED_NAMESPACES, is_lease_namespace};
 
 pub mod payload;
+
+pub mod vendor;
 
 pub mod message;
 pub use message::{ClientMessage, Field, MessageType, RuntimeMessage, Sender};

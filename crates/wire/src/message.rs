@@ -1,7 +1,7 @@
 //! The wire vocabulary: every message's name is spelled in the table below and nowhere else.
 
 use crate::decode::FieldError;
-use crate::payload;
+use crate::{payload, vendor};
 
 /// Who sends a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,8 +29,9 @@ pub enum Field {
 
 /// What [`crate::decode`] and [`crate::encode()`] need of a set of messages.
 pub(crate) trait Message: Sized {
-    /// Whether a trace id that does not parse is left out rather than refused: a runtime's is, a client's is not.
-    const LENIENT_TRACE: bool;
+    /// Whether a trace id or an extension that does not parse is left out rather than refused: a runtime's is, a
+    /// client's is not.
+    const LENIENT: bool;
 
     /// Reads the payload of a message; `None` if messages of this type are not in the set.
     fn read(message_type: MessageType, payload: &str) -> Result<Option<Self>, FieldError>;
@@ -94,7 +95,7 @@ macro_rules! vocabulary {
 
     (@messages $name:ident, $lenient:literal, { $($variant:ident)* }) => {
         impl Message for $name {
-            const LENIENT_TRACE: bool = $lenient;
+            const LENIENT: bool = $lenient;
 
             fn read(message_type: MessageType, payload: &str) -> Result<Option<Self>, FieldError> {
                 match message_type {
@@ -157,6 +158,8 @@ vocabulary! {
         Cancelled = "job.cancelled", payload::Cancelled, [SessionId JobId TraceId];
         /// The session watches the job (spec 7.6).
         Subscribed = "job.subscribed", Box<payload::Subscribed>, [SessionId JobId TraceId];
+        /// Numbers are missing here. Not in the spec; sent only to a client that negotiated it.
+        Gap = "x-vendor.moorline.gap", vendor::Gap, [SessionId];
     }
     both {
         /// Ends the session by agreement (spec 6.7).

@@ -68,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 let reason = close.reason.map(|reason| reason.as_str().to_owned());
                 return ControlFlow::Break(self.over(Ended::ByRuntime { reason }));
             }
+            RuntimeMessage::Gap(_) => tracing::warn!("a gap that was not negotiated was ignored"),
             RuntimeMessage::Welcome(_) => tracing::warn!("a second welcome was ignored"),
         }
         ControlFlow::Continue(())

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{DecodeErrorKind, FieldError, Problem, shortened};
 use crate::encode::PROTOCOL_VERSION;
+use crate::vendor::{Extensions, RawExtensions};
 use crate::{JobRef, SessionRef};
 
 /// The fields of an envelope as text. Null counts as absent; unknown fields are ignored.
@@ -86,23 +87,19 @@ impl<'a> Envelope<'a> {
         Ok(self.payload.unwrap_or("{}"))
     }
 
+    /// Whether a receiver that does not know the type may ignore the message.
     pub(super) fn is_optional(&self) -> Result<bool, FieldError> {
-        #[derive(serde::Deserialize)]
-        struct Extensions {
-            #[serde(default, deserialize_with = "is_true")]
-            optional: bool,
-        }
-
-        match self.extensions {
-            None => Ok(false),
-            Some(raw) => super::object::<Extensions>("extensions", raw).map(|extensions| extensions.optional),
-        }
+        Ok(self.raw_extensions()?.optional.is_some_and(|raw| raw.get() == "true"))
     }
-}
 
-/// Anything but `true` is not.
-fn is_true<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Box::<RawValue>::deserialize(deserializer)?.get() == "true")
+    /// Our own extensions. One that cannot be read is left out if `lenient`.
+    pub(super) fn extensions(&self, lenient: bool) -> Result<Extensions, FieldError> {
+        self.raw_extensions()?.read(lenient)
+    }
+
+    fn raw_extensions(&self) -> Result<RawExtensions, FieldError> {
+        self.extensions.map_or_else(|| Ok(RawExtensions::default()), |raw| super::object("extensions", raw))
+    }
 }
 
 fn required<T: FromStr<Err: fmt::Display>>(field: &str, raw: Option<&str>) -> Result<T, FieldError> {

@@ -63,6 +63,11 @@ pub(crate) fn object<T: DeserializeOwned>(root: &str, text: &str) -> Result<T, F
         .map_err(|error| locate(root, &track.path().to_string(), &error))
 }
 
+/// Reads a value that is no object and stands at `root`.
+pub(crate) fn value<T: DeserializeOwned>(root: &str, text: &str) -> Result<T, FieldError> {
+    serde_json::from_str(text).map_err(|error| locate(root, "", &error))
+}
+
 fn locate(root: &str, path: &str, error: &serde_json::Error) -> FieldError {
     let mut path = match path {
         "." | "" => root.to_owned(),

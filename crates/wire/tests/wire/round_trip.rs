@@ -1,7 +1,8 @@
 //! Whatever can be said is read back as it was said.
 
-use moorline_types::{EventSeq, Json, Timestamp};
+use moorline_types::{Epoch, EventSeq, Json, Timestamp};
 use moorline_wire::payload::*;
+use moorline_wire::vendor::{Cursor, Extensions, OnGap, Overflow, ResumeOptions, Retry, SubscribeOptions};
 use moorline_wire::{
     ClientMessage, DecodeLimits, ErrorCode, Feature, FeatureSet, FinalStatus, Frame, RuntimeMessage, Secret,
     decode_client, decode_runtime, encode,
@@ -132,6 +133,33 @@ fn any_runtime_message() -> impl Strategy<Value = RuntimeMessage> {
     ]
 }
 
+fn any_epoch() -> impl Strategy<Value = Epoch> {
+    any::<[u8; 16]>().prop_map(Epoch::from_bytes)
+}
+
+fn any_extensions() -> impl Strategy<Value = Extensions> {
+    let cursor = (any_epoch(), any_seq()).prop_map(|(epoch, event_seq)| Cursor { epoch, event_seq });
+    let resume = (option::of(any_epoch()), option::of(proptest::sample::select(OnGap::ALL)))
+        .prop_map(|(epoch, on_gap)| ResumeOptions { epoch, on_gap });
+    let subscribe = proptest::sample::select(Overflow::ALL).prop_map(|overflow| SubscribeOptions { overflow });
+    (
+        option::of(cursor),
+        option::of(resume),
+        any::<bool>(),
+        option::of(subscribe),
+        any::<bool>(),
+        option::of(any::<u64>().prop_map(|after_ms| Retry { after_ms })),
+    )
+        .prop_map(|(cursor, resume, replayed, subscribe, profile, retry)| Extensions {
+            cursor,
+            resume,
+            replayed,
+            subscribe,
+            profile,
+            retry,
+        })
+}
+
 fn framed<M: std::fmt::Debug>(message: impl Strategy<Value = M>) -> impl Strategy<Value = Frame<M>> {
     let trace = proptest::sample::select(vec![None, Some(crate::samples::TRACE)]);
     (
@@ -141,15 +169,17 @@ fn framed<M: std::fmt::Debug>(message: impl Strategy<Value = M>) -> impl Strateg
         trace,
         option::of(any_seq()),
         any::<bool>(),
+        any_extensions(),
         message,
     )
-        .prop_map(|(id, session_id, job_id, trace, event_seq, optional, message)| Frame {
+        .prop_map(|(id, session_id, job_id, trace, event_seq, optional, extensions, message)| Frame {
             id,
             session_id,
             job_id,
             trace_id: trace.map(|trace| trace.parse().unwrap()),
             event_seq,
             optional,
+            extensions,
             message,
         })
 }

@@ -1,7 +1,8 @@
 //! One valid frame of every message, with every field set.
 
-use moorline_types::{EventSeq, JobId, Json, MessageId, SessionId, Timestamp};
+use moorline_types::{Epoch, EventSeq, JobId, Json, MessageId, SessionId, Timestamp};
 use moorline_wire::payload::*;
+use moorline_wire::vendor::{Gap, GapReason};
 use moorline_wire::{
     ClientMessage, ErrorCode, FeatureSet, Field, FinalStatus, Frame, JobStatus, LeaseConstraints, LeaseRequest,
     MessageType, RuntimeMessage, Secret,
@@ -142,6 +143,13 @@ pub(crate) fn runtime_frames() -> Vec<Frame<RuntimeMessage>> {
             request_id: Some(message_id()),
         }),
         RuntimeMessage::Subscribed(Box::new(subscribed())),
+        RuntimeMessage::Gap(Gap {
+            from: Some(EventSeq::new(3)),
+            to: Some(EventSeq::new(8)),
+            next: EventSeq::new(9),
+            reason: GapReason::TrimmedByAge.into(),
+            epoch: Epoch::mint(now(), [5; 10]),
+        }),
         RuntimeMessage::Close(Close { reason: None }),
         RuntimeMessage::Bye(Close { reason: Some("shutting down".parse().unwrap()) }),
         RuntimeMessage::Ping(ping()),
