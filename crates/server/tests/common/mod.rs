@@ -51,17 +51,31 @@ impl Bench {
     }
 
     pub(crate) async fn with(options: ServiceOptions, max_connections_per_address: usize) -> Self {
+        Self::build(options, runtime_options(), max_connections_per_address, Vec::new()).await
+    }
+
+    /// With agents of the test beside the shipped one.
+    pub(crate) async fn with_agents(runtime: RuntimeOptions, agents: Vec<Arc<dyn Agent>>) -> Self {
+        Self::build(service_options(), runtime, 100, agents).await
+    }
+
+    async fn build(
+        options: ServiceOptions,
+        runtime: RuntimeOptions,
+        max_connections_per_address: usize,
+        mut agents: Vec<Arc<dyn Agent>>,
+    ) -> Self {
         let clock = Clock::system();
         let entropy = [7; 10];
         let store = Arc::new(MemoryStore::new(Epoch::mint(clock.now(), entropy), TailLimits::default()));
         let tasks = Tasks::default();
-        let echo: Arc<dyn Agent> = Arc::new(Echo::new("echo@1.0.0".parse().unwrap()));
+        agents.insert(0, Arc::new(Echo::new("echo@1.0.0".parse().unwrap())));
+        let names: Vec<_> = agents.iter().map(|agent| (agent.describe().agent, true)).collect();
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
         let generation = raise_generation(shared.as_ref()).await.unwrap();
-        let agents = [(echo.describe().agent, true)];
-        let gateway = Gateway::new(shared, clock.clone(), runtime_options(), agents, tasks.clone());
+        let gateway = Gateway::new(shared, clock.clone(), runtime, names, tasks.clone());
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
-        supervise(WorkerSpec { name: "echo".to_owned(), host: Host::InProcess(vec![echo]) }, door, clock, &tasks);
+        supervise(WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) }, door, clock, &tasks);
 
         let key = ApiKey::generate().unwrap();
         let owner = Principal { id: "ada".parse().unwrap(), scopes: vec![Scope::Jobs] };
@@ -119,7 +133,7 @@ pub(crate) fn hello_with(auth: &Value) -> Value {
     })
 }
 
-fn runtime_options() -> RuntimeOptions {
+pub(crate) fn runtime_options() -> RuntimeOptions {
     RuntimeOptions {
         cancel_grace: Millis::from_secs(30),
         max_pending: Millis::from_secs(300),
