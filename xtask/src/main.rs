@@ -6,6 +6,7 @@
 
 mod advisories;
 mod command;
+mod conformance;
 mod install;
 mod lex;
 mod licences;
@@ -87,8 +88,8 @@ mod tests {
             ("tidy fmt", "one step at a time: \"fmt\" is too much"),
             (
                 "lint",
-                "there is no step called \"lint\"; the steps are fmt, clippy, doc, tidy, purity, licences, \
-                 advisories, tests",
+                "there is no step called \"lint\"; the steps are fmt, clippy, doc, tidy, conformance, purity, \
+                 licences, advisories, tests",
             ),
         ] {
             assert_eq!(asked(line).err().as_deref(), Some(problem), "{line:?}");

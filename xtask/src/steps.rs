@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::command::cargo;
-use crate::{advisories, install, licences, purity, tidy};
+use crate::{advisories, conformance, install, licences, purity, tidy};
 
 /// One check.
 pub(crate) struct Step {
@@ -21,6 +21,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "lints, of which none may warn", run: clippy },
     Step { name: "doc", about: "the API documentation builds without warnings", run: doc },
     Step { name: "tidy", about: "house rules that no compiler checks", run: tidy::run },
+    Step {
+        name: "conformance",
+        about: "the page of the protocol's requirements names tests that exist",
+        run: conformance::run,
+    },
     Step { name: "purity", about: "types, wire and core do no I/O", run: purity::run },
     Step { name: "licences", about: "every dependency may be used", run: licences::run },
     Step { name: "advisories", about: "no dependency has a known hole", run: advisories::run },

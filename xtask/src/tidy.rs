@@ -10,6 +10,7 @@ mod text;
 
 use anyhow::{Result, bail};
 
+use crate::conformance;
 use crate::metadata::Metadata;
 use crate::rust::Tree;
 use crate::sources::{self, Source};
@@ -35,5 +36,6 @@ fn problems(sources: &[Source], metadata: &Metadata) -> Vec<String> {
     problems.extend(tree.files.iter().flat_map(style::problems));
     problems.extend(documents::broken_links(sources));
     problems.extend(documents::error_pages(sources));
+    problems.extend(conformance::problems(sources, &tree));
     problems
 }
