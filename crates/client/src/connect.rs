@@ -131,7 +131,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut mint = Mint::new().ok_or(ConnectError::Entropy)?;
-    let hello = Frame::new(mint.message_id(), ClientMessage::Hello(hello(options)));
+    let mut hello = Frame::new(mint.message_id(), ClientMessage::Hello(hello(options)));
+    hello.extensions.profile = true;
     let greet = async {
         socket.send(text(&hello)).await.map_err(|error| ConnectError::Ended(transport(error)))?;
         first_answer(&mut socket, options.max_frame_bytes).await

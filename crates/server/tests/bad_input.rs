@@ -48,7 +48,6 @@ async fn before_the_hello_everything_else_is_refused_and_closed() {
         (Message::text(envelope("session.ping", json!({ "nonce": "n" }))), "must be session.hello"),
         (Message::text(envelope("job.submit", json!({ "agent": "echo" }))), "must be session.hello"),
         (Message::text(envelope("session.hello", json!({}))), "payload.client"),
-        (Message::text(envelope("session.open", json!({}))), "session.open"),
         (Message::text(envelope("session.welcome", json!({}))), "session.welcome"),
     ] {
         let context = format!("{frame:?}");

@@ -121,6 +121,11 @@ pub(crate) mod lenient_text {
     }
 }
 
+/// Reads a text that says little; anything else counts as absent.
+pub(crate) fn text_if_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
+    Ok(Json::deserialize(deserializer)?.to().ok())
+}
+
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

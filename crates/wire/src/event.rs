@@ -11,6 +11,7 @@ use moorline_types::{EventKind, Json};
 use crate::decode::{FieldError, Problem, depth_exceeds};
 
 mod alias;
+pub(crate) use alias::with_aliases;
 mod body;
 
 pub use body::{

@@ -7,6 +7,7 @@
 //! - [`payload`] holds what each message carries, one file per family.
 //! - [`decode`] reads a frame, [`encode()`] writes one.
 //! - [`vendor`] holds what the spec does not have: extensions of the envelope and messages of our own.
+//! - [`profile`] holds what the official clients need that the spec does not say.
 //! - [`event`] reads and checks the bodies of job events.
 //!
 //! Two attitudes meet in the payloads. What a *client* sends is checked: types, bounds and grammar, and an error names
@@ -54,6 +55,9 @@ pub mod vendor;
 
 pub mod message;
 pub use message::{ClientMessage, Field, MessageType, RuntimeMessage, Sender};
+
+pub mod profile;
+pub use profile::Profile;
 
 mod frame;
 pub use frame::Frame;

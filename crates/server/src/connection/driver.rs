@@ -11,9 +11,10 @@ use moorline_runtime::view::ViewError;
 use moorline_runtime::{Delivery, SessionHandle, mint};
 use moorline_types::{EventSeq, JobId, MessageId, Timestamp, TraceId, limits};
 use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, Nonce, Ping, Pong, SessionError, Subscribe};
+use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
 use moorline_wire::{
-    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, FeatureSet, Frame, JobRef, RuntimeMessage,
-    decode_client, encode,
+    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, FeatureSet, Frame, JobRef, MessageType,
+    RuntimeMessage, decode_client, encode,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,8 @@ struct Driver<'a> {
     fence: CancellationToken,
     /// Whether the client has sent anything since its welcome.
     confirmed: bool,
+    /// Which client it is; `None` before its first frame.
+    profile: Option<Profile>,
     features: FeatureSet,
     outbox: VecDeque<Bytes>,
     /// The traces of the jobs that the session watches, for their envelopes.
@@ -85,6 +88,7 @@ impl<'a> Driver<'a> {
             session: None,
             fence: CancellationToken::new(),
             confirmed: false,
+            profile: None,
             features: FeatureSet::NONE,
             outbox: VecDeque::new(),
             traces: HashMap::new(),
@@ -142,7 +146,7 @@ impl<'a> Driver<'a> {
     fn say_goodbye(&mut self, reason: CloseReason) -> CloseReason {
         self.machine.handle_closed();
         if self.session.is_some() {
-            self.push(None, RuntimeMessage::Closed(Closed { reason: Some(reason.to_string()) }));
+            self.push(None, self.profile().goodbye(&reason.to_string()));
         }
         reason
     }
@@ -158,7 +162,7 @@ impl<'a> Driver<'a> {
                 None
             }
             Due::HelloTooLate(refusal) => {
-                self.refuse(&refusal, None);
+                self.refuse(&refusal, &Asked::default());
                 Some(CloseReason::Policy)
             }
             Due::HeartbeatLost => {
@@ -176,32 +180,56 @@ impl<'a> Driver<'a> {
         }
         match incoming {
             Incoming::Closed => Some(self.lost()),
-            Incoming::NotText => self.handle_malformed(&DecodeErrorKind::NotText, None),
+            Incoming::NotText => self.handle_malformed(&DecodeErrorKind::NotText, &Asked::default()),
             Incoming::TooLarge => {
                 let max_bytes = self.limits.max_bytes;
                 let message = format!("the frame exceeds the limit of {max_bytes} bytes");
                 let mut error = SessionError::new(ErrorCode::InvalidRequest, &message);
                 error.details = moorline_types::Json::of(&serde_json::json!({ "max_bytes": max_bytes })).ok();
-                self.push(None, RuntimeMessage::SessionError(error));
+                self.tell(&error, &Asked::default());
                 (!self.survives_oversize || !self.machine.is_open()).then_some(CloseReason::TooLarge)
             }
-            Incoming::Frame(frame) => match decode_client(&frame, self.limits) {
-                Ok(frame) => self.handle_frame(frame).await,
-                Err(DecodeError { id, kind, .. }) => self.handle_malformed(&kind, id.as_ref()),
-            },
+            Incoming::Frame(frame) => {
+                let decoded = decode_client(&frame, self.limits);
+                if self.profile.is_none() {
+                    self.recognise(&frame);
+                }
+                match decoded {
+                    Ok(frame) => self.handle_frame(frame).await,
+                    Err(DecodeError { id, message_type, job_id, kind, .. }) => {
+                        self.handle_malformed(&kind, &Asked { id, message_type, job_id, trace_id: None })
+                    }
+                }
+            }
         }
     }
 
-    fn handle_malformed(&mut self, kind: &DecodeErrorKind, id: Option<&MessageId>) -> Option<CloseReason> {
+    /// Takes note of which client it is, by its first frame.
+    fn recognise(&mut self, frame: &[u8]) {
+        match detect(frame) {
+            Detected::Profile(profile) => self.profile = Some(profile),
+            Detected::SessionOpen { id } => {
+                self.profile = Some(Profile::Spec);
+                let now = self.service.gateway().now();
+                self.outbox.push_back(refuse_session_open(id.as_ref(), &self.message_id(now), now));
+            }
+        }
+    }
+
+    fn profile(&self) -> Profile {
+        self.profile.unwrap_or(Profile::Spec)
+    }
+
+    fn handle_malformed(&mut self, kind: &DecodeErrorKind, asked: &Asked) -> Option<CloseReason> {
         let now = self.service.gateway().now();
         let verdict = self.machine.handle_arrival(now, from_wire::unreadable(kind));
         match verdict {
             Verdict::ReportMalformed | Verdict::ReportMalformedAndClose => {
-                self.push(None, RuntimeMessage::SessionError(to_wire::malformed(kind, id)));
+                self.tell(&to_wire::malformed(kind), asked);
                 (verdict == Verdict::ReportMalformedAndClose).then_some(CloseReason::Policy)
             }
             Verdict::RefuseAndClose(refusal) => {
-                self.refuse(&refusal, id);
+                self.refuse(&refusal, asked);
                 Some(CloseReason::Policy)
             }
             Verdict::Authenticate
@@ -229,11 +257,11 @@ impl<'a> Driver<'a> {
                 None
             }
             Verdict::Refuse(refusal) => {
-                self.refuse(&refusal, Some(&frame.id));
+                self.refuse(&refusal, &from_wire::asked(&frame));
                 None
             }
             Verdict::RefuseAndClose(refusal) => {
-                self.refuse(&refusal, Some(&frame.id));
+                self.refuse(&refusal, &from_wire::asked(&frame));
                 Some(CloseReason::Policy)
             }
             Verdict::Close => {
@@ -244,7 +272,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
-        let Frame { id, message: ClientMessage::Hello(hello), .. } = frame else { return None };
+        let asked = from_wire::asked(&frame);
+        let ClientMessage::Hello(hello) = frame.message else { return None };
         match super::hello::open(self.service, hello).await {
             Ok((Attached { session, token, fence }, features)) => {
                 let now = self.service.gateway().now();
@@ -263,7 +292,7 @@ impl<'a> Driver<'a> {
             Err(refusal) => {
                 tracing::info!(%refusal, "a session is refused");
                 self.machine.handle_closed();
-                self.refuse(&refusal, Some(&id));
+                self.refuse(&refusal, &asked);
                 Some(CloseReason::Policy)
             }
         }
@@ -291,6 +320,7 @@ impl<'a> Driver<'a> {
 
     /// Carries a request out, and answers it.
     async fn perform(&mut self, frame: Frame<ClientMessage>) {
+        let asked = from_wire::asked(&frame);
         let Frame { id, job_id, trace_id, message, .. } = frame;
         let answered = match message {
             ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id).await,
@@ -311,7 +341,7 @@ impl<'a> Driver<'a> {
         };
         if let Err(refusal) = answered {
             tracing::debug!(%refusal, request = %id, "a request is refused");
-            self.refuse(&refusal, Some(&id));
+            self.refuse(&refusal, &asked);
         }
     }
 
@@ -335,9 +365,9 @@ impl<'a> Driver<'a> {
         let target = match cancel.target(envelope) {
             Ok(target) => target,
             Err(error) => {
-                let mut refused = SessionError::new(ErrorCode::InvalidRequest, &error.to_string());
-                refused.request_id = Some(id.clone());
-                self.push(None, RuntimeMessage::SessionError(refused));
+                let refused = SessionError::new(ErrorCode::InvalidRequest, &error.to_string());
+                let message_type = Some(MessageType::Cancel);
+                self.tell(&refused, &Asked { id: Some(id.clone()), message_type, ..Asked::default() });
                 return Ok(());
             }
         };
@@ -362,8 +392,23 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn refuse(&mut self, refusal: &Refusal, request: Option<&MessageId>) {
-        self.push(None, RuntimeMessage::SessionError(to_wire::refusal(refusal, request)));
+    fn refuse(&mut self, refusal: &Refusal, asked: &Asked) {
+        self.tell(&to_wire::refusal(refusal), asked);
+    }
+
+    /// Tells of a refusal in the frames that this client understands.
+    fn tell(&mut self, error: &SessionError, asked: &Asked) {
+        let now = self.service.gateway().now();
+        // Until there is a session, all that the client waits for is the answer to its hello.
+        let hello = Asked { message_type: Some(MessageType::Hello), ..asked.clone() };
+        let asked = if self.session.is_some() { asked } else { &hello };
+        let minted = Minted {
+            message: self.message_id(now),
+            job: mint::job_id(now).unwrap_or_else(|_| JobId::mint(now, [0; 10])),
+        };
+        for frame in self.profile().refuse(error, asked, now, &minted) {
+            self.send(now, frame);
+        }
     }
 
     /// A record that the session sees, under its number.
@@ -371,6 +416,7 @@ impl<'a> Driver<'a> {
         let Some(session) = self.session.as_ref().map(SessionHandle::id) else { return Ok(()) };
         let Some(message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
         let terminal = matches!(message, RuntimeMessage::JobResult(_) | RuntimeMessage::JobError(_));
+        let message = self.profile().adapt(message);
         let id = mint::sequenced_message_id(session, delivery.event_seq, delivery.record.at);
         let frame = Frame {
             session_id: Some(session.into()),
@@ -389,17 +435,22 @@ impl<'a> Driver<'a> {
     /// A message that is not part of the session's sequence.
     fn push(&mut self, job: Option<JobId>, message: RuntimeMessage) {
         let now = self.service.gateway().now();
+        let frame = Frame {
+            job_id: job.map(Into::into),
+            trace_id: job.and_then(|job| self.traces.get(&job).copied()),
+            ..Frame::new(self.message_id(now), self.profile().adapt(message))
+        };
+        self.send(now, frame);
+    }
+
+    /// The frame, of this session.
+    fn send(&mut self, now: Timestamp, mut frame: Frame<RuntimeMessage>) {
         // Before there is a session an error still names one: a peer that sees none drops the frame.
         let session = match &self.session {
             Some(session) => Some(session.id()),
             None => mint::session_id(now).ok(),
         };
-        let frame = Frame {
-            session_id: session.map(Into::into),
-            job_id: job.map(Into::into),
-            trace_id: job.and_then(|job| self.traces.get(&job).copied()),
-            ..Frame::new(self.message_id(now), message)
-        };
+        frame.session_id = session.map(Into::into);
         self.outbox.push_back(encode(&frame));
     }
 

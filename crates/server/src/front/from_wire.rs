@@ -5,6 +5,7 @@ use moorline_core::connection::{Arrival, Gate, Negotiated};
 use moorline_runtime::SubmitRequest;
 use moorline_types::{Json, TraceId};
 use moorline_wire::payload::Submit;
+use moorline_wire::profile::Asked;
 use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame};
 
 /// The features that this runtime serves.
@@ -38,6 +39,30 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
         ClientMessage::Resume(_) => Arrival::Resume,
         ClientMessage::Submit(_) | ClientMessage::Cancel(_) => request(None),
+    }
+}
+
+/// The request, as far as its answer needs it.
+pub(crate) fn asked(frame: &Frame<ClientMessage>) -> Asked {
+    let in_payload = match &frame.message {
+        ClientMessage::Cancel(cancel) => cancel.job_id.as_ref(),
+        ClientMessage::Subscribe(subscribe) => Some(&subscribe.job_id),
+        ClientMessage::Unsubscribe(unsubscribe) => Some(&unsubscribe.job_id),
+        ClientMessage::Hello(_)
+        | ClientMessage::Resume(_)
+        | ClientMessage::Ack(_)
+        | ClientMessage::ListJobs(_)
+        | ClientMessage::Submit(_)
+        | ClientMessage::Close(_)
+        | ClientMessage::Bye(_)
+        | ClientMessage::Ping(_)
+        | ClientMessage::Pong(_) => None,
+    };
+    Asked {
+        id: Some(frame.id.clone()),
+        message_type: Some(frame.message.message_type()),
+        job_id: in_payload.or(frame.job_id.as_ref()).cloned(),
+        trace_id: frame.trace_id,
     }
 }
 

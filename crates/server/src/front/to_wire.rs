@@ -138,13 +138,9 @@ fn job_event(event: Event, features: FeatureSet) -> JobEvent {
     }
 }
 
-/// The result, inline under both names that peers read.
 fn job_result(success: Success, at: Timestamp) -> JobResult {
     let mut result = match success.output {
-        Output::Inline(value) => {
-            let output = Some(value.clone());
-            JobResult { output, ..JobResult::inline(value, at) }
-        }
+        Output::Inline(value) => JobResult::inline(value, at),
         Output::Streamed { result_id, result_size } => JobResult::streamed(result_id.into(), result_size, at),
     };
     result.summary = success.summary;
@@ -171,11 +167,10 @@ fn job_error(failure: Failure, at: Timestamp) -> JobError {
     error
 }
 
-/// A refusal, as an answer to the message that it refuses.
-pub(crate) fn refusal(refusal: &Refusal, request: Option<&MessageId>) -> SessionError {
+/// A refusal.
+pub(crate) fn refusal(refusal: &Refusal) -> SessionError {
     let mut error = SessionError::new(code(refusal), &refusal.to_string());
     error.details = details(refusal);
-    error.request_id = request.cloned();
     error
 }
 
@@ -233,10 +228,9 @@ fn details(refusal: &Refusal) -> Option<Json> {
     Json::of(&details).ok()
 }
 
-/// What is wrong with a frame, as an answer to it.
-pub(crate) fn malformed(kind: &DecodeErrorKind, request: Option<&MessageId>) -> SessionError {
+/// What is wrong with a frame.
+pub(crate) fn malformed(kind: &DecodeErrorKind) -> SessionError {
     let mut error = SessionError::new(ErrorCode::InvalidRequest, &kind.to_string());
     error.details = kind.details();
-    error.request_id = request.cloned();
     error
 }

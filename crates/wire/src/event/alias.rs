@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use moorline_types::EventKind;
+use moorline_types::{EventKind, Json};
 use serde_json::value::RawValue;
 
 use crate::decode::FieldError;
@@ -41,4 +41,24 @@ pub(super) fn with_spec_names<'a>(kind: &EventKind, body: &'a str) -> Result<Cow
     }
     // A map with text keys and values that are JSON serialises; if it did not, the body as it is would be read.
     Ok(serde_json::to_string(&fields).map_or(Cow::Borrowed(body), Cow::Owned))
+}
+
+/// The body with the values of some of its fields under other names as well, otherwise as it is; `None` if it has none
+/// of the fields.
+pub(crate) fn with_aliases(body: &str, aliases: &[(&str, &str)]) -> Option<Json> {
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
+    let mut out = body.trim_end().strip_suffix('}')?.to_owned();
+    let length = out.len();
+    for (name, alias) in aliases {
+        if let Some(value) = fields.get(*name)
+            && !fields.contains_key(*alias)
+        {
+            out.extend([",\"", alias, "\":", value.get()]);
+        }
+    }
+    if out.len() == length {
+        return None;
+    }
+    out.push('}');
+    Json::parse(&out).ok()
 }

@@ -20,6 +20,9 @@ pub struct SessionError {
     /// What a program may want to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Json>,
+    /// The same as text, which is where one official peer looks.
+    #[serde(default, deserialize_with = "de::text_if_text", skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<str>>,
     /// The envelope that is answered. Not in the spec; several peers correlate by it.
     #[serde(default, with = "de::maybe_text", skip_serializing_if = "Option::is_none")]
     pub request_id: Option<MessageId>,
@@ -36,6 +39,7 @@ impl SessionError {
             message: said(code, message),
             retryable: Some(code.default_retryable()),
             details: None,
+            detail: None,
             request_id: None,
             job_id: None,
         }
@@ -79,6 +83,12 @@ pub struct JobError {
     /// What a program may want to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Json>,
+    /// The same as text, which is where one official peer looks.
+    #[serde(default, deserialize_with = "de::text_if_text", skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Box<str>>,
+    /// The envelope that is answered, if this refuses a request and is no job's end.
+    #[serde(default, with = "de::maybe_text", skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<MessageId>,
     /// When the job ended. Always written; one official client needs it.
     #[serde(default, with = "de::lenient_text", skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
@@ -93,6 +103,8 @@ impl JobError {
             message: said(code, message),
             retryable: Some(code.retryable(retryable)),
             details: None,
+            detail: None,
+            request_id: None,
             completed_at: Some(completed_at),
         }
     }
