@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Before the welcome nothing that arrives has any effect but the hello itself. Afterwards a message that cannot be
-//! served is refused and the connection goes on. The machine sees what kind of message arrived, never what is in it,
+//! served is refused and the connection goes on. A client may resume in its hello, or by a message of its own as the
+//! first thing that it asks for. The machine sees what kind of message arrived, never what is in it,
 //! and owns nothing that another connection, a session or a job would miss: when it ends, they do not notice.
 //!
 //! Heartbeats (spec 6.4), when negotiated: a ping after an interval in which either side was silent, and the
@@ -96,6 +97,8 @@ pub enum Verdict {
     Pong,
     /// Carry it out.
     Perform,
+    /// Go on with another session in the place of this connection's, which has done nothing yet.
+    Resume,
     /// Nothing.
     Ignore,
     /// Tell the peer what was wrong with the message, and go on.
@@ -135,9 +138,18 @@ pub struct Connection {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    AwaitingHello { since: Timestamp },
+    AwaitingHello {
+        since: Timestamp,
+    },
     Authenticating,
-    Open { negotiated: Negotiated, received: Timestamp, sent: Timestamp, pinged: Timestamp },
+    Open {
+        negotiated: Negotiated,
+        received: Timestamp,
+        sent: Timestamp,
+        pinged: Timestamp,
+        /// Nothing was asked for yet.
+        fresh: bool,
+    },
     Closed,
 }
 
@@ -158,10 +170,11 @@ impl Connection {
             State::AwaitingHello { .. } => self.before_hello(arrival),
             // The transport is not read while the hello is being decided.
             State::Authenticating | State::Closed => Verdict::Ignore,
-            State::Open { negotiated, received, .. } => {
+            State::Open { negotiated, received, fresh, .. } => {
                 *received = now;
-                let negotiated = *negotiated;
-                self.when_open(negotiated, arrival)
+                let (negotiated, was_fresh) = (*negotiated, *fresh);
+                *fresh &= !matches!(arrival, Arrival::Request { .. } | Arrival::Resume);
+                self.when_open(negotiated, was_fresh, arrival)
             }
         }
     }
@@ -187,8 +200,9 @@ impl Connection {
         }
     }
 
-    fn when_open(&mut self, negotiated: Negotiated, arrival: Arrival) -> Verdict {
+    fn when_open(&mut self, negotiated: Negotiated, fresh: bool, arrival: Arrival) -> Verdict {
         match arrival {
+            Arrival::Resume if fresh => Verdict::Resume,
             Arrival::Hello | Arrival::Resume => Verdict::Refuse(Refusal::SecondHello),
             Arrival::Ping => Verdict::Pong,
             Arrival::Pong | Arrival::UnknownOptional => Verdict::Ignore,
@@ -207,7 +221,7 @@ impl Connection {
 
     /// The session is open; the welcome is being sent.
     pub fn handle_welcomed(&mut self, now: Timestamp, negotiated: Negotiated) {
-        self.state = State::Open { negotiated, received: now, sent: now, pinged: now };
+        self.state = State::Open { negotiated, received: now, sent: now, pinged: now, fresh: true };
     }
 
     /// A frame has been handed to the transport.
@@ -338,7 +352,7 @@ mod tests {
             ),
             (Arrival::Request { needs: None, foreign: true }, ALL, Verdict::Refuse(Refusal::ForeignSession)),
             (Arrival::Hello, ALL, Verdict::Refuse(Refusal::SecondHello)),
-            (Arrival::Resume, ALL, Verdict::Refuse(Refusal::SecondHello)),
+            (Arrival::Resume, ALL, Verdict::Resume),
             (Arrival::Ping, Negotiated::default(), Verdict::Pong),
             (Arrival::Pong, ALL, Verdict::Ignore),
             (Arrival::UnknownOptional, ALL, Verdict::Ignore),
@@ -349,6 +363,16 @@ mod tests {
             assert!(connection.is_open(), "{arrival:?}");
         }
         assert_eq!(open(ALL).handle_arrival(at(1), Arrival::Close), Verdict::Close);
+    }
+
+    #[test]
+    fn another_session_is_resumed_before_anything_else_is_asked_for_or_not_at_all() {
+        for before in [REQUEST, Arrival::Resume] {
+            let mut connection = open(ALL);
+            connection.handle_arrival(at(1), Arrival::Ping);
+            connection.handle_arrival(at(2), before);
+            assert_eq!(connection.handle_arrival(at(3), Arrival::Resume), Verdict::Refuse(Refusal::SecondHello));
+        }
     }
 
     #[test]

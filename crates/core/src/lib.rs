@@ -22,6 +22,7 @@ pub mod dispatch;
 pub mod inventory;
 pub mod job;
 pub mod record;
+pub mod resume;
 pub mod session;
 pub mod view;
 

@@ -51,6 +51,10 @@ pub enum Fact {
     Detached(Detached),
     /// A session was closed by its client.
     Closed(Closed),
+    /// A session is to see a job's history.
+    Subscribed(Subscribed),
+    /// The gateway tells one session something about a job.
+    Notice(Notice),
 }
 
 /// The job as its submitter asked for it and the gateway resolved it (spec 7.1).
@@ -198,6 +202,57 @@ pub struct Attached {
     /// The first record of the job that is seen, if it precedes this record; without it only later ones are.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<StreamSeq>,
+    /// What becomes of records that the session does not take in time.
+    #[serde(skip_serializing_if = "Overflow::is_default", default)]
+    pub overflow: Overflow,
+}
+
+/// What becomes of a job's records that a session does not take in time.
+///
+/// It changes which of them are sent, never their numbers: what is left out is told as a gap, and a session that is
+/// resumed from before it is shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// They wait in the journal.
+    #[default]
+    CatchUp,
+    /// The oldest are left out.
+    Skip,
+    /// Of progress and of each metric only the latest is sent.
+    Latest,
+    /// The connection is closed.
+    Disconnect,
+}
+
+impl Overflow {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The session is to see the job's records from one on; [`History`] and [`Attached`] follow, stretch by stretch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribed {
+    /// The job.
+    pub job: JobId,
+    /// The first record that is seen.
+    pub from: StreamSeq,
+    /// What becomes of records that the session does not take in time.
+    #[serde(skip_serializing_if = "Overflow::is_default", default)]
+    pub overflow: Overflow,
+}
+
+/// An event that only this session sees, among those of a job that it watches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The job.
+    pub job: JobId,
+    /// What it is about.
+    pub kind: EventKind,
+    /// The kind's own fields.
+    pub body: Json,
 }
 
 /// At the place of this record, the session sees a stretch of the job's records.
@@ -241,6 +296,8 @@ impl Fact {
             Self::History(_) => RecordKind::SessionHistory,
             Self::Detached(_) => RecordKind::SessionDetached,
             Self::Closed(_) => RecordKind::SessionClosed,
+            Self::Subscribed(_) => RecordKind::SessionSubscribed,
+            Self::Notice(_) => RecordKind::SessionNotice,
         }
     }
 
@@ -257,7 +314,9 @@ impl Fact {
             | Self::Attached(_)
             | Self::History(_)
             | Self::Detached(_)
-            | Self::Closed(_) => None,
+            | Self::Closed(_)
+            | Self::Subscribed(_)
+            | Self::Notice(_) => None,
         }
     }
 
@@ -275,6 +334,8 @@ impl Fact {
             Self::History(fact) => serde_json::to_vec(fact),
             Self::Detached(fact) => serde_json::to_vec(fact),
             Self::Closed(fact) => serde_json::to_vec(fact),
+            Self::Subscribed(fact) => serde_json::to_vec(fact),
+            Self::Notice(fact) => serde_json::to_vec(fact),
         };
         // Serialising to memory fails only for maps with keys that are no strings; no fact has a map.
         Bytes::from(encoded.unwrap_or_default())
@@ -298,6 +359,8 @@ impl Fact {
             RecordKind::SessionHistory => Self::History(read(record)?),
             RecordKind::SessionDetached => Self::Detached(read(record)?),
             RecordKind::SessionClosed => Self::Closed(read(record)?),
+            RecordKind::SessionSubscribed => Self::Subscribed(read(record)?),
+            RecordKind::SessionNotice => Self::Notice(read(record)?),
         })
     }
 }
@@ -343,7 +406,10 @@ mod tests {
                 details: Json::parse(r#"{"n":1}"#).ok(),
             }),
             Fact::Opened(Opened { principal, client: "test".into() }),
-            Fact::Attached(Attached { job, from: None }),
+            Fact::Attached(Attached { job, from: None, overflow: Overflow::CatchUp }),
+            Fact::Attached(Attached { job, from: Some(StreamSeq::FIRST), overflow: Overflow::Skip }),
+            Fact::Subscribed(Subscribed { job, from: StreamSeq::FIRST, overflow: Overflow::Latest }),
+            Fact::Notice(Notice { job, kind: EventKind::Status, body: Json::parse(r#"{"phase":"x"}"#).unwrap() }),
             Fact::History(History { job, from: StreamSeq::FIRST, to: StreamSeq::new(4) }),
             Fact::Detached(Detached { job }),
             Fact::Closed(Closed { reason: Some("bye".into()) }),

@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, EventSeq};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq};
 
 use crate::job::Status;
 
@@ -43,11 +43,39 @@ pub enum Refusal {
     #[error("the bearer token is not known here; check session.hello auth.token")]
     Unauthenticated,
     /// A session was to be resumed by its token alone.
-    #[error("resume a session with session.hello, which carries the token beside the authentication")]
+    #[error("authenticate first: send session.hello with the resume in it, or session.resume after the welcome")]
     ResumeWithoutHello,
     /// The token names no session that this principal can resume.
     #[error("the token resumes no session: it is unknown, was used, or its window is over; open a new session")]
     ResumeUnknown,
+    /// The journal is not the one in which the client's numbers were given.
+    #[error(
+        "the journal was replaced since: epoch {asked} is not that of this journal, {epoch}, and the numbers are not the same; open a new session and subscribe to its jobs"
+    )]
+    ResumeReplaced {
+        /// The epoch of the client's numbers.
+        asked: Epoch,
+        /// The journal's epoch.
+        epoch: Epoch,
+    },
+    /// What followed the client's last number is not retained.
+    #[error(
+        "event_seq {asked} is too old: numbers up to {through} are gone; open a new session and subscribe to its jobs"
+    )]
+    ResumeTrimmed {
+        /// What the client says that it has seen.
+        asked: EventSeq,
+        /// The last number that is not retained.
+        through: EventSeq,
+    },
+    /// The client acknowledges what it was not sent.
+    #[error("event_seq {asked} was not sent in this session; its last is {last}")]
+    AckAhead {
+        /// What the client says that it has processed.
+        asked: EventSeq,
+        /// The last that was sent.
+        last: EventSeq,
+    },
     /// The client has seen more than the session was ever shown.
     #[error("the session has not come as far as event_seq {asked}; its last is {last}")]
     ResumeAhead {

@@ -9,13 +9,17 @@
 //! A view holds positions, never records. It is driven in a circle: [`View::pull`] says what to read,
 //! [`View::handle`] takes each record that was read, in order, and numbers those that the session sees.
 //!
+//! A view can be written down ([`Serialize`]) and taken up again: a *checkpoint*, from which reading goes on as if it
+//! had never stopped.
+//!
 //! Deliberately absent: buffering, sending, and waiting; the runtime does these.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 
 use moorline_types::{Committed, EventSeq, JobId, Offset, Record, RecordKind, SessionId, StreamId, StreamSeq};
+use serde::{Deserialize, Serialize};
 
-use crate::record::{Corrupt, Fact};
+use crate::record::{Corrupt, Fact, Overflow};
 
 /// What to read next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,25 +43,44 @@ pub enum Pull {
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seen {
-    /// The number under which the session sees the record, if it does.
-    pub event_seq: Option<EventSeq>,
+    /// How the session sees the record, if it does.
+    pub shown: Option<Shown>,
     /// What to read has changed: forget what else was read, and pull again.
     pub turned: bool,
 }
 
+/// A record as the session sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// Its number.
+    pub event_seq: EventSeq,
+    /// The job that it is about.
+    pub job: JobId,
+}
+
+/// A job's history that the session is to see and that is not attached yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// The job.
+    pub job: JobId,
+    /// The first record of the next stretch.
+    pub next: StreamSeq,
+    /// What becomes of records that the session does not take in time.
+    pub overflow: Overflow,
+}
+
 /// See the module's documentation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct View {
     session: SessionId,
-    /// The session's first record: nothing before it is seen.
-    opened: Offset,
     position: Offset,
     event_seq: EventSeq,
-    live: BTreeSet<JobId>,
+    live: BTreeMap<JobId, Overflow>,
+    awaited: VecDeque<Awaited>,
     stretch: Option<Stretch>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stretch {
     job: JobId,
     next: StreamSeq,
@@ -65,7 +88,8 @@ struct Stretch {
 }
 
 /// Where a stretch ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum End {
     /// With this record.
     With(StreamSeq),
@@ -74,22 +98,17 @@ enum End {
 }
 
 impl View {
-    /// The view of a session from its beginning: nothing is seen yet.
-    pub const fn new(session: SessionId) -> Self {
-        let (opened, position, event_seq) = (Offset::ZERO, Offset::ZERO, EventSeq::ZERO);
-        Self { session, opened, position, event_seq, live: BTreeSet::new(), stretch: None }
-    }
-
-    /// The same session's view at its beginning.
-    #[must_use]
-    pub fn restarted(&self) -> Self {
-        Self { opened: self.opened, position: self.opened, ..Self::new(self.session) }
-    }
-
-    /// Skips what lies before the session's first record: nothing of it is seen.
-    pub fn start_at(&mut self, opened: Offset) {
-        self.opened = opened;
-        self.advance_to(opened);
+    /// The view of a session from its beginning: nothing is seen yet. Nothing precedes the session's first record,
+    /// which is after `opened`.
+    pub const fn new(session: SessionId, opened: Offset) -> Self {
+        Self {
+            session,
+            position: opened,
+            event_seq: EventSeq::ZERO,
+            live: BTreeMap::new(),
+            awaited: VecDeque::new(),
+            stretch: None,
+        }
     }
 
     fn advance_to(&mut self, offset: Offset) {
@@ -108,9 +127,24 @@ impl View {
         self.position
     }
 
-    /// How many jobs are seen live.
-    pub fn live_jobs(&self) -> usize {
-        self.live.len()
+    /// Whose view it is.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The jobs that are seen live, and what becomes of their records that are not taken in time.
+    pub const fn live(&self) -> &BTreeMap<JobId, Overflow> {
+        &self.live
+    }
+
+    /// The history that is not attached yet, in the order in which its stretches take turns.
+    pub const fn awaited(&self) -> &VecDeque<Awaited> {
+        &self.awaited
+    }
+
+    /// Whether the view stands in a stretch of history.
+    pub const fn is_in_history(&self) -> bool {
+        self.stretch.is_some()
     }
 
     /// What to read next.
@@ -123,7 +157,7 @@ impl View {
 
     /// The streams whose new records the view waits for.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> {
-        let jobs = self.live.iter().map(|job| StreamId::Job(*job));
+        let jobs = self.live.keys().map(|job| StreamId::Job(*job));
         std::iter::once(StreamId::Session(self.session)).chain(jobs)
     }
 
@@ -146,7 +180,7 @@ impl View {
     }
 
     fn handle_stretch(&mut self, offset: Offset, record: &Record) -> Seen {
-        let turned = Seen { event_seq: None, turned: true };
+        let turned = Seen { shown: None, turned: true };
         let Some(stretch) = &mut self.stretch else { return turned };
         if matches!(stretch.end, End::Before(end) if offset > end) {
             self.stretch = None;
@@ -166,8 +200,14 @@ impl View {
         match record.stream {
             StreamId::Job(job) => Ok(self.see(job, record)),
             StreamId::Session(_) => {
-                let turned = self.turn(offset, Fact::decode(record)?);
-                Ok(Seen { event_seq: None, turned })
+                let fact = Fact::decode(record)?;
+                // Nothing about a job follows its end.
+                if let Fact::Notice(notice) = &fact
+                    && self.live.contains_key(&notice.job)
+                {
+                    return Ok(self.show(notice.job));
+                }
+                Ok(Seen { shown: None, turned: self.turn(offset, fact) })
             }
         }
     }
@@ -175,19 +215,33 @@ impl View {
     /// The session's own stream changes what is seen. Answers whether it did.
     fn turn(&mut self, offset: Offset, fact: Fact) -> bool {
         match fact {
+            Fact::Subscribed(subscribed) => {
+                let (job, next, overflow) = (subscribed.job, subscribed.from, subscribed.overflow);
+                self.awaited.push_back(Awaited { job, next, overflow });
+                false
+            }
             Fact::Attached(attached) => {
-                let fresh = self.live.insert(attached.job);
+                self.awaited.retain(|awaited| awaited.job != attached.job);
+                let fresh = self.live.insert(attached.job, attached.overflow).is_none();
                 if let (true, Some(next)) = (fresh, attached.from) {
                     self.stretch = Some(Stretch { job: attached.job, next, end: End::Before(offset) });
                 }
                 fresh
             }
             Fact::History(history) => {
+                if let Some(at) = self.awaited.iter().position(|awaited| awaited.job == history.job)
+                    && let Some(awaited) = self.awaited.remove(at)
+                {
+                    self.awaited.push_back(Awaited { next: history.to.next(), ..awaited });
+                }
                 let end = End::With(history.to);
                 self.stretch = Some(Stretch { job: history.job, next: history.from, end });
                 true
             }
-            Fact::Detached(detached) => self.live.remove(&detached.job),
+            Fact::Detached(detached) => {
+                self.awaited.retain(|awaited| awaited.job != detached.job);
+                self.live.remove(&detached.job).is_some()
+            }
             Fact::Accepted(_)
             | Fact::Started(_)
             | Fact::Event(_)
@@ -195,7 +249,8 @@ impl View {
             | Fact::Result(_)
             | Fact::Error(_)
             | Fact::Opened(_)
-            | Fact::Closed(_) => false,
+            | Fact::Closed(_)
+            | Fact::Notice(_) => false,
         }
     }
 
@@ -207,8 +262,12 @@ impl View {
         if !record.kind.is_visible() {
             return Seen::default();
         }
+        self.show(job)
+    }
+
+    const fn show(&mut self, job: JobId) -> Seen {
         self.event_seq = self.event_seq.next();
-        Seen { event_seq: Some(self.event_seq), turned: false }
+        Seen { shown: Some(Shown { event_seq: self.event_seq, job }), turned: false }
     }
 }
 

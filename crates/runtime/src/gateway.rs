@@ -1,19 +1,14 @@
 //! The gateway: everything that sessions, jobs and workers share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_core::Refusal;
 use moorline_core::inventory::Inventory;
 use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
-use moorline_core::session::Session;
-use moorline_core::view::View;
 use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault};
-use moorline_types::{
-    Batch, JobId, Principal, PrincipalId, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp,
-};
+use moorline_types::{Batch, JobId, Principal, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +19,10 @@ use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
 use crate::pool::Pool;
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Progress, Registry};
-use crate::session::SessionHandle;
-use crate::sync::lock;
+use crate::sessions::Sessions;
 use crate::tasks::{TaskKind, Tasks};
-use crate::view::ViewReader;
+
+mod sessions;
 
 /// How long the end of one job may take to be recorded at shutdown. A commit takes milliseconds; a store that refuses
 /// for longer than this will not recover before the process is to be gone.
@@ -50,7 +45,7 @@ struct Shared {
     registry: Arc<Registry>,
     pool: Arc<Pool>,
     open_jobs: OpenJobs,
-    sessions: Mutex<HashMap<PrincipalId, usize>>,
+    sessions: Arc<Sessions>,
     tasks: Tasks,
     draining: CancellationToken,
 }
@@ -68,30 +63,11 @@ pub struct JobSummary {
     pub status: Status,
 }
 
-/// Room for one session of a principal. Given back when it is dropped.
-#[derive(Debug)]
-pub struct SessionPlace {
-    gateway: Gateway,
-    principal: PrincipalId,
-}
-
-impl Drop for SessionPlace {
-    fn drop(&mut self) {
-        let mut sessions = lock(&self.gateway.0.sessions);
-        if let Some(count) = sessions.get_mut(&self.principal) {
-            *count -= 1;
-            if *count == 0 {
-                sessions.remove(&self.principal);
-            }
-        }
-    }
-}
-
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverJobsError {
     /// The store cannot be read.
-    #[error("the jobs of the last run cannot be read")]
+    #[error("the jobs and sessions of the last run cannot be read")]
     Read(#[from] ReadError),
 }
 
@@ -110,6 +86,7 @@ impl Gateway {
         }
         let registry = Arc::new(Registry::default());
         let open_jobs = OpenJobs::new(Arc::clone(&store));
+        let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window));
         let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event));
         Self(Arc::new(Shared {
             store,
@@ -119,7 +96,7 @@ impl Gateway {
             registry,
             pool,
             open_jobs,
-            sessions: Mutex::default(),
+            sessions,
             tasks,
             draining: CancellationToken::new(),
         }))
@@ -168,39 +145,6 @@ impl Gateway {
     /// Whether the store can commit.
     pub async fn is_ready(&self) -> bool {
         !self.0.draining.is_cancelled() && self.0.store.probe().await.is_ok()
-    }
-
-    /// Opens a session.
-    ///
-    /// # Errors
-    /// If the principal has too many, the gateway is draining, or the journal cannot be written.
-    pub async fn open_session(&self, principal: Principal, client: String) -> Result<SessionHandle, Refusal> {
-        if self.0.draining.is_cancelled() {
-            return Err(Refusal::Draining);
-        }
-        let place = self.reserve_session(&principal.id)?;
-        let now = self.now();
-        let id = mint::session_id(now).map_err(no_entropy)?;
-        let (mut session, opened) = Session::open(now, id, principal, client);
-        let committed = self.append(Batch::from(vec![opened])).await?;
-        session.handle_committed(1);
-        let mut view = View::new(id);
-        if let Some(offset) = committed.last_offset() {
-            view.start_at(offset);
-        }
-        let reader = ViewReader::new(Arc::clone(&self.0.store), view);
-        Ok(SessionHandle::new(self.clone(), session, reader, place))
-    }
-
-    fn reserve_session(&self, principal: &PrincipalId) -> Result<SessionPlace, Refusal> {
-        let limit = self.0.options.max_sessions_per_principal;
-        let mut sessions = lock(&self.0.sessions);
-        let count = sessions.entry(principal.clone()).or_default();
-        if *count >= limit {
-            return Err(Refusal::TooManySessions { limit });
-        }
-        *count += 1;
-        Ok(SessionPlace { gateway: self.clone(), principal: principal.clone() })
     }
 
     /// Accepts a job: its first record and the submitting session's are committed together, or neither is.
@@ -340,6 +284,7 @@ impl Gateway {
     /// # Errors
     /// If the journal cannot be read.
     pub async fn recover(&self) -> Result<(), RecoverJobsError> {
+        self.0.sessions.recover(self.now()).await?;
         for id in self.0.open_jobs.all().await? {
             let Some(job) = self.recover_job(id).await? else {
                 self.0.open_jobs.remove(id).await;

@@ -24,11 +24,13 @@ mod job;
 mod mailbox;
 mod open_jobs;
 mod registry;
+mod sessions;
 mod sync;
 
 pub use clock::Clock;
 pub use gateway::{Gateway, JobSummary};
 pub use options::RuntimeOptions;
-pub use session::{SessionHandle, SubmitRequest};
+pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};
+pub use sessions::{Attached, ResumeRequest};
 pub use tasks::{TaskKind, Tasks};
 pub use view::Delivery;

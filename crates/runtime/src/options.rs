@@ -19,6 +19,10 @@ pub struct RuntimeOptions {
     pub max_sessions_per_principal: usize,
     /// Unfinished jobs that one principal may have.
     pub max_jobs_per_principal: usize,
+    /// How long a session can be resumed after its connection has ended.
+    pub resume_window: Millis,
+    /// How many records a client may be behind with its acknowledgements before it is told.
+    pub back_pressure_lag: u64,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

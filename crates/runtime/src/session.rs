@@ -1,24 +1,32 @@
 //! One session as its connection uses it: what it asks for, and what it sees.
 //!
-//! The handle is the session's only writer while it lives. Everything that another connection would need to continue
-//! the session is in the journal; the handle holds positions.
-
-use std::collections::{BTreeSet, VecDeque};
+//! The handle is the session's only writer while it lives. Everything that another connection needs to continue the
+//! session is in the store; the handle holds positions. It writes a checkpoint now and then, so that not much is read
+//! again by whoever comes back.
 
 use moorline_core::Refusal;
-use moorline_core::record::{Accepted, Attached, Closed, Detached, Fact, History};
+use moorline_core::record::{
+    Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, Subscribed,
+};
+use moorline_core::resume::ResumeState;
 use moorline_core::session::Session;
+use moorline_core::view::Awaited;
 use moorline_types::{
-    AgentRef, Batch, EventSeq, JobId, Json, Offset, Principal, Record, RecordKind, SessionId, StreamSeq, Timestamp,
-    TraceId, limits,
+    AgentRef, Batch, EventKind, EventSeq, JobId, Json, Offset, Principal, Record, RecordKind, SessionId, StreamSeq,
+    Timestamp, TraceId, limits,
 };
 
-use crate::gateway::{Gateway, JobSummary, SessionPlace};
+use crate::gateway::{Gateway, JobSummary};
+use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
 
 /// Records of a job's history that are attached at once. Between two stretches the session's other jobs get their
 /// turn, so the number bounds how long a request for a million old events holds up a live one.
 const STRETCH: u64 = 1024;
+
+/// Numbers between two checkpoints of a session that is connected. What a killed gateway's client costs at most is
+/// reading this many records again; a document in so many records costs nothing.
+const CHECKPOINT_EVERY: u64 = 8_192;
 
 /// What a client asks to be done (spec 7.1), checked as far as its form goes.
 #[derive(Debug, Clone)]
@@ -35,6 +43,15 @@ pub struct SubmitRequest {
     pub trace_id: Option<TraceId>,
 }
 
+/// What a client asks to be shown of a job (spec 7.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SubscribeRequest {
+    /// Whether what has happened so far is wanted too, and after which number of the submitter's session.
+    pub history: Option<EventSeq>,
+    /// What becomes of records that the session does not take in time.
+    pub overflow: Overflow,
+}
+
 /// What a session sees of a job from its subscription on.
 #[derive(Debug, Clone)]
 pub struct Subscription {
@@ -46,31 +63,35 @@ pub struct Subscription {
     pub replayed: bool,
 }
 
-/// A job's history that is not attached yet.
-#[derive(Debug, Clone, Copy)]
-struct Pending {
-    job: JobId,
-    next: StreamSeq,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct SessionHandle {
     gateway: Gateway,
     session: Session,
     reader: ViewReader,
-    history: VecDeque<Pending>,
-    /// The jobs that the session sees, or will see once its records are read back, and whose end it has not seen.
-    watching: BTreeSet<JobId>,
+    resume: ResumeState,
+    /// The number at the last checkpoint.
+    saved: EventSeq,
     /// The session's last record.
     written: Offset,
-    _place: SessionPlace,
+    /// Beyond what lag the client is told that it is slow; never, if it does not acknowledge.
+    lag_limit: Option<u64>,
+    /// Whether it has been told, and has not caught up since.
+    lagging: bool,
+    presence: Presence,
 }
 
 impl SessionHandle {
-    pub(crate) fn new(gateway: Gateway, session: Session, reader: ViewReader, place: SessionPlace) -> Self {
-        let (history, watching, written) = (VecDeque::new(), BTreeSet::new(), Offset::ZERO);
-        Self { gateway, session, reader, history, watching, written, _place: place }
+    pub(crate) fn new(
+        gateway: Gateway,
+        session: Session,
+        reader: ViewReader,
+        resume: ResumeState,
+        written: Offset,
+        presence: Presence,
+    ) -> Self {
+        let saved = reader.event_seq();
+        Self { gateway, session, reader, resume, saved, written, lag_limit: None, lagging: false, presence }
     }
 
     /// The session's id.
@@ -83,14 +104,18 @@ impl SessionHandle {
         self.session.principal()
     }
 
-    /// Writes down what the session is to see next, if that is due. To be awaited to its end before every
-    /// [`SessionHandle::next`].
+    /// Writes down what the session is to see next, if that is due, and where it stands. To be awaited to its end
+    /// before every [`SessionHandle::next`].
     ///
     /// # Errors
     /// If the journal cannot be read or written.
     pub async fn prepare(&mut self) -> Result<(), ViewError> {
         while self.is_history_due() {
             self.attach_more().await?;
+        }
+        self.mind_the_lag().await;
+        if self.event_seq().since(self.saved) >= CHECKPOINT_EVERY {
+            self.save().await;
         }
         Ok(())
     }
@@ -105,7 +130,7 @@ impl SessionHandle {
             let deliveries = self.reader.read().await?;
             for delivery in &deliveries {
                 if matches!(delivery.record.kind, RecordKind::JobResult | RecordKind::JobError) {
-                    self.watching.remove(&delivery.job);
+                    self.session.handle_end_seen(delivery.job);
                 }
             }
             if !deliveries.is_empty() {
@@ -120,14 +145,33 @@ impl SessionHandle {
         self.reader.event_seq()
     }
 
-    /// Shows again what followed the record with this number, for a client that comes back (spec 6.3).
+    /// The highest number that the session is known to have been given, on whatever connection.
+    pub fn given(&self) -> EventSeq {
+        self.resume.given().max(self.event_seq())
+    }
+
+    /// The client has sent a frame, so it has its current token: the one before is not good from here on.
+    pub async fn confirm(&mut self) {
+        if self.resume.confirm() {
+            self.write_state().await;
+        }
+    }
+
+    /// The client is told when it is more than the configured number of records behind with its acknowledgements.
+    pub fn expect_acknowledgements(&mut self) {
+        self.lag_limit = Some(self.gateway.options().back_pressure_lag);
+    }
+
+    /// The client has processed everything up to this number (spec 6.5).
     ///
     /// # Errors
-    /// If the journal cannot be read; the session is where it was.
-    pub async fn rewind(&mut self, to: EventSeq) -> Result<(), ViewError> {
-        self.reader.rewind(to).await?;
-        // Jobs whose end is shown again are watched until then.
-        self.watching.extend(self.reader.jobs());
+    /// If it was not sent that much.
+    pub fn acknowledge(&mut self, through: EventSeq) -> Result<(), Refusal> {
+        let last = self.given();
+        if through > last {
+            return Err(Refusal::AckAhead { asked: through, last });
+        }
+        self.resume.acknowledge(through);
         Ok(())
     }
 
@@ -149,10 +193,9 @@ impl SessionHandle {
             trace_id: request.trace_id,
         };
         let session = &self.session;
-        let attach = |now: Timestamp, job: JobId| session.record(now, 0, &Fact::Attached(Attached { job, from: None }));
+        let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job));
         let summary = self.gateway.accept(accepted, attach).await?;
-        self.session.handle_committed(1);
-        self.watching.insert(summary.job);
+        self.session.handle_committed([&attached(summary.job)]);
         Ok(summary)
     }
 
@@ -164,26 +207,29 @@ impl SessionHandle {
         self.gateway.cancel(self.principal(), job, reason).await
     }
 
-    /// Watches a job from here on, with its history if that is asked for.
+    /// Watches a job from here on, with its history if that is asked for. A job that is watched already goes on as it
+    /// is.
     ///
     /// # Errors
     /// If there is no such job for this principal, or the session watches too many.
-    pub async fn subscribe(&mut self, job: &str, history: bool) -> Result<Subscription, Refusal> {
+    pub async fn subscribe(&mut self, job: &str, request: SubscribeRequest) -> Result<Subscription, Refusal> {
         self.check_room()?;
         let summary = self.gateway.find(self.principal(), job).await?;
         let subscribed_from = self.reader.event_seq();
-        let job = summary.job;
-        if self.watching.contains(&job) {
-            return Ok(Subscription { job: summary, subscribed_from, replayed: false });
+        let (job, overflow) = (summary.job, request.overflow);
+        let subscription = |replayed| Subscription { job: summary.clone(), subscribed_from, replayed };
+        if self.session.watching().contains(&job) {
+            return Ok(subscription(false));
         }
-        if history {
-            self.history.push_back(Pending { job, next: StreamSeq::FIRST });
-            self.watching.insert(job);
-        } else if !summary.status.is_terminal() {
-            self.append([Fact::Attached(Attached { job, from: None })]).await?;
-            self.watching.insert(job);
+        match request.history {
+            Some(after) => {
+                let from = self.gateway.first_after(&summary, after).await?;
+                self.append([Fact::Subscribed(Subscribed { job, from, overflow })]).await?;
+            }
+            None if summary.status.is_terminal() => {}
+            None => self.append([Fact::Attached(AttachedFact { job, from: None, overflow })]).await?,
         }
-        Ok(Subscription { job: summary, subscribed_from, replayed: history })
+        Ok(subscription(request.history.is_some()))
     }
 
     /// Stops watching a job. One that is not watched is no error.
@@ -192,48 +238,97 @@ impl SessionHandle {
     /// If the journal cannot be written.
     pub async fn unsubscribe(&mut self, job: &str) -> Result<(), Refusal> {
         let Ok(job) = job.parse::<JobId>() else { return Ok(()) };
-        if self.watching.contains(&job) {
+        if self.session.watching().contains(&job) {
             self.append([Fact::Detached(Detached { job })]).await?;
-            self.history.retain(|pending| pending.job != job);
-            self.watching.remove(&job);
         }
         Ok(())
     }
 
-    /// Whether there are jobs whose end the session has not been shown.
-    pub fn is_watching(&self) -> bool {
-        !self.watching.is_empty()
+    /// The connection has ended: the session waits for its client to come back.
+    pub async fn park(mut self) {
+        let now = self.gateway.now();
+        self.resume.park(now);
+        let saved = self.save().await;
+        let Self { presence, resume, .. } = self;
+        presence.leave(now, (!saved).then_some(resume));
     }
 
-    /// Takes note of that the client has closed the session. Its jobs go on.
-    pub async fn close(&mut self, reason: Option<String>) {
+    /// The client has closed the session. Its jobs go on, and as long as it watches any it can come back to it
+    /// (spec 6.7); a session without any is done.
+    pub async fn close(mut self, reason: Option<String>) {
         if let Err(refusal) = self.append([Fact::Closed(Closed { reason })]).await {
             tracing::warn!(session = %self.id(), %refusal, "the session's end is not recorded");
+        }
+        if self.session.watching().is_empty() {
+            let id = self.id();
+            self.presence.sessions().close(id).await;
+        } else {
+            self.park().await;
         }
     }
 
     fn check_room(&self) -> Result<(), Refusal> {
         let limit = limits::MAX_WATCHED_JOBS;
-        if self.watching.len() >= limit { Err(Refusal::TooManyWatched { limit }) } else { Ok(()) }
+        if self.session.watching().len() >= limit { Err(Refusal::TooManyWatched { limit }) } else { Ok(()) }
     }
 
     /// Whether a stretch is to be attached: the one before it has been read.
     fn is_history_due(&self) -> bool {
-        !self.history.is_empty() && !self.reader.is_in_history() && self.reader.position() >= self.written
+        let view = self.reader.view();
+        !view.awaited().is_empty() && !view.is_in_history() && self.reader.position() >= self.written
     }
 
     /// Attaches the next stretch of the history that is due.
     async fn attach_more(&mut self) -> Result<(), ViewError> {
-        let Some(Pending { job, next }) = self.history.pop_front() else { return Ok(()) };
+        let Some(Awaited { job, next, overflow }) = self.reader.view().awaited().front().copied() else {
+            return Ok(());
+        };
         let head = self.gateway.head_of(job).await?;
         let fact = if head.since(next) < STRETCH {
-            Fact::Attached(Attached { job, from: Some(next) })
+            Fact::Attached(AttachedFact { job, from: Some(next), overflow })
         } else {
-            let to = StreamSeq::new(next.get() + STRETCH - 1);
-            self.history.push_back(Pending { job, next: to.next() });
-            Fact::History(History { job, from: next, to })
+            Fact::History(History { job, from: next, to: StreamSeq::new(next.get() + STRETCH - 1) })
         };
         self.append([fact]).await.map_err(ViewError::Append)
+    }
+
+    /// Tells a client that is behind with its acknowledgements, once until it has caught up by half (spec 6.5).
+    async fn mind_the_lag(&mut self) {
+        let Some(limit) = self.lag_limit else { return };
+        let (current, last) = (self.event_seq(), self.resume.acknowledged());
+        let lag = current.since(last);
+        if self.lagging || lag <= limit {
+            self.lagging &= lag > limit / 2;
+            return;
+        }
+        // About a job that it still watches, or it would not look at it.
+        let Some(job) = self.reader.view().live().keys().next_back().copied() else { return };
+        let body = serde_json::json!({
+            "phase": "back_pressure",
+            "message": format!("{lag} events are not acknowledged; acknowledge what was processed, or read on"),
+            "details": { "threshold": limit, "current_seq": current, "last_ack": last },
+        });
+        let Ok(body) = Json::of(&body) else { return };
+        match self.append([Fact::Notice(Notice { job, kind: EventKind::Status, body })]).await {
+            Ok(()) => self.lagging = true,
+            Err(refusal) => tracing::debug!(session = %self.id(), %refusal, "a slow client is not told"),
+        }
+    }
+
+    /// Writes down where the session stands. Answers whether that is durable.
+    async fn save(&mut self) -> bool {
+        self.resume.checkpoint(self.reader.view());
+        self.saved = self.event_seq();
+        self.write_state().await
+    }
+
+    async fn write_state(&mut self) -> bool {
+        let id = self.id();
+        let saved = self.presence.sessions().save(id, &mut self.resume).await;
+        if let Err(error) = &saved {
+            tracing::warn!(session = %id, %error, "where the session stands is not written down");
+        }
+        saved.is_ok()
     }
 
     async fn append<const N: usize>(&mut self, facts: [Fact; N]) -> Result<(), Refusal> {
@@ -242,7 +337,12 @@ impl SessionHandle {
             facts.iter().zip(0..).map(|(fact, earlier)| self.session.record(now, earlier, fact)).collect();
         let committed = self.gateway.append(Batch::from(records)).await?;
         self.written = committed.last_offset().unwrap_or(self.written);
-        self.session.handle_committed(N as u64);
+        self.session.handle_committed(&facts);
         Ok(())
     }
+}
+
+/// A session sees a job that it submits from its first record on.
+const fn attached(job: JobId) -> Fact {
+    Fact::Attached(AttachedFact { job, from: None, overflow: Overflow::CatchUp })
 }

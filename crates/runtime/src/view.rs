@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use moorline_core::Refusal;
 use moorline_core::record::Corrupt;
-use moorline_core::view::{Pull, Seen, View};
+use moorline_core::view::{Pull, Seen, Shown, View};
 use moorline_store::{CommittedRecord, Interest, Page, ReadError, ReadLimit, Store};
 use moorline_types::{EventSeq, JobId, Offset, StreamId, StreamSeq, limits};
 
@@ -46,7 +46,7 @@ pub struct ViewReader {
     view: View,
     interest: Interest,
     watched: BTreeSet<StreamId>,
-    /// Where a rewind ends: records after this number are left for the next read.
+    /// Where a search ends: records after this number are left for the next read.
     stop_after: Option<EventSeq>,
 }
 
@@ -64,37 +64,26 @@ impl ViewReader {
         self.view.event_seq()
     }
 
-    /// Whether the view stands in a stretch of history.
-    pub fn is_in_history(&self) -> bool {
-        matches!(self.view.pull(), Pull::Stretch { .. })
+    /// What the reader has come to.
+    pub const fn view(&self) -> &View {
+        &self.view
     }
 
-    /// The jobs that are seen live.
-    pub fn jobs(&self) -> impl Iterator<Item = JobId> {
-        self.view.streams().filter_map(|stream| match stream {
-            StreamId::Job(job) => Some(job),
-            StreamId::Session(_) => None,
-        })
-    }
-
-    /// Goes back to just after the record with this number: a view is a function of the journal, so reading it again
-    /// from the session's beginning gives the same numbers. On an error the reader is where it was.
+    /// Reads on to just after the record with this number, without anybody seeing it. `false` if the journal does not
+    /// reach that far.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub async fn rewind(&mut self, to: EventSeq) -> Result<(), ViewError> {
-        if to == self.view.event_seq() {
-            return Ok(());
+    pub async fn skip_to(&mut self, number: EventSeq) -> Result<bool, ViewError> {
+        while self.view.event_seq() < number {
+            self.stop_after = Some(number);
+            let read = self.read_now().await;
+            self.stop_after = None;
+            if read?.is_none() {
+                return Ok(false);
+            }
         }
-        let reached = self.view.clone();
-        let mut again = Self::new(Arc::clone(&self.store), self.view.restarted());
-        while again.view.event_seq() < to && again.view != reached {
-            again.stop_after = Some(to);
-            again.read().await?;
-        }
-        again.stop_after = None;
-        *self = again;
-        Ok(())
+        Ok(true)
     }
 
     /// Through where the journal has been read.
@@ -103,7 +92,24 @@ impl ViewReader {
     }
 
     /// One read. Empty if nothing of it is seen; waits if there is nothing to read. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
     pub async fn read(&mut self) -> Result<Vec<Delivery>, ViewError> {
+        match self.read_now().await? {
+            Some(deliveries) => Ok(deliveries),
+            None => {
+                self.interest.changed().await;
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// One read; `None` if there is nothing to read at the moment.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn read_now(&mut self) -> Result<Option<Vec<Delivery>>, ViewError> {
         match self.view.pull() {
             Pull::Live { streams, after } => {
                 let page = match self.store.tail().read(&streams, after, LIMIT) {
@@ -111,12 +117,11 @@ impl ViewReader {
                     None => self.store.read_streams(&streams, after, LIMIT).await?,
                 };
                 if page.records.is_empty() && page.through == after {
-                    self.interest.changed().await;
-                    return Ok(Vec::new());
+                    return Ok(None);
                 }
-                self.take_page(page)
+                self.take_page(page).map(Some)
             }
-            Pull::Stretch { job, from } => self.read_stretch(job, from).await,
+            Pull::Stretch { job, from } => self.read_stretch(job, from).await.map(Some),
         }
     }
 
@@ -143,11 +148,11 @@ impl ViewReader {
         let mut turned = false;
         for record in records {
             let seen: Seen = self.view.handle(record)?;
-            if let (Some(event_seq), StreamId::Job(job)) = (seen.event_seq, record.stream) {
+            if let Some(Shown { event_seq, job }) = seen.shown {
                 deliveries.push(Delivery { event_seq, job, record: record.clone() });
             }
-            // What follows the place of a rewind is read again, as if the view had turned.
-            if seen.turned || (seen.event_seq.is_some() && seen.event_seq == self.stop_after) {
+            // What follows the place of a search is read again, as if the view had turned.
+            if seen.turned || self.stop_after.is_some_and(|last| self.view.event_seq() >= last) {
                 turned = true;
                 break;
             }

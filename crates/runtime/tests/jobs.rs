@@ -9,11 +9,11 @@
 
 mod common;
 
-use common::{Bench, assert_dense, fact, logs, memory, options, principal, request, see, see_to_end};
+use common::{Bench, assert_dense, fact, logs, memory, options, principal, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, Fact, Output};
-use moorline_runtime::RuntimeOptions;
+use moorline_runtime::{RuntimeOptions, SubscribeRequest};
 use moorline_store::StoreFault;
 use moorline_types::{Json, RecordKind, Scope};
 
@@ -44,7 +44,7 @@ async fn events_after_a_disconnect_are_durable() {
     drop(first);
 
     let mut second = bench.session("ada").await;
-    second.subscribe(&job.to_string(), true).await.unwrap();
+    second.subscribe(&job.to_string(), with_history()).await.unwrap();
     let seen = see_to_end(&mut second, job).await;
     assert_dense(&seen);
     assert_eq!(logs(&seen), counted(2000));
@@ -57,7 +57,7 @@ async fn a_slow_subscriber_loses_nothing_and_delays_nobody() {
     let mut owner = bench.session("ada").await;
     let mut slow = bench.session("ada").await;
     let job = owner.submit(request("counter", "5000")).await.unwrap().job;
-    slow.subscribe(&job.to_string(), true).await.unwrap();
+    slow.subscribe(&job.to_string(), with_history()).await.unwrap();
     slow.prepare().await.unwrap();
     let seen = see_to_end(&mut owner, job).await;
     assert_eq!(seen.len(), 5001);
@@ -72,7 +72,7 @@ async fn whoever_subscribes_after_the_end_sees_the_whole_job() {
     see_to_end(&mut owner, job).await;
     for _ in 0..3 {
         let mut late = bench.session("ada").await;
-        let subscription = late.subscribe(&job.to_string(), true).await.unwrap();
+        let subscription = late.subscribe(&job.to_string(), with_history()).await.unwrap();
         assert_eq!(subscription.job.status, Status::Success);
         let seen = see_to_end(&mut late, job).await;
         assert_dense(&seen);
@@ -86,7 +86,7 @@ async fn a_submitter_that_subscribes_to_its_own_job_sees_nothing_twice() {
     let mut session = bench.session("ada").await;
     let job = session.submit(request("counter", "500")).await.unwrap().job;
     let mut seen = see(&mut session).await;
-    session.subscribe(&job.to_string(), true).await.unwrap();
+    session.subscribe(&job.to_string(), with_history()).await.unwrap();
     seen.extend(see_to_end(&mut session, job).await);
     assert_dense(&seen);
     assert_eq!(logs(&seen), counted(500));
@@ -162,11 +162,11 @@ async fn what_belongs_to_others_does_not_exist() {
     let not_found = |job: &str| Refusal::JobNotFound { job: job.to_owned() };
     for unknown in [job.as_str(), "job_01HF7YAT00000000000000000Z", "rubbish", ""] {
         assert_eq!(eve.cancel(unknown, None).await, Err(not_found(unknown)), "{unknown}");
-        assert_eq!(eve.subscribe(unknown, true).await.unwrap_err(), not_found(unknown), "{unknown}");
+        assert_eq!(eve.subscribe(unknown, with_history()).await.unwrap_err(), not_found(unknown), "{unknown}");
     }
     let admin = principal("root", Scope::Admin);
-    let mut admin = bench.gateway.open_session(admin, "test".to_owned()).await.unwrap();
-    assert!(admin.subscribe(&job, false).await.is_ok());
+    let mut admin = bench.gateway.open_session(admin, "test".to_owned()).await.unwrap().session;
+    assert!(admin.subscribe(&job, SubscribeRequest::default()).await.is_ok());
     assert!(admin.cancel(&job, None).await.is_ok());
 }
 
@@ -186,6 +186,7 @@ async fn a_principal_has_no_more_jobs_and_sessions_than_it_may() {
     let refused = bench.gateway.open_session(principal("ada", Scope::Jobs), "x".to_owned()).await.unwrap_err();
     assert_eq!(refused, Refusal::TooManySessions { limit: 2 });
     drop(second);
+    // One that waits for its client makes room for one that is here.
     bench.session("ada").await;
 }
 
@@ -231,7 +232,7 @@ async fn a_store_that_cannot_be_read_is_an_error_and_never_an_empty_answer() {
     let job = session.submit(request("counter", "10")).await.unwrap().job;
     see_to_end(&mut session, job).await;
     bench.store.faults().refuse_reads(StoreFault::Io);
-    let refused = session.subscribe(&job.to_string(), true).await.unwrap_err();
+    let refused = session.subscribe(&job.to_string(), with_history()).await.unwrap_err();
     assert!(matches!(refused, Refusal::StoreUnavailable { .. }), "{refused}");
 }
 
@@ -252,11 +253,11 @@ async fn a_job_of_a_killed_gateway_ends_honestly_at_the_next_start() {
     let next = std::sync::Arc::new(store.reopen(moorline_store::TailLimits::default()));
     let bench = Bench::over(next, options()).await;
     let mut session = bench.session("ada").await;
-    session.subscribe(&job.to_string(), true).await.unwrap();
+    session.subscribe(&job.to_string(), with_history()).await.unwrap();
     let seen = see_to_end(&mut session, job).await;
     let Fact::Error(failure) = fact(seen.last().unwrap()) else { panic!("{seen:?}") };
     assert_eq!((failure.cause, failure.retryable), (Cause::Gateway, true));
-    session.subscribe(&finished.to_string(), true).await.unwrap();
+    session.subscribe(&finished.to_string(), with_history()).await.unwrap();
     assert_eq!(logs(&see_to_end(&mut session, finished).await), counted(5), "a finished job stays as it was");
 }
 

@@ -9,7 +9,6 @@
 mod driver;
 mod hello;
 mod service;
-mod sessions;
 mod writer;
 
 use std::sync::Arc;

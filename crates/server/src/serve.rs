@@ -194,7 +194,6 @@ fn service_options(config: &Config) -> ServiceOptions {
         max_frame_bytes: config.limits.max_frame_bytes.get(),
         hello_deadline: config.session.hello_deadline.into(),
         heartbeat_interval: config.session.heartbeat_interval.into(),
-        resume_window: config.session.resume_window.into(),
     }
 }
 
@@ -205,6 +204,8 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         default_max_runtime_sec: config.jobs.default_max_runtime.map(|length| length.as_secs().max(1)),
         max_sessions_per_principal: config.limits.max_sessions_per_principal.get(),
         max_jobs_per_principal: config.limits.max_jobs_per_principal.get(),
+        resume_window: config.session.resume_window.into(),
+        back_pressure_lag: config.session.back_pressure_lag.get() as u64,
         check_event,
     }
 }

@@ -134,7 +134,11 @@ async fn in_a_session_a_bad_frame_is_answered_and_the_connection_goes_on() {
         (Message::text(envelope("job.cancel", json!({}))), "INVALID_REQUEST", "job_id"),
         (Message::text(envelope("job.cancel", json!({ "job_id": "job_nope" }))), "JOB_NOT_FOUND", "job_nope"),
         (Message::text(envelope("job.subscribe", json!({ "job_id": "job_nope" }))), "JOB_NOT_FOUND", "job_nope"),
-        (Message::text(envelope("session.ack", json!({ "last_processed_seq": 1 }))), "INVALID_REQUEST", "\"ack\""),
+        (
+            Message::text(envelope("session.ack", json!({ "last_processed_seq": 1 }))),
+            "INVALID_REQUEST",
+            "event_seq 1 was not sent",
+        ),
         (Message::text(envelope("session.list_jobs", json!({}))), "INVALID_REQUEST", "list_jobs"),
         (
             Message::text(

@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{Bench, Client, service_options};
-use moorline_server::connection::ServiceOptions;
+use common::{Bench, Client, runtime_options};
+use moorline_runtime::RuntimeOptions;
 use moorline_types::Millis;
 use serde_json::{Value, json};
 
@@ -79,6 +79,17 @@ async fn numbered(client: &mut Client, at_most: usize) -> Vec<Value> {
     frames
 }
 
+/// The frames as they were sent first: without the mark that they are sent again.
+fn unmarked(frames: &[Value]) -> Vec<Value> {
+    let mut frames = frames.to_vec();
+    for frame in &mut frames {
+        if let Some(extensions) = frame.as_object_mut().unwrap().remove("extensions") {
+            assert_eq!(extensions, json!({ "x-vendor.moorline.replayed": true }));
+        }
+    }
+    frames
+}
+
 fn seq(frame: &Value) -> i64 {
     frame["event_seq"].as_i64().unwrap()
 }
@@ -112,7 +123,8 @@ async fn wherever_a_connection_drops_the_stream_goes_on_with_the_same_ids_and_nu
         // The whole again, from nothing: the same frames to the letter.
         drop(client);
         let mut again = welcomed(come_back(&bench, None, &token, 0).await).await;
-        assert_eq!(numbered(&mut again.client, usize::MAX).await, seen, "every {every}, {job}");
+        let replayed = numbered(&mut again.client, usize::MAX).await;
+        assert_eq!(unmarked(&replayed), unmarked(&seen), "every {every}, {job}");
     }
 }
 
@@ -200,12 +212,13 @@ async fn whoever_may_not_resume_changes_nothing() {
     assert_refused(bare, "UNAUTHENTICATED").await;
 
     let mut back = welcomed(come_back(&bench, Some(&session), &token, -1).await).await;
-    assert_eq!(numbered(&mut back.client, usize::MAX).await, seen, "the owner is not harmed");
+    assert_eq!(unmarked(&numbered(&mut back.client, usize::MAX).await), seen, "the owner is not harmed");
 }
 
 #[tokio::test]
 async fn a_session_that_is_closed_or_waited_too_long_for_is_gone() {
-    let bench = Bench::with(ServiceOptions { resume_window: Millis::new(50), ..service_options() }, 100).await;
+    let options = RuntimeOptions { resume_window: Millis::new(50), ..runtime_options() };
+    let bench = Bench::with_runtime(options).await;
     let Visit { mut client, token } = arrive(&bench).await;
     client.echo(json!(1)).await;
     client.say("msg_1", "session.close", json!({})).await;
@@ -244,4 +257,151 @@ async fn a_parked_session_makes_room_for_a_connected_one() {
         drop(arrive(&bench).await.client);
     }
     assert_refused(come_back(&bench, None, &first.token, 0).await, "RESUME_WINDOW_EXPIRED").await;
+}
+
+fn with_extension(mut hello: Value, name: &str, value: Value) -> Value {
+    hello["extensions"][name] = value;
+    hello
+}
+
+fn wanting_gaps(mut hello: Value) -> Value {
+    hello["payload"]["capabilities"]["features"].as_array_mut().unwrap().push(json!("x-vendor.moorline.gap"));
+    hello
+}
+
+/// The gateway is killed; its sessions, tokens and numbers are there again.
+#[tokio::test]
+async fn a_session_outlives_the_gateway() {
+    let bench = Bench::start().await;
+    let Visit { mut client, token: first } = arrive(&bench).await;
+    submit(&mut client, 2, 0).await;
+    let mut seen = numbered(&mut client, usize::MAX).await;
+    submit(&mut client, 1_000_000, 5).await;
+    seen.extend(numbered(&mut client, 10).await);
+    let session = client.session.clone().unwrap();
+    drop(client);
+    // This welcome gives a new token, and nothing is heard of the client after it.
+    let lost = welcomed(come_back(&bench, None, &first, seq(&seen[4])).await).await;
+
+    let bench = bench.restarted().await;
+    assert_refused(
+        come_back(&bench, Some("sess_01HF7YAT00000000000000000Z"), &first, 0).await,
+        "RESUME_WINDOW_EXPIRED",
+    )
+    .await;
+    for token in [&first, &lost.token] {
+        let mut stranger = bench.connect().await;
+        stranger.send(&resuming(bench.hello_of_another(), Some(&session), token, 0)).await;
+        assert_refused(stranger, "RESUME_WINDOW_EXPIRED").await;
+    }
+    let last = seq(seen.last().unwrap());
+    let mut back = welcomed(come_back(&bench, Some(&session), &first, last).await).await;
+    assert_eq!(back.client.session.as_deref(), Some(session.as_str()));
+    let rest = numbered(&mut back.client, usize::MAX).await;
+    seen.extend(unmarked(&rest));
+    assert_eq!(seen.iter().map(seq).collect::<Vec<_>>(), (1..=seen.len() as i64).collect::<Vec<_>>());
+
+    // From nothing, and after another restart: the same frames to the letter.
+    let bench = bench.restarted().await;
+    let mut again = welcomed(come_back(&bench, None, &back.token, 0).await).await;
+    let mut replayed = numbered(&mut again.client, 3).await;
+    replayed.extend(numbered(&mut again.client, usize::MAX).await);
+    assert_eq!(unmarked(&replayed), seen);
+}
+
+#[tokio::test]
+async fn what_is_sent_again_is_marked_and_what_is_new_is_not() {
+    let bench = Bench::start().await;
+    let Visit { mut client, token } = arrive(&bench).await;
+    submit(&mut client, 3, 0).await;
+    let first = numbered(&mut client, usize::MAX).await;
+    assert!(first.iter().all(|frame| frame.get("extensions").is_none()), "{first:?}");
+    drop(client);
+    let mut back = welcomed(come_back(&bench, None, &token, 2).await).await;
+    let again = numbered(&mut back.client, usize::MAX).await;
+    assert!(again.iter().all(|frame| frame["extensions"]["x-vendor.moorline.replayed"] == true), "{again:?}");
+    submit(&mut back.client, 1, 0).await;
+    let new = numbered(&mut back.client, usize::MAX).await;
+    assert!(new.iter().all(|frame| frame.get("extensions").is_none()), "{new:?}");
+}
+
+/// The third form of the request: a message of its own (spec 6.3), on a connection that is authenticated.
+#[tokio::test]
+async fn a_session_is_resumed_by_a_message_after_the_welcome() {
+    let bench = Bench::start().await;
+    let Visit { mut client, token } = arrive(&bench).await;
+    let session = client.session.clone();
+    submit(&mut client, 3, 0).await;
+    let seen = numbered(&mut client, usize::MAX).await;
+    drop(client);
+
+    let mut back = arrive(&bench).await.client;
+    let unused = back.session.clone();
+    back.say("msg_1", "session.resume", json!({ "resume_token": "rt_0", "last_event_seq": 1 })).await;
+    let refused = back.recv_type("session.error").await;
+    assert_eq!(refused["payload"]["code"], "RESUME_WINDOW_EXPIRED", "{refused}");
+    assert_eq!(refused["session_id"].as_str(), unused.as_deref(), "the session that is open stays");
+    drop(back);
+
+    let mut back = arrive(&bench).await.client;
+    back.say("msg_1", "session.resume", json!({ "resume_token": token, "last_event_seq": 1 })).await;
+    let Visit { client: mut back, .. } = welcomed(back).await;
+    assert_eq!(back.session, session);
+    assert_eq!(unmarked(&numbered(&mut back, usize::MAX).await), seen[1..]);
+
+    // Once something was asked for, the connection has its session for good.
+    submit(&mut back, 1, 0).await;
+    numbered(&mut back, usize::MAX).await;
+    back.say("msg_2", "session.resume", json!({ "resume_token": token })).await;
+    let refused = back.recv_type("session.error").await;
+    assert_eq!(refused["payload"]["code"], "INVALID_REQUEST", "{refused}");
+}
+
+/// A cursor names the journal that its number is from; a number of another journal is never taken for one of this.
+#[tokio::test]
+async fn a_number_of_another_journal_is_refused_unless_the_client_takes_a_gap() {
+    const OTHER: &str = "01HF7YAT00000000000000000Z";
+    let bench = Bench::start().await;
+    let mut client = bench.connect().await;
+    client.send(&bench.hello()).await;
+    let welcome = client.recv().await.unwrap();
+    let epoch = bench.gateway.epoch().to_string();
+    let cursor = |number: u64| json!({ "epoch": epoch, "event_seq": number });
+    assert_eq!(welcome["extensions"]["x-vendor.moorline.cursor"], cursor(0), "valid with nothing seen");
+    let token = welcome["payload"]["resume_token"].as_str().unwrap().to_owned();
+    client.session = welcome["session_id"].as_str().map(str::to_owned);
+    submit(&mut client, 3, 0).await;
+    let seen = numbered(&mut client, usize::MAX).await;
+    drop(client);
+
+    let hello = resuming(bench.hello(), None, &token, 4);
+    let foreign = with_extension(hello.clone(), "x-vendor.moorline.resume", json!({ "epoch": OTHER }));
+    let mut client = bench.connect().await;
+    client.send(&foreign).await;
+    let refused = assert_refused(client, "RESUME_WINDOW_EXPIRED").await;
+    assert_eq!(refused["payload"]["details"], json!({ "asked_epoch": OTHER, "epoch": epoch }), "{refused}");
+
+    // The same client without the feature is not told of gaps, so it cannot ask for one.
+    let options = json!({ "epoch": OTHER, "on_gap": "continue" });
+    let mut client = bench.connect().await;
+    client.send(&with_extension(hello.clone(), "x-vendor.moorline.resume", options.clone())).await;
+    assert_refused(client, "RESUME_WINDOW_EXPIRED").await;
+
+    let mut client = bench.connect().await;
+    client.send(&wanting_gaps(with_extension(hello, "x-vendor.moorline.resume", options))).await;
+    let Visit { mut client, token } = welcomed(client).await;
+    let gap = client.recv().await.unwrap();
+    assert_eq!(gap["type"], "x-vendor.moorline.gap", "{gap}");
+    assert_eq!(gap["payload"], json!({ "next": 5, "reason": "journal_replaced", "epoch": epoch }));
+    assert!(gap.get("event_seq").is_none());
+    drop(client);
+
+    // A client that names the right one and has everything gets nothing.
+    let hello = resuming(bench.hello(), None, &token, 4);
+    let mut client = bench.connect().await;
+    client.send(&with_extension(hello, "x-vendor.moorline.resume", json!({ "epoch": epoch }))).await;
+    let welcome = client.recv().await.unwrap();
+    assert_eq!(welcome["extensions"]["x-vendor.moorline.cursor"], cursor(seen.len() as u64), "{welcome}");
+    client.session = welcome["session_id"].as_str().map(str::to_owned);
+    client.echo(json!(1)).await;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use moorline_core::record::Fact;
-use moorline_core::view::{Pull, View};
+use moorline_core::view::{Pull, Shown, View};
 use moorline_store::{CommittedRecord, ReadLimit, Store};
 use moorline_types::{JobId, Offset, RecordKind, SessionId, StreamId, StreamSeq};
 
@@ -110,7 +110,7 @@ async fn read_stream(world: &World, stream: StreamId) -> Vec<CommittedRecord> {
 
 /// What the session must have seen, by the journal alone.
 async fn replay(world: &World, session: SessionId) -> Vec<Seen> {
-    let mut view = View::new(session);
+    let mut view = View::new(session, Offset::ZERO);
     let mut due = Vec::new();
     loop {
         let (records, through) = match view.pull() {
@@ -141,7 +141,7 @@ async fn replay(world: &World, session: SessionId) -> Vec<Seen> {
 fn take(view: &mut View, records: &[CommittedRecord], due: &mut Vec<Seen>) -> bool {
     for record in records {
         let seen = view.handle(record).expect("the records decode");
-        if let (Some(event_seq), StreamId::Job(job)) = (seen.event_seq, record.stream) {
+        if let Some(Shown { event_seq, job }) = seen.shown {
             let offset: Offset = record.offset();
             due.push(Seen { event_seq: event_seq.get(), job, seq: record.seq, offset });
         }

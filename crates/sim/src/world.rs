@@ -6,8 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use moorline_core::Refusal;
+use moorline_core::resume::ResumeToken;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
-use moorline_runtime::{Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, Tasks};
+use moorline_runtime::{
+    Attached, Clock, Delivery, Gateway, ResumeRequest, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest,
+    Tasks,
+};
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
 use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, Scope, SessionId, StreamSeq, Timestamp};
 use moorline_worker::sdk::Agent;
@@ -58,11 +63,20 @@ pub async fn run(seed: u64, steps: usize) -> World {
     simulation.finish().await
 }
 
+/// Whoever has a session, and may be without a connection.
+struct Client {
+    id: SessionId,
+    principal: Principal,
+    /// What its last welcome gave it.
+    token: ResumeToken,
+    connected: Option<SessionHandle>,
+}
+
 struct Simulation {
     rng: Rng,
     clock: Clock,
     gateway: Gateway,
-    clients: Vec<SessionHandle>,
+    clients: Vec<Client>,
     faulty: bool,
     world: World,
 }
@@ -85,7 +99,7 @@ impl Simulation {
     async fn step(&mut self) {
         match self.rng.u32(0..100) {
             0..8 => self.connect().await,
-            8..10 => self.disconnect(),
+            8..10 => self.disconnect().await,
             10..13 => self.come_back().await,
             13..26 => self.submit().await,
             26..34 => self.cancel().await,
@@ -104,31 +118,57 @@ impl Simulation {
         }
         let name = if self.rng.bool() { "ada" } else { "bob" };
         let principal = Principal { id: name.parse().expect("a valid name"), scopes: vec![Scope::Jobs] };
-        if let Ok(session) = patiently(self.gateway.open_session(principal, "simulated".to_owned())).await {
+        let opened = patiently(self.gateway.open_session(principal.clone(), "simulated".to_owned())).await;
+        if let Ok(Attached { session, token, .. }) = opened {
             self.world.seen.insert(session.id(), Vec::new());
-            self.clients.push(session);
+            self.clients.push(Client { id: session.id(), principal, token, connected: Some(session) });
         }
     }
 
-    fn disconnect(&mut self) {
-        if let Some(client) = self.some_client() {
-            self.clients.swap_remove(client);
+    /// A client loses its connection, with or without the gateway's knowledge of where it stood, or goes for good.
+    async fn disconnect(&mut self) {
+        let Some(client) = self.some_client() else { return };
+        let connected = self.clients[client].connected.take();
+        match self.rng.u32(0..4) {
+            0 => drop(self.clients.swap_remove(client)),
+            1 => drop(connected),
+            _ => {
+                if let Some(session) = connected {
+                    patiently(session.park()).await;
+                }
+            }
         }
     }
 
-    /// A client loses its connection, and some of what it was sent with it, and resumes its session.
+    /// A client that has lost its connection, and some of what it was sent with it, resumes its session.
     async fn come_back(&mut self) {
         let Some(client) = self.some_client() else { return };
         let client = &mut self.clients[client];
-        let seen = self.world.seen.entry(client.id()).or_default();
+        if let Some(session) = client.connected.take() {
+            patiently(session.park()).await;
+        }
+        let seen = self.world.seen.entry(client.id).or_default();
         let kept = self.rng.usize(0..=seen.len());
-        if patiently(client.rewind(EventSeq::new(kept as u64))).await.is_ok() {
+        let request = resume(client, kept);
+        if self.rng.u32(0..8) == 0 {
+            let stranger = Principal { id: "mallory".parse().expect("a valid name"), scopes: vec![Scope::Admin] };
+            let taken = patiently(self.gateway.resume_session(stranger, request.clone())).await;
+            assert!(taken.is_err(), "nobody else resumes a session");
+        }
+        if let Ok(attached) = patiently(self.gateway.resume_session(client.principal.clone(), request)).await {
             seen.truncate(kept);
+            // The welcome may be lost with the connection; then the token before is still good.
+            if self.rng.u32(0..4) > 0 {
+                let mut session = attached.session;
+                patiently(session.confirm()).await;
+                client.token = attached.token;
+                client.connected = Some(session);
+            }
         }
     }
 
     async fn submit(&mut self) {
-        let Some(client) = self.some_client() else { return };
+        let Some(client) = self.some_connected() else { return };
         let ends = [End::Result, End::Result, End::Failure, End::Panic, End::Cancel, End::Never];
         // Now and then more than one stretch of history holds.
         let (events, delay_ms) = match self.rng.u32(0..12) {
@@ -143,46 +183,48 @@ impl Simulation {
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
             trace_id: None,
         };
-        if let Ok(job) = patiently(self.clients[client].submit(request)).await {
+        if let Ok(job) = patiently(self.session(client).submit(request)).await {
             self.world.accepted.push(job.job);
         }
     }
 
     async fn cancel(&mut self) {
-        if let (Some(client), Some(job)) = (self.some_client(), self.some_job())
-            && patiently(self.clients[client].cancel(&job.to_string(), None)).await.is_ok()
+        if let (Some(client), Some(job)) = (self.some_connected(), self.some_job())
+            && patiently(self.session(client).cancel(&job.to_string(), None)).await.is_ok()
         {
             self.world.cancelled.push(job);
         }
     }
 
     async fn subscribe(&mut self) {
-        if let (Some(client), Some(job)) = (self.some_client(), self.some_job()) {
-            let history = self.rng.bool();
-            let subscribed = patiently(self.clients[client].subscribe(&job.to_string(), history)).await;
+        if let (Some(client), Some(job)) = (self.some_connected(), self.some_job()) {
+            let history = self.rng.bool().then_some(EventSeq::ZERO);
+            let request = SubscribeRequest { history, ..SubscribeRequest::default() };
+            let subscribed = patiently(self.session(client).subscribe(&job.to_string(), request)).await;
             if subscribed.is_ok_and(|subscription| subscription.job.status.is_terminal()) {
-                self.world.repeatable.insert((self.clients[client].id(), job));
+                self.world.repeatable.insert((self.clients[client].id, job));
             }
         }
     }
 
     async fn unsubscribe(&mut self) {
-        if let (Some(client), Some(job)) = (self.some_client(), self.some_job()) {
-            self.world.repeatable.insert((self.clients[client].id(), job));
-            drop(patiently(self.clients[client].unsubscribe(&job.to_string())).await);
+        if let (Some(client), Some(job)) = (self.some_connected(), self.some_job()) {
+            self.world.repeatable.insert((self.clients[client].id, job));
+            drop(patiently(self.session(client).unsubscribe(&job.to_string())).await);
         }
     }
 
     /// A client reads what there is at the moment.
     async fn read(&mut self) {
-        let Some(client) = self.some_client() else { return };
-        let client = &mut self.clients[client];
+        let Some(client) = self.some_connected() else { return };
+        let client = self.session(client);
         if patiently(client.prepare()).await.is_err() {
             return;
         }
         let read = tokio::time::timeout(Duration::from_millis(1), client.next()).await;
         if let Ok(Ok(deliveries)) = read {
-            let seen = self.world.seen.entry(client.id()).or_default();
+            let id = client.id();
+            let seen = self.world.seen.entry(id).or_default();
             seen.extend(deliveries.iter().map(seen_as));
         }
     }
@@ -209,7 +251,9 @@ impl Simulation {
 
     /// The gateway dies without a word, and another one starts over what it left behind.
     async fn kill(&mut self) {
-        self.clients.clear();
+        for client in &mut self.clients {
+            client.connected = None;
+        }
         // Its tasks go on, but with a store that nobody looks at any more.
         self.world.store = Arc::new(self.world.store.reopen(TAIL));
         self.world.store.faults().allow();
@@ -230,10 +274,24 @@ impl Simulation {
         let patience = Duration::from_secs(24 * 3_600);
         drop(tokio::time::timeout(patience, ended).await);
         for client in &mut self.clients {
-            let seen = self.world.seen.entry(client.id()).or_default();
+            let seen = self.world.seen.entry(client.id).or_default();
+            let mut session = match client.connected.take() {
+                Some(session) => session,
+                None => {
+                    let request = resume(client, seen.len());
+                    match patiently(self.gateway.resume_session(client.principal.clone(), request)).await {
+                        Ok(attached) => attached.session,
+                        // Its window is over.
+                        Err(refusal) => {
+                            assert_eq!(refusal, Refusal::ResumeUnknown);
+                            continue;
+                        }
+                    }
+                }
+            };
             loop {
-                client.prepare().await.expect("the store is whole again");
-                match tokio::time::timeout(Duration::from_secs(1), client.next()).await {
+                session.prepare().await.expect("the store is whole again");
+                match tokio::time::timeout(Duration::from_secs(1), session.next()).await {
                     Ok(deliveries) => seen.extend(deliveries.expect("the store is whole again").iter().map(seen_as)),
                     Err(_) => break,
                 }
@@ -245,13 +303,23 @@ impl Simulation {
     /// Asks for the end of a job that has none.
     async fn end(&mut self, job: JobId) {
         let admin = Principal { id: "root".parse().expect("a valid name"), scopes: vec![Scope::Admin] };
-        let session = self.gateway.open_session(admin, "simulated".to_owned()).await.expect("the store is whole again");
+        let opened = self.gateway.open_session(admin, "simulated".to_owned()).await;
+        let session = opened.expect("the store is whole again").session;
         self.world.seen.insert(session.id(), Vec::new());
         drop(session.cancel(&job.to_string(), None).await);
     }
 
     fn some_client(&mut self) -> Option<usize> {
         (!self.clients.is_empty()).then(|| self.rng.usize(..self.clients.len()))
+    }
+
+    fn some_connected(&mut self) -> Option<usize> {
+        let connected: Vec<_> = (0..self.clients.len()).filter(|n| self.clients[*n].connected.is_some()).collect();
+        (!connected.is_empty()).then(|| connected[self.rng.usize(..connected.len())])
+    }
+
+    fn session(&mut self, client: usize) -> &mut SessionHandle {
+        self.clients[client].connected.as_mut().expect("a connected client was chosen")
     }
 
     /// A job, preferably a late one.
@@ -265,6 +333,17 @@ impl Simulation {
 /// A request is answered, whatever happens; virtual time makes waiting for it free.
 async fn patiently<T>(request: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(3_600), request).await.expect("every request is answered")
+}
+
+/// What a client presents that has kept this many of the records that it was sent.
+fn resume(client: &Client, kept: usize) -> ResumeRequest {
+    ResumeRequest {
+        session: Some(client.id),
+        token: client.token.clone(),
+        last: EventSeq::new(kept as u64),
+        epoch: None,
+        accepts_gap: false,
+    }
 }
 
 fn seen_as(delivery: &Delivery) -> Seen {
@@ -283,6 +362,8 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock) -> Gateway {
         default_max_runtime_sec: None,
         max_sessions_per_principal: 10_000,
         max_jobs_per_principal: 10_000,
+        resume_window: Millis::from_secs(600),
+        back_pressure_lag: 1_000,
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

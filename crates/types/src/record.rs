@@ -122,6 +122,10 @@ record_kinds! {
     SessionDetached = 19, false;
     /// The session was closed by its client.
     SessionClosed = 20, false;
+    /// The session is to see a job's history; the stretches of it follow.
+    SessionSubscribed = 21, false;
+    /// The gateway tells this session, and nobody else, something about a job: `job.event`.
+    SessionNotice = 22, true;
 }
 
 /// A record as its owner made it, numbered in its stream. In the journal it is a `Committed<Record>`.

@@ -72,7 +72,9 @@ impl Job {
             | Fact::Attached(_)
             | Fact::History(_)
             | Fact::Detached(_)
-            | Fact::Closed(_) => {
+            | Fact::Closed(_)
+            | Fact::Subscribed(_)
+            | Fact::Notice(_) => {
                 return Err(RecoverError::ForeignRecord { job: self.id, kind: record.kind });
             }
         }

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moorline_types::Timestamp;
+use moorline_types::{EventKind, Json, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{Attached, Detached, History};
+use crate::record::{Attached, Detached, History, Notice, Subscribed};
 
 fn session() -> SessionId {
     SessionId::mint(Timestamp::from_unix_millis(1), [1; 10])
@@ -41,7 +41,11 @@ impl Journal {
     }
 
     fn attach(&mut self, n: u8, from: Option<u64>) -> &mut Self {
-        self.session(Fact::Attached(Attached { job: job(n), from: from.map(StreamSeq::new) }))
+        self.session(Fact::Attached(Attached {
+            job: job(n),
+            from: from.map(StreamSeq::new),
+            overflow: Overflow::CatchUp,
+        }))
     }
 
     /// Everything that the view sees now: (`event_seq`, job, position in the job), reading `at_most` records at once.
@@ -57,9 +61,9 @@ impl Journal {
                 }
             }
             for record in records {
-                let Seen { event_seq, turned } = view.handle(record).unwrap();
-                if let (Some(number), StreamId::Job(job)) = (event_seq, record.stream) {
-                    seen.push((number.get(), job, record.seq.get()));
+                let Seen { shown, turned } = view.handle(record).unwrap();
+                if let Some(Shown { event_seq, job }) = shown {
+                    seen.push((event_seq.get(), job, record.seq.get()));
                 }
                 if turned {
                     break;
@@ -79,7 +83,11 @@ fn is_wanted(record: &Committed<Arc<Record>>, pull: &Pull) -> bool {
 fn check(journal: &Journal, expected: &[(u64, u8, u64)]) {
     let expected: Vec<_> = expected.iter().map(|(number, n, seq)| (*number, job(*n), *seq)).collect();
     for at_most in [1, 2, 3, 100] {
-        assert_eq!(journal.seen_by(&mut View::new(session()), at_most), expected, "{at_most} records a read");
+        assert_eq!(
+            journal.seen_by(&mut View::new(session(), Offset::ZERO), at_most),
+            expected,
+            "{at_most} records a read"
+        );
     }
 }
 
@@ -157,9 +165,40 @@ fn a_detached_job_is_not_seen_until_it_is_attached_again() {
 fn a_job_that_has_ended_is_waited_for_no_longer() {
     let mut journal = Journal::default();
     journal.attach(7, None).attach(8, None).job(7, JobResult);
-    let mut view = View::new(session());
+    let mut view = View::new(session(), Offset::ZERO);
     journal.seen_by(&mut view, 100);
-    assert_eq!(view.live_jobs(), 1);
+    assert_eq!(view.live().len(), 1);
+}
+
+#[test]
+fn history_that_was_asked_for_is_awaited_until_its_last_stretch_is_attached() {
+    let subscribed = |n, from| Fact::Subscribed(Subscribed { job: job(n), from, overflow: Overflow::Skip });
+    let awaited = |journal: &Journal| {
+        let mut view = View::new(session(), Offset::ZERO);
+        journal.seen_by(&mut view, 100);
+        view.awaited().iter().map(|awaited| (awaited.job, awaited.next.get())).collect::<Vec<_>>()
+    };
+    let mut journal = Journal::default();
+    for _ in 0..3 {
+        journal.job(7, JobEvent).job(8, JobEvent);
+    }
+    journal.session(subscribed(7, StreamSeq::FIRST)).session(subscribed(8, StreamSeq::new(2)));
+    assert_eq!(awaited(&journal), [(job(7), 1), (job(8), 2)]);
+    journal.session(Fact::History(History { job: job(7), from: StreamSeq::new(1), to: StreamSeq::new(2) }));
+    assert_eq!(awaited(&journal), [(job(8), 2), (job(7), 3)], "stretches take turns");
+    journal.attach(8, Some(2));
+    assert_eq!(awaited(&journal), [(job(7), 3)]);
+    journal.session(Fact::Detached(Detached { job: job(7) }));
+    assert_eq!(awaited(&journal), []);
+}
+
+#[test]
+fn a_notice_is_numbered_among_the_records_of_the_jobs() {
+    let notice = Fact::Notice(Notice { job: job(7), kind: EventKind::Status, body: Json::parse("{}").unwrap() });
+    let mut journal = Journal::default();
+    journal.attach(7, None).job(7, JobEvent).session(notice.clone()).job(7, JobResult).session(notice);
+    // The notice is the session's second record; the one after the end is not seen.
+    check(&journal, &[(1, 7, 1), (2, 7, 2), (3, 7, 2)]);
 }
 
 /// What may come into a journal.
@@ -185,7 +224,7 @@ proptest! {
         reads in proptest::collection::vec((any::<bool>(), 1_usize..7), 60),
     ) {
         let mut journal = Journal::default();
-        let mut live = View::new(session());
+        let mut live = View::new(session(), Offset::ZERO);
         let mut seen_live = Vec::new();
         for (step, (read_now, at_most)) in steps.into_iter().zip(reads) {
             match step {
@@ -195,10 +234,12 @@ proptest! {
             };
             if read_now {
                 seen_live.extend(journal.seen_by(&mut live, at_most));
+                // Written down and taken up again.
+                live = serde_json::from_slice(&serde_json::to_vec(&live).unwrap()).unwrap();
             }
         }
         seen_live.extend(journal.seen_by(&mut live, 100));
-        let replayed = journal.seen_by(&mut View::new(session()), 3);
+        let replayed = journal.seen_by(&mut View::new(session(), Offset::ZERO), 3);
         prop_assert_eq!(&seen_live, &replayed);
         let numbers: Vec<_> = replayed.iter().map(|(number, ..)| *number).collect();
         prop_assert_eq!(numbers, (1..=replayed.len() as u64).collect::<Vec<_>>());

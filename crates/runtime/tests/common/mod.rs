@@ -6,9 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use moorline_core::record::Fact;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
-use moorline_runtime::{Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, Tasks};
+use moorline_runtime::{
+    Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
+};
 use moorline_store::{MemoryStore, Store, TailLimits};
-use moorline_types::{Epoch, JobId, Json, Millis, Principal, RecordKind, Scope, Timestamp};
+use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, RecordKind, Scope, Timestamp};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
 
 /// How long a test waits for what must come. Time is virtual, so this is no delay.
@@ -26,6 +28,8 @@ pub(crate) fn options() -> RuntimeOptions {
         default_max_runtime_sec: None,
         max_sessions_per_principal: 1_000,
         max_jobs_per_principal: 100,
+        resume_window: Millis::from_secs(600),
+        back_pressure_lag: 1_000,
         check_event: |_, _| Ok(()),
     }
 }
@@ -57,7 +61,7 @@ impl Bench {
     }
 
     pub(crate) async fn session(&self, name: &str) -> SessionHandle {
-        self.gateway.open_session(principal(name, Scope::Jobs), "test".to_owned()).await.unwrap()
+        self.gateway.open_session(principal(name, Scope::Jobs), "test".to_owned()).await.unwrap().session
     }
 
     /// Ends the gateway as an orderly shutdown does.
@@ -70,6 +74,11 @@ impl Bench {
 
 pub(crate) fn principal(name: &str, scope: Scope) -> Principal {
     Principal { id: name.parse().unwrap(), scopes: vec![scope] }
+}
+
+/// All that there is of a job.
+pub(crate) fn with_history() -> SubscribeRequest {
+    SubscribeRequest { history: Some(EventSeq::ZERO), ..SubscribeRequest::default() }
 }
 
 pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {

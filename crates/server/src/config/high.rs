@@ -73,6 +73,8 @@ pub struct SessionConfig {
     pub hello_deadline: Duration,
     /// How long after its last connection a session can be resumed.
     pub resume_window: Duration,
+    /// How many events a client may be behind with its acknowledgements before it is told.
+    pub back_pressure_lag: NonZeroUsize,
 }
 
 /// Bounds on what clients may have.

@@ -26,6 +26,8 @@ const MIN_FRAME_BYTES: usize = 64 * 1024;
 /// The largest bound on a frame. A frame is held in memory whole before anything is known about its content.
 const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
+/// The most unacknowledged events before a client is told. More are not told in time by anybody.
+const MAX_BACK_PRESSURE_LAG: usize = 1_000_000;
 /// The most connections. Each takes a descriptor and some buffers; a machine runs out of both before this.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
@@ -98,6 +100,9 @@ options! {
         "How long a connection may stay without saying who it is.";
     resume_window = "session.resume_window", Length, Length { min: SECOND, max: DAY }, Text("10m"), "1h",
         "How long after its connection has ended a session can be resumed by its client.";
+    back_pressure_lag = "session.back_pressure_lag", Count, Count { max: MAX_BACK_PRESSURE_LAG }, Text("1000"), "10000",
+        "How many events a client that acknowledges may be behind with that before it is told to hurry. Nothing is \
+         lost in any case.";
     max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
         Text("4 MiB"), "1 MiB",
         "The largest frame that is read from a client.";

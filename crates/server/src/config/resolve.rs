@@ -89,6 +89,7 @@ fn config(
             heartbeat_interval: found.heartbeat_interval?.value,
             hello_deadline: found.hello_deadline?.value,
             resume_window: found.resume_window?.value,
+            back_pressure_lag: found.back_pressure_lag?.value,
         },
         limits: LimitsConfig {
             max_frame_bytes: found.max_frame_bytes?.value,

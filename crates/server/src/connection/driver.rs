@@ -8,18 +8,18 @@ use moorline_core::Refusal;
 use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
-use moorline_runtime::{Delivery, SessionHandle, mint};
-use moorline_types::{EventSeq, JobId, MessageId, Timestamp, TraceId, limits};
+use moorline_runtime::{Attached, Delivery, SessionHandle, mint};
+use moorline_types::{EventSeq, JobId, MessageId, Offset, Timestamp, TraceId, limits};
 use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, Nonce, Ping, Pong, SessionError, Subscribe};
 use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
+use moorline_wire::vendor::{Cursor, Extensions, Gap, GapReason};
 use moorline_wire::{
-    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, FeatureSet, Frame, JobRef, MessageType,
-    RuntimeMessage, decode_client, encode,
+    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, Feature, FeatureSet, Frame, JobRef,
+    MessageType, RuntimeMessage, Secret, decode_client, encode,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::service::Service;
-use super::sessions::Attached;
 use super::writer::Writer;
 use crate::door::{CloseReason, FrameSink, FrameSource, Incoming, Peer};
 use crate::front::{from_wire, to_wire};
@@ -40,11 +40,9 @@ pub(super) async fn drive<S: FrameSource>(
     let reason = driver.run(&mut source, &writer).await;
     tracing::debug!(%peer, reason = %reason, "the connection ends");
     let rest = std::mem::take(&mut driver.outbox);
-    // The client may come back to a session that it did not close, unless there is nothing to come back to.
-    if let Some(session) = driver.session.take()
-        && !service.closing().is_cancelled()
-    {
-        service.sessions().park(service.gateway().now(), session);
+    // The client may come back to a session that it did not close.
+    if let Some(session) = driver.session.take() {
+        session.park().await;
     }
     drop(driver);
     writer.finish(rest, reason).await;
@@ -71,6 +69,8 @@ struct Driver<'a> {
     confirmed: bool,
     /// Which client it is; `None` before its first frame.
     profile: Option<Profile>,
+    /// Records through here may have been sent on an earlier connection.
+    replayed_through: Offset,
     features: FeatureSet,
     outbox: VecDeque<Bytes>,
     /// The traces of the jobs that the session watches, for their envelopes.
@@ -89,6 +89,7 @@ impl<'a> Driver<'a> {
             fence: CancellationToken::new(),
             confirmed: false,
             profile: None,
+            replayed_through: Offset::ZERO,
             features: FeatureSet::NONE,
             outbox: VecDeque::new(),
             traces: HashMap::new(),
@@ -174,8 +175,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn handle_incoming(&mut self, incoming: Incoming) -> Option<CloseReason> {
-        if let (Some(session), Incoming::Frame(_), false) = (&self.session, &incoming, self.confirmed) {
-            self.service.sessions().confirm(session.id());
+        if let (Some(session), Incoming::Frame(_), false) = (&mut self.session, &incoming, self.confirmed) {
+            session.confirm().await;
             self.confirmed = true;
         }
         match incoming {
@@ -235,6 +236,7 @@ impl<'a> Driver<'a> {
             Verdict::Authenticate
             | Verdict::Pong
             | Verdict::Perform
+            | Verdict::Resume
             | Verdict::Ignore
             | Verdict::Refuse(_)
             | Verdict::Close => None,
@@ -256,6 +258,10 @@ impl<'a> Driver<'a> {
                 self.perform(frame).await;
                 None
             }
+            Verdict::Resume => {
+                self.resume(frame).await;
+                None
+            }
             Verdict::Refuse(refusal) => {
                 self.refuse(&refusal, &from_wire::asked(&frame));
                 None
@@ -273,20 +279,12 @@ impl<'a> Driver<'a> {
 
     async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
         let asked = from_wire::asked(&frame);
-        let ClientMessage::Hello(hello) = frame.message else { return None };
-        match super::hello::open(self.service, hello).await {
-            Ok((Attached { session, token, fence }, features)) => {
-                let now = self.service.gateway().now();
-                let heartbeat = self.service.options().heartbeat_interval;
-                self.machine.handle_welcomed(now, from_wire::negotiated(features));
+        let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
+        match super::hello::open(self.service, hello, &extensions).await {
+            Ok((attached, features)) => {
+                self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;
-                tracing::info!(session = %session.id(), principal = %session.principal().id, "a session is open");
-                let inventory = self.service.gateway().inventory();
-                let resume = (token, self.service.sessions().window());
-                let welcome = to_wire::welcome(session.id(), now, features, resume, heartbeat, inventory);
-                self.session = Some(session);
-                self.fence = fence;
-                self.push(None, welcome);
+                self.attach(attached);
                 None
             }
             Err(refusal) => {
@@ -295,6 +293,52 @@ impl<'a> Driver<'a> {
                 self.refuse(&refusal, &asked);
                 Some(CloseReason::Policy)
             }
+        }
+    }
+
+    /// Goes on with another session in the place of the one that was opened by the hello.
+    async fn resume(&mut self, frame: Frame<ClientMessage>) {
+        let asked = from_wire::asked(&frame);
+        let Frame { extensions, message: ClientMessage::Resume(resume), .. } = frame else { return };
+        let Some(session) = &self.session else { return };
+        let principal = session.principal().clone();
+        let resumed = match from_wire::resume(&resume, &extensions, self.features) {
+            Ok(request) => self.service.gateway().resume_session(principal, request).await,
+            Err(refusal) => Err(refusal),
+        };
+        match resumed {
+            Ok(attached) => {
+                if let Some(unused) = self.session.take() {
+                    unused.close(None).await;
+                }
+                self.attach(attached);
+            }
+            Err(refusal) => {
+                tracing::info!(%refusal, "a session is not resumed");
+                self.refuse(&refusal, &asked);
+            }
+        }
+    }
+
+    /// Serves this session from here on, beginning with its welcome.
+    fn attach(&mut self, attached: Attached) {
+        let Attached { mut session, token, fence, replayed_through, replaced } = attached;
+        tracing::info!(session = %session.id(), principal = %session.principal().id, "a session is open");
+        if self.features.contains(Feature::Ack) {
+            session.expect_acknowledgements();
+        }
+        let next = session.event_seq().next();
+        let gateway = self.service.gateway();
+        let resume = (Secret::new(token.expose()), gateway.resume_window());
+        let heartbeat = self.service.options().heartbeat_interval;
+        let features = self.features;
+        let welcome = to_wire::welcome(session.id(), gateway.now(), features, resume, heartbeat, gateway.inventory());
+        (self.session, self.fence, self.confirmed) = (Some(session), fence, false);
+        self.replayed_through = replayed_through;
+        self.push(None, welcome);
+        if replaced {
+            let (epoch, reason) = (self.service.gateway().epoch(), GapReason::JournalReplaced.into());
+            self.push(None, RuntimeMessage::Gap(Gap { from: None, to: None, next, reason, epoch }));
         }
     }
 
@@ -308,29 +352,27 @@ impl<'a> Driver<'a> {
         let (ClientMessage::Close(Close { reason }) | ClientMessage::Bye(Close { reason })) = message else { return };
         let reason = reason.map(|reason| reason.to_string());
         self.push(None, RuntimeMessage::Closed(Closed { reason: reason.clone() }));
-        let Some(session) = &mut self.session else { return };
+        let Some(session) = self.session.take() else { return };
         tracing::info!(session = %session.id(), "the session is closed by its client");
         session.close(reason).await;
-        // Jobs that go on remain resumable (spec 6.7); a session without any is done.
-        if !session.is_watching() {
-            self.service.sessions().close(session.id());
-            self.session = None;
-        }
     }
 
     /// Carries a request out, and answers it.
     async fn perform(&mut self, frame: Frame<ClientMessage>) {
         let asked = from_wire::asked(&frame);
-        let Frame { id, job_id, trace_id, message, .. } = frame;
+        let Frame { id, job_id, trace_id, extensions, message, .. } = frame;
         let answered = match message {
             ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id).await,
             ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref()).await,
-            ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe).await,
+            ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe, &extensions).await,
             ClientMessage::Unsubscribe(unsubscribe) => match &mut self.session {
                 Some(session) => session.unsubscribe(unsubscribe.job_id.as_str()).await,
                 None => Ok(()),
             },
-            ClientMessage::Ack(_) => Ok(()),
+            ClientMessage::Ack(ack) => match &mut self.session {
+                Some(session) => session.acknowledge(ack.last_processed_seq),
+                None => Ok(()),
+            },
             ClientMessage::ListJobs(_) => Err(Refusal::NotServed { what: "session.list_jobs" }),
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
@@ -378,12 +420,15 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    async fn subscribe(&mut self, id: &MessageId, subscribe: &Subscribe) -> Result<(), Refusal> {
+    async fn subscribe(
+        &mut self,
+        id: &MessageId,
+        subscribe: &Subscribe,
+        extensions: &Extensions,
+    ) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        if subscribe.history && subscribe.from_event_seq.is_some_and(|from| from > EventSeq::ZERO) {
-            return Err(Refusal::NotServed { what: "history from an event_seq other than 0" });
-        }
-        let subscription = session.subscribe(subscribe.job_id.as_str(), subscribe.history).await?;
+        let request = from_wire::subscribe(subscribe, extensions, self.features)?;
+        let subscription = session.subscribe(subscribe.job_id.as_str(), request).await?;
         let job = subscription.job.job;
         if let Some(trace) = subscription.job.accepted.trace_id {
             self.traces.insert(job, trace);
@@ -423,6 +468,7 @@ impl<'a> Driver<'a> {
             job_id: Some(delivery.job.into()),
             trace_id: self.traces.get(&delivery.job).copied(),
             event_seq: Some(delivery.event_seq),
+            extensions: Extensions { replayed: delivery.record.offset() <= self.replayed_through, ..Extensions::NONE },
             ..Frame::new(id, message)
         };
         self.outbox.push_back(encode(&frame));
@@ -438,6 +484,7 @@ impl<'a> Driver<'a> {
         let frame = Frame {
             job_id: job.map(Into::into),
             trace_id: job.and_then(|job| self.traces.get(&job).copied()),
+            extensions: self.extensions(&message),
             ..Frame::new(self.message_id(now), self.profile().adapt(message))
         };
         self.send(now, frame);
@@ -452,6 +499,21 @@ impl<'a> Driver<'a> {
         };
         frame.session_id = session.map(Into::into);
         self.outbox.push_back(encode(&frame));
+    }
+
+    /// What a message says beside its payload: a welcome and a ping, where the numbering stands, so that a loss at the
+    /// quiet end of a stream is noticed.
+    fn extensions(&self, message: &RuntimeMessage) -> Extensions {
+        match (message, &self.session) {
+            (RuntimeMessage::Welcome(_), Some(session)) => self.cursor(session.given()),
+            (RuntimeMessage::Ping(_), Some(session)) => self.cursor(session.event_seq()),
+            _ => Extensions::NONE,
+        }
+    }
+
+    fn cursor(&self, event_seq: EventSeq) -> Extensions {
+        let cursor = Cursor { epoch: self.service.gateway().epoch(), event_seq };
+        Extensions { cursor: Some(cursor), ..Extensions::NONE }
     }
 
     fn message_id(&self, now: Timestamp) -> MessageId {

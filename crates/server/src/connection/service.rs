@@ -8,7 +8,6 @@ use moorline_types::{Millis, Principal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::sessions::Sessions;
 use crate::keys::KeyRing;
 
 /// What the operator decided about connections.
@@ -20,8 +19,6 @@ pub struct ServiceOptions {
     pub hello_deadline: Millis,
     /// How often either side should be heard.
     pub heartbeat_interval: Millis,
-    /// How long after its connection has ended a session can be resumed.
-    pub resume_window: Millis,
 }
 
 /// See the module's documentation.
@@ -30,7 +27,6 @@ pub struct Service {
     gateway: Gateway,
     keys: KeyRing,
     options: ServiceOptions,
-    sessions: Sessions,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -39,8 +35,7 @@ impl Service {
     /// Serves `gateway` to whoever has one of these keys.
     pub fn new(gateway: Gateway, keys: KeyRing, options: ServiceOptions) -> Self {
         let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
-        let sessions = Sessions::new(options.resume_window);
-        Self { gateway, keys, options, sessions, closing, connections }
+        Self { gateway, keys, options, closing, connections }
     }
 
     /// The gateway.
@@ -51,11 +46,6 @@ impl Service {
     /// What the operator decided.
     pub const fn options(&self) -> &ServiceOptions {
         &self.options
-    }
-
-    /// The sessions that are connected, or can be resumed.
-    pub(super) const fn sessions(&self) -> &Sessions {
-        &self.sessions
     }
 
     /// Cancelled when every connection is to say goodbye.

@@ -2,17 +2,28 @@
 
 use moorline_core::Refusal;
 use moorline_core::connection::{Arrival, Gate, Negotiated};
-use moorline_runtime::SubmitRequest;
+use moorline_core::record::Overflow;
+use moorline_core::resume::ResumeToken;
+use moorline_runtime::{ResumeRequest, SubmitRequest, SubscribeRequest};
 use moorline_types::{Json, TraceId};
-use moorline_wire::payload::Submit;
+use moorline_wire::payload::{Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
+use moorline_wire::vendor::{self, Extensions, OnGap};
 use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame};
 
 /// The features that this runtime serves.
 pub(crate) fn served() -> FeatureSet {
-    [Feature::Heartbeat, Feature::Subscribe, Feature::Progress, Feature::ResultChunk, Feature::AgentVersions]
-        .into_iter()
-        .fold(FeatureSet::NONE, FeatureSet::with)
+    [
+        Feature::Heartbeat,
+        Feature::Ack,
+        Feature::Subscribe,
+        Feature::Progress,
+        Feature::ResultChunk,
+        Feature::AgentVersions,
+        Feature::Gap,
+    ]
+    .into_iter()
+    .fold(FeatureSet::NONE, FeatureSet::with)
 }
 
 /// What a connection depends on, of what both sides agreed on.
@@ -107,6 +118,42 @@ pub(crate) fn submit(submit: Submit, trace_id: Option<TraceId>) -> Result<Submit
         max_runtime_sec: submit.max_runtime_sec,
         trace_id,
     })
+}
+
+/// A wish to go on with a session. A session that cannot be ours is as unknown as one that is over.
+pub(crate) fn resume(resume: &Resume, extensions: &Extensions, features: FeatureSet) -> Result<ResumeRequest, Refusal> {
+    let session = match &resume.session_id {
+        Some(named) => Some(named.known().ok_or(Refusal::ResumeUnknown)?),
+        None => None,
+    };
+    let options = extensions.resume.unwrap_or_default();
+    Ok(ResumeRequest {
+        session,
+        token: ResumeToken::new(resume.resume_token.expose()),
+        last: resume.last_event_seq,
+        epoch: options.epoch,
+        accepts_gap: features.contains(Feature::Gap) && options.on_gap == Some(OnGap::Continue),
+    })
+}
+
+/// What a client asks to be shown of a job. `from_event_seq` says something only beside `history` (spec 7.6).
+pub(crate) fn subscribe(
+    subscribe: &Subscribe,
+    extensions: &Extensions,
+    features: FeatureSet,
+) -> Result<SubscribeRequest, Refusal> {
+    let history = subscribe.history.then(|| subscribe.from_event_seq.unwrap_or_default());
+    let overflow = match extensions.subscribe.map(|options| options.overflow) {
+        None | Some(vendor::Overflow::CatchUp) => Overflow::CatchUp,
+        Some(vendor::Overflow::Disconnect) => Overflow::Disconnect,
+        // Whoever is not told of a gap would take it for a loss.
+        Some(vendor::Overflow::Skip | vendor::Overflow::Latest) if !features.contains(Feature::Gap) => {
+            return Err(Refusal::FeatureNotNegotiated { feature: Feature::Gap.as_str() });
+        }
+        Some(vendor::Overflow::Skip) => Overflow::Skip,
+        Some(vendor::Overflow::Latest) => Overflow::Latest,
+    };
+    Ok(SubscribeRequest { history, overflow })
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
     let record = delivery.record.get();
     Ok(match Fact::decode(record)? {
         Fact::Event(event) => Some(RuntimeMessage::Event(job_event(event, features))),
+        Fact::Notice(notice) => Some(RuntimeMessage::Event(JobEvent::new(&notice.kind, record.at, notice.body))),
         Fact::Result(success) => Some(RuntimeMessage::JobResult(job_result(success, record.at))),
         Fact::Error(failure) => Some(RuntimeMessage::JobError(job_error(failure, record.at))),
         Fact::Accepted(_)
@@ -108,7 +109,8 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
         | Fact::Attached(_)
         | Fact::History(_)
         | Fact::Detached(_)
-        | Fact::Closed(_) => None,
+        | Fact::Closed(_)
+        | Fact::Subscribed(_) => None,
     })
 }
 
@@ -185,9 +187,13 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::TooManySessions { .. }
         | Refusal::TooManyJobs { .. }
         | Refusal::TooManyWatched { .. }
-        | Refusal::JobEnded { .. } => ErrorCode::InvalidRequest,
+        | Refusal::JobEnded { .. }
+        | Refusal::AckAhead { .. } => ErrorCode::InvalidRequest,
         Refusal::Unauthenticated | Refusal::ResumeWithoutHello => ErrorCode::Unauthenticated,
-        Refusal::ResumeUnknown | Refusal::ResumeAhead { .. } => ErrorCode::ResumeWindowExpired,
+        Refusal::ResumeUnknown
+        | Refusal::ResumeAhead { .. }
+        | Refusal::ResumeReplaced { .. }
+        | Refusal::ResumeTrimmed { .. } => ErrorCode::ResumeWindowExpired,
         Refusal::AgentNotAvailable { .. } => ErrorCode::AgentNotAvailable,
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
@@ -211,6 +217,11 @@ fn details(refusal: &Refusal) -> Option<Json> {
         Refusal::ResumeAhead { asked, last } => {
             serde_json::json!({ "last_event_seq": asked, "last": last, "oldest": 1 })
         }
+        Refusal::ResumeTrimmed { asked, through } => {
+            serde_json::json!({ "last_event_seq": asked, "oldest": through.next() })
+        }
+        Refusal::ResumeReplaced { asked, epoch } => serde_json::json!({ "asked_epoch": asked, "epoch": epoch }),
+        Refusal::AckAhead { asked, last } => serde_json::json!({ "last_processed_seq": asked, "last": last }),
         Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
         Refusal::HelloExpected
         | Refusal::SecondHello

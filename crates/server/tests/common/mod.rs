@@ -41,7 +41,6 @@ pub(crate) fn service_options() -> ServiceOptions {
         max_frame_bytes: MAX_FRAME,
         hello_deadline: Millis::from_secs(10),
         heartbeat_interval: Millis::from_secs(30),
-        resume_window: Millis::from_secs(600),
     }
 }
 
@@ -51,29 +50,44 @@ impl Bench {
     }
 
     pub(crate) async fn with(options: ServiceOptions, max_connections_per_address: usize) -> Self {
-        Self::build(options, runtime_options(), max_connections_per_address, Vec::new()).await
+        let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
+        let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
+        Self::over(store, runtime_options(), options, max_connections_per_address, Vec::new()).await
+    }
+
+    pub(crate) async fn with_runtime(options: RuntimeOptions) -> Self {
+        Self::with_agents(options, Vec::new()).await
     }
 
     /// With agents of the test beside the shipped one.
     pub(crate) async fn with_agents(runtime: RuntimeOptions, agents: Vec<Arc<dyn Agent>>) -> Self {
-        Self::build(service_options(), runtime, 100, agents).await
+        let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
+        let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
+        Self::over(store, runtime, service_options(), 100, agents).await
     }
 
-    async fn build(
-        options: ServiceOptions,
+    /// Another gateway over what this one has left behind, as if it had been killed.
+    pub(crate) async fn restarted(&self) -> Self {
+        let store = Arc::new(self.store.reopen(TailLimits::default()));
+        Self::over(store, *self.gateway.options(), *self.service.options(), 100, Vec::new()).await
+    }
+
+    pub(crate) async fn over(
+        store: Arc<MemoryStore>,
         runtime: RuntimeOptions,
+        options: ServiceOptions,
         max_connections_per_address: usize,
         mut agents: Vec<Arc<dyn Agent>>,
     ) -> Self {
         let clock = Clock::system();
         let entropy = [7; 10];
-        let store = Arc::new(MemoryStore::new(Epoch::mint(clock.now(), entropy), TailLimits::default()));
         let tasks = Tasks::default();
         agents.insert(0, Arc::new(Echo::new("echo@1.0.0".parse().unwrap())));
         let names: Vec<_> = agents.iter().map(|agent| (agent.describe().agent, true)).collect();
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
         let generation = raise_generation(shared.as_ref()).await.unwrap();
         let gateway = Gateway::new(shared, clock.clone(), runtime, names, tasks.clone());
+        gateway.recover().await.unwrap();
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
         supervise(WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) }, door, clock, &tasks);
 
@@ -140,6 +154,9 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         default_max_runtime_sec: None,
         max_sessions_per_principal: 50,
         max_jobs_per_principal: 1_000,
+        resume_window: Millis::from_secs(600),
+        // What is not about acknowledgements is not told of them.
+        back_pressure_lag: u64::MAX,
         check_event: |kind, body| moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string()),
     }
 }

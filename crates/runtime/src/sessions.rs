@@ -1,0 +1,419 @@
+//! The sessions of this gateway: which connection has each, and which wait for their client (spec 6.3).
+//!
+//! A session outlives its connection and the gateway. What a client needs to come back is in the store: the session's
+//! stream in the journal, and its [`ResumeState`] in a document. Here is only who has it at the moment. Resuming is
+//! reading again, whether the connection broke, the session was parked for an hour, or the gateway was killed: there is
+//! one path.
+//!
+//! - A token's rotation is written down before the welcome is sent. Killed between the two, the gateway finds the
+//!   client with the token before, which is still good.
+//! - A resume while the old connection still looks alive fences that one off and waits for it to let go.
+//! - An attempt that is refused changes nothing.
+//! - A session that was connected when the gateway was killed counts as parked from the next start on: nobody knows
+//!   since when its client is gone, and a gateway that is away is not the client's fault.
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use moorline_core::Refusal;
+use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
+use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
+use moorline_types::{Epoch, EventSeq, Millis, Offset, PrincipalId, SessionId, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::mint::{self, NoEntropy};
+use crate::session::SessionHandle;
+use crate::sync::lock;
+
+/// What tokens begin with; the session's id without its own prefix and 64 hexadecimal digits follow.
+const TOKEN_PREFIX: &str = "rt_";
+
+/// How long a connection that is fenced off may take to let go of its session. It does nothing but notice and write
+/// down where the session stands; a busy machine needs milliseconds.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// How often sessions whose window is over are looked for. They are refused in any case; this frees their memory.
+const SWEEP_INTERVAL: Millis = Millis::from_secs(10);
+
+/// Documents that are read at once at a start.
+const PAGE: usize = 256;
+
+/// A client's wish to go on with a session.
+#[derive(Debug, Clone)]
+pub struct ResumeRequest {
+    /// The session, if the client names it beside the token.
+    pub session: Option<SessionId>,
+    /// The token of its last welcome.
+    pub token: ResumeToken,
+    /// The last number that it has seen.
+    pub last: EventSeq,
+    /// The lineage that the number is from, if the client knows it.
+    pub epoch: Option<Epoch>,
+    /// Whether the client takes an explicit gap where not everything that it missed can be shown.
+    pub accepts_gap: bool,
+}
+
+/// A session that was given to a connection.
+#[derive(Debug)]
+pub struct Attached {
+    /// The session.
+    pub session: SessionHandle,
+    /// What resumes it later.
+    pub token: ResumeToken,
+    /// Cancelled when another connection takes the session over.
+    pub fence: CancellationToken,
+    /// Records through here may have been sent on an earlier connection.
+    pub replayed_through: Offset,
+    /// What the client is told before anything else: its numbers are of a journal that was replaced.
+    pub replaced: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    store: Arc<dyn Store>,
+    window: Millis,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<SessionId, Entry>,
+    counts: HashMap<PrincipalId, usize>,
+    /// When sessions whose window is over were looked for last.
+    swept: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    principal: PrincipalId,
+    place: Place,
+    changed: Arc<Notify>,
+}
+
+/// Where a session is.
+#[derive(Debug)]
+enum Place {
+    /// With a connection, which lets go of it when this is cancelled.
+    Connected(CancellationToken),
+    /// With a client that is coming back.
+    Claimed,
+    /// Nowhere: in the store.
+    Parked {
+        since: Timestamp,
+        /// Where it stands, if the store did not take that.
+        unsaved: Option<Box<ResumeState>>,
+    },
+}
+
+/// A session that somebody has. Dropped, the session is parked.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+    /// Since when the session counts as parked, once this is dropped.
+    since: Timestamp,
+    unsaved: Option<Box<ResumeState>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(store: Arc<dyn Store>, window: Millis) -> Self {
+        Self { store, window, state: Mutex::default() }
+    }
+
+    pub(crate) const fn window(&self) -> Millis {
+        self.window
+    }
+
+    /// Takes note of the sessions that an earlier run of the gateway has left behind.
+    pub(crate) async fn recover(&self, now: Timestamp) -> Result<(), ReadError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.list(Collection::Sessions, after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.key().to_owned());
+            for (key, document) in page {
+                let id = key.key().parse::<SessionId>();
+                let state = serde_json::from_slice::<ResumeState>(&document.value);
+                let (Ok(id), Ok(state)) = (id, state) else {
+                    tracing::error!(session = key.key(), "what resumes the session does not decode; it is lost");
+                    continue;
+                };
+                if state.is_expired(now, self.window) {
+                    self.delete(id).await;
+                    continue;
+                }
+                let since = state.parked().unwrap_or(now);
+                let place = Place::Parked { since, unsaved: None };
+                lock(&self.state).insert(id, state.principal().clone(), place);
+            }
+        }
+    }
+
+    /// Takes room for a session that begins. At the limit, the principal's session that waits for its client for the
+    /// longest makes room for one that is here.
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        now: Timestamp,
+        id: SessionId,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<(Presence, CancellationToken), Refusal> {
+        self.forget_expired(now).await;
+        let fence = CancellationToken::new();
+        let evicted = {
+            let mut state = lock(&self.state);
+            let full = state.counts.get(principal).is_some_and(|count| *count >= limit);
+            let evicted = if full { state.longest_parked(principal) } else { None };
+            if full && evicted.is_none() {
+                return Err(Refusal::TooManySessions { limit });
+            }
+            if let Some(evicted) = evicted {
+                state.remove(evicted);
+            }
+            state.insert(id, principal.clone(), Place::Connected(fence.clone()));
+            evicted
+        };
+        if let Some(evicted) = evicted {
+            self.delete(evicted).await;
+        }
+        Ok((self.presence(id, now), fence))
+    }
+
+    /// Takes the session that the token resumes from whoever has it.
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        now: Timestamp,
+        principal: &PrincipalId,
+        request: &ResumeRequest,
+    ) -> Result<(Presence, ResumeState), Refusal> {
+        self.forget_expired(now).await;
+        let id = session_of(request.token.expose()).ok_or(Refusal::ResumeUnknown)?;
+        if request.session.is_some_and(|named| named != id) {
+            return Err(Refusal::ResumeUnknown);
+        }
+        let token = TokenHash::of(&request.token);
+        let admit = |state: &ResumeState| state.admit(principal, &token, now, self.window);
+        // Before anybody is disturbed.
+        admit(&self.load(id).await?)?;
+        let mut presence = self.take(id).await?;
+        // Whoever had it has written down where it stands, and may have been given another token meanwhile.
+        let state = match presence.unsaved.take() {
+            Some(state) => *state,
+            None => self.load(id).await?,
+        };
+        match admit(&state) {
+            Ok(()) => Ok((presence, state)),
+            Err(refusal) => {
+                presence.unsaved = Some(Box::new(state));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Waits until the session is parked, and takes it.
+    async fn take(self: &Arc<Self>, id: SessionId) -> Result<Presence, Refusal> {
+        let let_go = async {
+            loop {
+                let changed = {
+                    let mut state = lock(&self.state);
+                    let entry = state.entries.get_mut(&id).ok_or(Refusal::ResumeUnknown)?;
+                    match std::mem::replace(&mut entry.place, Place::Claimed) {
+                        Place::Parked { since, unsaved } => {
+                            return Ok(Presence { sessions: Arc::clone(self), id, since, unsaved });
+                        }
+                        Place::Claimed => return Err(Refusal::ResumeBusy),
+                        Place::Connected(fence) => {
+                            fence.cancel();
+                            entry.place = Place::Connected(fence);
+                        }
+                    }
+                    // Registered under the lock under which the session is parked.
+                    let mut changed = Box::pin(Arc::clone(&entry.changed).notified_owned());
+                    changed.as_mut().enable();
+                    changed
+                };
+                changed.await;
+            }
+        };
+        tokio::time::timeout(LET_GO, let_go).await.map_err(|_| Refusal::ResumeBusy)?
+    }
+
+    /// The session is with a connection from here on, until the token is cancelled.
+    pub(crate) fn connect(&self, id: SessionId) -> Option<CancellationToken> {
+        let fence = CancellationToken::new();
+        let mut state = lock(&self.state);
+        state.entries.get_mut(&id)?.place = Place::Connected(fence.clone());
+        Some(fence)
+    }
+
+    /// The session is over for good.
+    pub(crate) async fn close(&self, id: SessionId) {
+        lock(&self.state).remove(id);
+        self.delete(id).await;
+    }
+
+    /// Writes down where a session stands.
+    pub(crate) async fn save(&self, id: SessionId, state: &mut ResumeState) -> Result<(), PutError> {
+        loop {
+            let value = serde_json::to_vec(state).unwrap_or_default();
+            match self.store.put(&key(id), Bytes::from(value), Expect::Any).await {
+                // A session that watches thousands of jobs goes without checkpoints.
+                Err(PutError::TooLarge { .. }) if state.shrink() => {}
+                put => return put.map(drop),
+            }
+        }
+    }
+
+    /// What is written down about a session, if it can still be resumed.
+    pub(crate) async fn stored(&self, id: SessionId) -> Result<Option<ResumeState>, ReadError> {
+        let document = self.store.get(&key(id)).await?;
+        Ok(document.and_then(|document| serde_json::from_slice(&document.value).ok()))
+    }
+
+    async fn load(&self, id: SessionId) -> Result<ResumeState, Refusal> {
+        let document = self.store.get(&key(id)).await.map_err(|error| {
+            tracing::warn!(%error, "a session's state is not read");
+            Refusal::StoreUnavailable { reason: "it cannot be read" }
+        })?;
+        let document = document.ok_or(Refusal::ResumeUnknown)?;
+        serde_json::from_slice(&document.value).map_err(|error| {
+            tracing::error!(session = %id, %error, "what resumes the session does not decode; it is lost");
+            Refusal::ResumeUnknown
+        })
+    }
+
+    async fn delete(&self, id: SessionId) {
+        if let Err(error) = self.store.delete(&key(id), Expect::Any).await {
+            tracing::warn!(session = %id, %error, "the state of a session that is over stays until the next start");
+        }
+    }
+
+    async fn forget_expired(&self, now: Timestamp) {
+        let expired = {
+            let mut state = lock(&self.state);
+            if state.swept.is_some_and(|swept| now < swept + SWEEP_INTERVAL) {
+                return;
+            }
+            state.swept = Some(now);
+            state.take_expired(now, self.window)
+        };
+        for id in expired {
+            self.delete(id).await;
+        }
+    }
+
+    fn presence(self: &Arc<Self>, id: SessionId, since: Timestamp) -> Presence {
+        Presence { sessions: Arc::clone(self), id, since, unsaved: None }
+    }
+}
+
+impl State {
+    fn insert(&mut self, id: SessionId, principal: PrincipalId, place: Place) {
+        *self.counts.entry(principal.clone()).or_default() += 1;
+        self.entries.insert(id, Entry { principal, place, changed: Arc::default() });
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        // Whoever waits for it looks again and finds nothing.
+        entry.changed.notify_waiters();
+        if let hash_map::Entry::Occupied(mut count) = self.counts.entry(entry.principal) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    fn longest_parked(&self, principal: &PrincipalId) -> Option<SessionId> {
+        let own = self.entries.iter().filter(|(_, entry)| entry.principal == *principal);
+        own.filter_map(|(id, entry)| Some((entry.place.parked_since()?, *id))).min().map(|(_, id)| id)
+    }
+
+    fn take_expired(&mut self, now: Timestamp, window: Millis) -> Vec<SessionId> {
+        let over = |entry: &Entry| entry.place.parked_since().is_some_and(|since| since + window <= now);
+        let expired: Vec<_> = self.entries.iter().filter(|(_, entry)| over(entry)).map(|(id, _)| *id).collect();
+        for id in &expired {
+            self.remove(*id);
+        }
+        expired
+    }
+}
+
+impl Place {
+    const fn parked_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Parked { since, .. } => Some(*since),
+            Self::Connected(_) | Self::Claimed => None,
+        }
+    }
+}
+
+impl Presence {
+    /// The session.
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The directory that the session is in.
+    pub(crate) const fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// The session is parked from this moment on, in this state if the store did not take it.
+    pub(crate) fn leave(mut self, now: Timestamp, unsaved: Option<ResumeState>) {
+        self.since = now;
+        self.unsaved = unsaved.map(Box::new);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut state = lock(&self.sessions.state);
+        if let Some(entry) = state.entries.get_mut(&self.id) {
+            entry.place = Place::Parked { since: self.since, unsaved: self.unsaved.take() };
+            entry.changed.notify_waiters();
+        }
+    }
+}
+
+fn key(id: SessionId) -> DocKey {
+    DocKey::new(Collection::Sessions, id.to_string()).expect("a session's id is a valid key by its form")
+}
+
+/// A fresh token that resumes the session.
+pub(crate) fn new_token(session: SessionId) -> Result<ResumeToken, NoEntropy> {
+    let secret: [u8; 32] = mint::random()?;
+    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = session.to_string();
+    let id = id.strip_prefix(SessionId::PREFIX).unwrap_or_default();
+    Ok(ResumeToken::new(format!("{TOKEN_PREFIX}{id}_{digits}")))
+}
+
+/// The session that a token is of, by its own word.
+fn session_of(token: &str) -> Option<SessionId> {
+    let (id, _secret) = token.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
+    format!("{}{id}", SessionId::PREFIX).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_tells_its_session_and_nothing_else_is_one() {
+        let session = SessionId::mint(Timestamp::from_unix_millis(9), [4; 10]);
+        let token = new_token(session).unwrap();
+        let text = token.expose();
+        assert_eq!(session_of(text), Some(session));
+        assert_ne!(token, new_token(session).unwrap());
+        for other in ["", "rt_", "rt_x_y", "sess_x", &text[3..]] {
+            assert_eq!(session_of(other), None, "{other}");
+        }
+    }
+}
