@@ -17,6 +17,16 @@ pub(crate) fn cargo(args: &[&str], env: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// Runs another program than cargo; what it prints goes where our own output goes.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
+    println!("$ {}", shown(program, args, &[]));
+    let status = other(program, args).status().with_context(|| format!("{program} cannot be started"))?;
+    if !status.success() {
+        bail!("{program} ended with {status}");
+    }
+    Ok(())
+}
+
 /// Runs a program and returns what it printed.
 pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
     println!("$ {}", shown(program, args, &[]));

@@ -9,12 +9,20 @@ use crate::command;
 /// Makes sure that these programs run. The Debian package of each has its name; as root, a missing one is installed.
 pub(crate) fn programs(names: &[&str]) -> Result<()> {
     let missing: Vec<&str> = names.iter().copied().filter(|name| !command::succeeds(name, &["--version"])).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
+    if missing.is_empty() { Ok(()) } else { packages(&missing) }
+}
+
+/// Makes sure that Python has these modules of its library, which some systems pack separately.
+pub(crate) fn python_modules(modules: &[&str], package: &str) -> Result<()> {
+    let import = format!("import {}", modules.join(", "));
+    if command::succeeds("python3", &["-c", &import]) { Ok(()) } else { packages(&[package]) }
+}
+
+/// Installs packages of the system, or says how to.
+fn packages(missing: &[&str]) -> Result<()> {
     let root = command::output("id", &["-u"]).is_ok_and(|user| user.trim() == "0");
-    match plan(&missing, root, command::succeeds("apt-get", &["--version"])) {
-        Plan::Install => apt_get(&missing),
+    match plan(missing, root, command::succeeds("apt-get", &["--version"])) {
+        Plan::Install => apt_get(missing),
         Plan::Refuse(problem) => bail!(problem),
     }
 }

@@ -8,6 +8,7 @@ mod advisories;
 mod command;
 mod conformance;
 mod install;
+mod interop;
 mod lex;
 mod licences;
 mod metadata;
@@ -89,7 +90,7 @@ mod tests {
             (
                 "lint",
                 "there is no step called \"lint\"; the steps are fmt, clippy, doc, tidy, conformance, purity, \
-                 licences, advisories, tests",
+                 licences, advisories, tests, interop",
             ),
         ] {
             assert_eq!(asked(line).err().as_deref(), Some(problem), "{line:?}");

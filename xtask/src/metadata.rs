@@ -1,6 +1,7 @@
 //! What cargo knows about the packages.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -14,6 +15,8 @@ pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
     workspace_members: BTreeSet<String>,
     workspace_root: String,
+    #[serde(default)]
+    target_directory: PathBuf,
     resolve: Resolve,
 }
 
@@ -69,6 +72,11 @@ impl Metadata {
     pub(crate) fn read() -> Result<Self> {
         let output = command::output("cargo", &["metadata", "--format-version", "1", "--locked"])?;
         serde_json::from_str(&output).context("cargo metadata is not what was expected")
+    }
+
+    /// Where cargo puts what it builds.
+    pub(crate) fn target_directory(&self) -> PathBuf {
+        self.target_directory.clone()
     }
 
     /// The packages of the workspace.

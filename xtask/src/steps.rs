@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::command::cargo;
-use crate::{advisories, conformance, install, licences, purity, tidy};
+use crate::{advisories, conformance, install, interop, licences, purity, tidy};
 
 /// One check.
 pub(crate) struct Step {
@@ -30,6 +30,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "licences", about: "every dependency may be used", run: licences::run },
     Step { name: "advisories", about: "no dependency has a known hole", run: advisories::run },
     Step { name: "tests", about: "the tests of all packages", run: tests },
+    Step { name: "interop", about: "the official Python SDK and ours understand each other", run: interop::run },
 ];
 
 /// How a step went.
@@ -93,9 +94,13 @@ fn doc() -> Result<()> {
 
 /// Builds everything, the `moorline` program included, before the first test starts: tests of processes run it.
 /// A build of the program alone would resolve other features and so compile most dependencies a second time.
+pub(crate) fn build_tests() -> Result<()> {
+    cargo(&["test", "--workspace", "--locked", "--no-run"], &[])
+}
+
 fn tests() -> Result<()> {
     install::programs(&["python3"])?;
-    cargo(&["test", "--workspace", "--locked", "--no-run"], &[])?;
+    build_tests()?;
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"], &[])
 }
 
