@@ -31,8 +31,7 @@
 
 pub use moorline_wire as wire;
 
-mod assemble;
-pub use assemble::{AssembleError, DEFAULT_MAX_RESULT_BYTES, ResultAssembler};
+pub use moorline_wire::event::{AssembleError, DEFAULT_MAX_RESULT_BYTES, ResultAssembler};
 
 mod client;
 pub use client::{Client, SubmitRequest};

@@ -8,11 +8,14 @@ use moorline_core::inventory::Inventory;
 use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault};
-use moorline_types::{Batch, JobId, Principal, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp};
+use moorline_types::{
+    Batch, EventKind, JobId, Principal, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::events::JobEvents;
 use crate::job::JobTask;
 use crate::mint::{self, NoEntropy};
 use crate::open_jobs::OpenJobs;
@@ -265,6 +268,11 @@ impl Gateway {
     /// The last committed record of a job.
     pub(crate) async fn head_of(&self, job: JobId) -> Result<StreamSeq, ReadError> {
         self.0.store.stream_head(StreamId::Job(job)).await
+    }
+
+    /// The events of one kind of a job.
+    pub(crate) fn events(&self, job: JobId, kind: EventKind) -> JobEvents {
+        JobEvents::new(Arc::clone(&self.0.store), job, kind)
     }
 
     /// Appends a batch that is not a job's own.

@@ -11,6 +11,7 @@
 //! knows neither sockets of clients nor the wire.
 
 pub mod clock;
+pub mod events;
 pub mod gateway;
 pub mod mint;
 pub mod options;
@@ -28,6 +29,7 @@ mod sessions;
 mod sync;
 
 pub use clock::Clock;
+pub use events::JobEvents;
 pub use gateway::{Gateway, JobSummary};
 pub use options::RuntimeOptions;
 pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};

@@ -16,6 +16,7 @@ use moorline_types::{
     Timestamp, TraceId, limits,
 };
 
+use crate::events::JobEvents;
 use crate::gateway::{Gateway, JobSummary};
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
@@ -143,6 +144,11 @@ impl SessionHandle {
     /// The number of the last record that the session was shown.
     pub fn event_seq(&self) -> EventSeq {
         self.reader.event_seq()
+    }
+
+    /// The events of one kind of a job that the session sees, from its first.
+    pub fn events(&self, job: JobId, kind: EventKind) -> JobEvents {
+        self.gateway.events(job, kind)
     }
 
     /// The highest number that the session is known to have been given, on whatever connection.

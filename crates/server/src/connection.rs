@@ -8,6 +8,7 @@
 
 mod driver;
 mod hello;
+mod inline;
 mod service;
 mod writer;
 

@@ -11,9 +11,11 @@ use moorline_types::{EventKind, Json};
 use crate::decode::{FieldError, Problem, depth_exceeds};
 
 mod alias;
-pub(crate) use alias::with_aliases;
+mod assemble;
 mod body;
 
+pub(crate) use alias::with_aliases;
+pub use assemble::{AssembleError, DEFAULT_MAX_RESULT_BYTES, ResultAssembler};
 pub use body::{
     ArtifactRef, ChunkEncoding, Delegate, Log, LogLevel, Metric, Progress, ResultChunk, Status, Thought, ToolCall,
     ToolOutcome, ToolResult,

@@ -9,7 +9,7 @@ use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle, mint};
-use moorline_types::{EventSeq, JobId, MessageId, Offset, Timestamp, TraceId, limits};
+use moorline_types::{EventKind, EventSeq, JobId, MessageId, Offset, Timestamp, TraceId, limits};
 use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, Nonce, Ping, Pong, SessionError, Subscribe};
 use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
 use moorline_wire::vendor::{Cursor, Extensions, Gap, GapReason};
@@ -132,7 +132,7 @@ impl<'a> Driver<'a> {
             incoming = source.recv(), if may_read => Ok(self.handle_incoming(incoming).await),
             deliveries = next(&mut self.session), if may_pull => {
                 for delivery in deliveries? {
-                    self.deliver(&delivery)?;
+                    self.deliver(&delivery).await?;
                 }
                 Ok(None)
             }
@@ -457,9 +457,17 @@ impl<'a> Driver<'a> {
     }
 
     /// A record that the session sees, under its number.
-    fn deliver(&mut self, delivery: &Delivery) -> Result<(), Corrupt> {
-        let Some(session) = self.session.as_ref().map(SessionHandle::id) else { return Ok(()) };
-        let Some(message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
+    async fn deliver(&mut self, delivery: &Delivery) -> Result<(), Broken> {
+        let Some(handle) = &self.session else { return Ok(()) };
+        let session = handle.id();
+        let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
+        if let RuntimeMessage::JobResult(result) = &message
+            && result.result_id.is_some()
+            && !self.features.contains(Feature::ResultChunk)
+        {
+            let chunks = handle.events(delivery.job, EventKind::ResultChunk);
+            message = super::inline::told(chunks, result, delivery.record.at).await?;
+        }
         let terminal = matches!(message, RuntimeMessage::JobResult(_) | RuntimeMessage::JobError(_));
         let message = self.profile().adapt(message);
         let id = mint::sequenced_message_id(session, delivery.event_seq, delivery.record.at);

@@ -1,8 +1,9 @@
 //! Streamed results put together (spec 8.4).
 
 use data_encoding::BASE64;
-use moorline_wire::event::{ChunkEncoding, ResultChunk};
-use moorline_wire::payload::JobResult;
+
+use super::{ChunkEncoding, ResultChunk};
+use crate::payload::JobResult;
 
 /// The largest result that is put together by default: the same as the strictest official SDK's.
 pub const DEFAULT_MAX_RESULT_BYTES: usize = 64 * 1024 * 1024;
@@ -131,6 +132,11 @@ impl ResultAssembler {
     /// Whether the last chunk has arrived.
     pub const fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// How the chunks are written, once one has arrived.
+    pub const fn encoding(&self) -> Option<ChunkEncoding> {
+        self.encoding
     }
 
     /// How many bytes have arrived.
