@@ -33,6 +33,7 @@ use std::fmt;
 use moorline_types::{
     Batch, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamId, StreamSeq, Timestamp, WorkerSeq,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::record::{Accepted, Cause, Fact, Failure};
 use cancel::Cancellation;
@@ -41,7 +42,8 @@ pub use recover::RecoverError;
 pub use report::{Report, ReportError};
 
 /// Where a job stands (spec 7.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Accepted, not yet taken up by a worker.
     Pending,

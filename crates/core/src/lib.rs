@@ -13,14 +13,20 @@
 //! | [`view::View`] | derived | which records a session sees, and their `event_seq` |
 //! | [`connection::Connection`] | no | handshake, heartbeats, what a frame is allowed to be |
 //! | [`dispatch::Dispatcher`] | no | which worker takes which job |
+//! | [`idempotency::judge`] | yes | what a submission with a key is: new, a repetition, or a conflict |
+//! | [`listing::JobFilter`] | derived | which jobs a list shows, and where a page of it ends |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
 
+pub mod canonical;
 pub mod connection;
+pub mod digest;
 pub mod dispatch;
+pub mod idempotency;
 pub mod inventory;
 pub mod job;
+pub mod listing;
 pub mod record;
 pub mod resume;
 pub mod session;

@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId};
 
 use crate::job::Status;
 
@@ -130,6 +130,21 @@ pub enum Refusal {
         /// The id as it was sent.
         job: String,
     },
+    /// The idempotency key was used for another submission (spec 7.2).
+    #[error("the idempotency key was used with other parameters; use another key for another job")]
+    KeyTaken {
+        /// What the key was used for.
+        job: JobId,
+    },
+    /// The idempotency key was used for the same submission, of which nothing is left to be told.
+    #[error("the job of this idempotency key is over and has been removed; use another key to run it again")]
+    KeyOfRemovedJob {
+        /// What the key was used for.
+        job: JobId,
+    },
+    /// The cursor was not given to this principal for this filter (spec 6.6).
+    #[error("the cursor is none of this list; leave it out to begin with the first page, and keep the filter")]
+    CursorUnknown,
     /// The job is over.
     #[error("the job has ended already, with {status}")]
     JobEnded {

@@ -12,9 +12,9 @@
 
 use std::fmt;
 
+use hmac_sha256::Hash;
 use moorline_types::{Epoch, EventSeq, Millis, Offset, PrincipalId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::Refusal;
@@ -54,7 +54,7 @@ pub struct TokenHash([u8; 32]);
 impl TokenHash {
     /// Of a token as the client has it.
     pub fn of(token: &ResumeToken) -> Self {
-        Self(Sha256::digest(token.expose()).into())
+        Self(Hash::hash(token.expose().as_bytes()))
     }
 
     fn matches(&self, other: &Self) -> bool {

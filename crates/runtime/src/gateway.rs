@@ -9,14 +9,18 @@ use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault};
 use moorline_types::{
-    Batch, EventKind, JobId, Principal, Record, ResolvedAgent, Scope, StreamId, StreamSeq, Timestamp,
+    Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, Scope, SessionId, StreamId, StreamSeq,
+    Timestamp,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
 use crate::events::JobEvents;
 use crate::job::JobTask;
+use crate::job_index::JobIndex;
+use crate::last_seen::LastSeen;
 use crate::mint::{self, NoEntropy};
 use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
@@ -24,8 +28,14 @@ use crate::pool::Pool;
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Progress, Registry};
 use crate::sessions::Sessions;
 use crate::tasks::{TaskKind, Tasks};
+use crate::view::Delivery;
 
+mod list;
+mod repeat;
 mod sessions;
+
+pub use list::{JobPage, JobQuery, ListedJob};
+pub(crate) use repeat::Submission;
 
 /// How long the end of one job may take to be recorded at shutdown. A commit takes milliseconds; a store that refuses
 /// for longer than this will not recover before the process is to be gone.
@@ -48,6 +58,9 @@ struct Shared {
     registry: Arc<Registry>,
     pool: Arc<Pool>,
     open_jobs: OpenJobs,
+    index: JobIndex,
+    claims: Claims,
+    last_seen: LastSeen,
     sessions: Arc<Sessions>,
     tasks: Tasks,
     draining: CancellationToken,
@@ -90,6 +103,8 @@ impl Gateway {
         let registry = Arc::new(Registry::default());
         let open_jobs = OpenJobs::new(Arc::clone(&store));
         let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window));
+        let index = JobIndex::new(Arc::clone(&store));
+        let claims = Claims::new(Arc::clone(&store));
         let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event));
         Self(Arc::new(Shared {
             store,
@@ -99,6 +114,9 @@ impl Gateway {
             registry,
             pool,
             open_jobs,
+            index,
+            claims,
+            last_seen: LastSeen::default(),
             sessions,
             tasks,
             draining: CancellationToken::new(),
@@ -150,10 +168,12 @@ impl Gateway {
         !self.0.draining.is_cancelled() && self.0.store.probe().await.is_ok()
     }
 
-    /// Accepts a job: its first record and the submitting session's are committed together, or neither is.
+    /// Accepts a job: its first record and the submitting session's are committed together, or neither is. With a key,
+    /// the key stands for the job from then on.
     pub(crate) async fn accept(
         &self,
         accepted: Accepted,
+        key: Option<FreeKey>,
         attach: impl FnOnce(Timestamp, JobId) -> Record,
     ) -> Result<JobSummary, Refusal> {
         if self.0.draining.is_cancelled() {
@@ -163,20 +183,39 @@ impl Gateway {
         let now = self.now();
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
-        self.0.open_jobs.add(id).await.map_err(|error| {
-            tracing::warn!(%error, "a job is not accepted");
-            Refusal::StoreUnavailable { reason: put_reason(&error) }
-        })?;
+        let claimed = match key {
+            Some(key) => Some(key.claim(now, id).await.map_err(|error| not_accepted(&error))?),
+            None => None,
+        };
+        if let Err(error) = self.announce(&job).await {
+            self.withdraw(&job, claimed).await;
+            return Err(not_accepted(&error));
+        }
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = vec![attach(now, id)];
         records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
         if let Err(refusal) = self.append(Batch::from(records)).await {
-            self.0.open_jobs.remove(id).await;
+            self.withdraw(&job, claimed).await;
             return Err(refusal);
         }
         job.handle_committed(self.now());
         tracing::info!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
         Ok(self.start(job, place))
+    }
+
+    /// Takes note of a job before its first record, so that a start finds it and a list shows it.
+    async fn announce(&self, job: &Job) -> Result<(), PutError> {
+        self.0.open_jobs.add(job.id(), job.owner()).await?;
+        self.0.index.add(job.id(), job.accepted()).await
+    }
+
+    /// Forgets a job that is not accepted.
+    async fn withdraw(&self, job: &Job, claimed: Option<Claimed>) {
+        self.0.index.remove(job.id(), job.owner()).await;
+        self.0.open_jobs.remove(job.id()).await;
+        if let Some(claimed) = claimed {
+            claimed.release().await;
+        }
     }
 
     /// Gives a job that is in the journal its task.
@@ -186,7 +225,7 @@ impl Gateway {
         let (progress, watching) = watch::channel(progress);
         let accepted = Arc::new(job.accepted().clone());
         let (id, accepted_at, status) = (job.id(), job.accepted_at(), job.status());
-        let handle = JobHandle { accepted: Arc::clone(&accepted), accepted_at, inbox, progress: watching };
+        let handle = JobHandle { accepted: Arc::clone(&accepted), accepted_at, inbox, progress: watching, ended: None };
         self.0.registry.insert(id, handle);
         let task = JobTask {
             job,
@@ -195,6 +234,7 @@ impl Gateway {
             pool: Arc::clone(&self.0.pool),
             registry: Arc::clone(&self.0.registry),
             open_jobs: self.0.open_jobs.clone(),
+            index: self.0.index.clone(),
             inbox: inputs,
             progress,
             place,
@@ -235,14 +275,15 @@ impl Gateway {
     pub(crate) async fn find(&self, principal: &Principal, job: &str) -> Result<JobSummary, Refusal> {
         let not_found = || Refusal::JobNotFound { job: job.to_owned() };
         let id: JobId = job.parse().map_err(|_| not_found())?;
-        let summary = match self.0.registry.get(id) {
-            Some(handle) => {
-                let status = handle.progress.borrow().status;
-                Some(JobSummary { job: id, accepted: handle.accepted, accepted_at: handle.accepted_at, status })
-            }
-            None => self.read_summary(id).await.map_err(unavailable)?,
-        };
+        let summary = self.summary(id).await.map_err(unavailable)?;
         summary.filter(|summary| may_see(principal, &summary.accepted)).ok_or_else(not_found)
+    }
+
+    /// What is known about a job, whoever's it is.
+    async fn summary(&self, job: JobId) -> Result<Option<JobSummary>, ReadError> {
+        let Some(handle) = self.0.registry.get(job) else { return self.read_summary(job).await };
+        let status = handle.status();
+        Ok(Some(JobSummary { job, accepted: handle.accepted, accepted_at: handle.accepted_at, status }))
     }
 
     /// What the journal knows about a job that nobody drives.
@@ -257,11 +298,7 @@ impl Gateway {
             tracing::error!(%job, "a job's first record does not accept it");
             return Ok(None);
         };
-        let status = match Fact::decode(last.get()) {
-            Ok(Fact::Result(_)) => Status::Success,
-            Ok(Fact::Error(failure)) => Status::of(failure.cause),
-            _ => Status::Pending,
-        };
+        let status = ending(last.get()).unwrap_or(Status::Pending);
         Ok(Some(JobSummary { job, accepted: Arc::new(accepted), accepted_at: first.at, status }))
     }
 
@@ -273,6 +310,16 @@ impl Gateway {
     /// The events of one kind of a job.
     pub(crate) fn events(&self, job: JobId, kind: EventKind) -> JobEvents {
         JobEvents::new(Arc::clone(&self.0.store), job, kind)
+    }
+
+    /// The session was given these records.
+    pub(crate) fn note_seen(&self, session: SessionId, deliveries: &[Delivery]) {
+        self.0.last_seen.note(session, deliveries);
+        for delivery in deliveries {
+            if let Some(status) = ending(delivery.record.get()) {
+                self.0.registry.note_ended(delivery.job, status);
+            }
+        }
     }
 
     /// Appends a batch that is not a job's own.
@@ -295,7 +342,7 @@ impl Gateway {
         self.0.sessions.recover(self.now()).await?;
         for id in self.0.open_jobs.all().await? {
             let Some(job) = self.recover_job(id).await? else {
-                self.0.open_jobs.remove(id).await;
+                self.settle(id).await?;
                 continue;
             };
             let place = self.0.registry.reserve(job.owner(), usize::MAX);
@@ -306,6 +353,27 @@ impl Gateway {
                 self.tell(id, JobInput::Abandon { message }).await;
             }
         }
+        self.start_sweeping();
+        Ok(())
+    }
+
+    /// Finishes what a crash left of a job that never began or is over.
+    async fn settle(&self, id: JobId) -> Result<(), ReadError> {
+        match self.read_summary(id).await? {
+            Some(JobSummary { accepted, status, .. }) if status.is_terminal() => {
+                if let Err(error) = self.0.index.end(id, &accepted, status).await {
+                    tracing::warn!(job = %id, %error, "the job's end is noted in the index at the next start");
+                    return Ok(());
+                }
+            }
+            Some(_) => {}
+            None => {
+                if let Some(owner) = self.0.open_jobs.owner(id).await? {
+                    self.0.index.remove(id, &owner).await;
+                }
+            }
+        }
+        self.0.open_jobs.remove(id).await;
         Ok(())
     }
 
@@ -378,9 +446,26 @@ fn may_see(principal: &Principal, job: &Accepted) -> bool {
     job.principal == principal.id || principal.scopes.contains(&Scope::Admin)
 }
 
+/// How the job ended, if this is its last record.
+fn ending(record: &Record) -> Option<Status> {
+    if !matches!(record.kind, RecordKind::JobResult | RecordKind::JobError) {
+        return None;
+    }
+    match Fact::decode(record) {
+        Ok(Fact::Error(failure)) => Some(Status::of(failure.cause)),
+        Ok(Fact::Result(_)) => Some(Status::Success),
+        _ => None,
+    }
+}
+
 fn no_entropy(error: NoEntropy) -> Refusal {
     tracing::error!(%error, "nothing can be named");
     Refusal::StoreUnavailable { reason: "the machine gives no randomness" }
+}
+
+fn not_accepted(error: &PutError) -> Refusal {
+    tracing::warn!(%error, "a job is not accepted");
+    Refusal::StoreUnavailable { reason: put_reason(error) }
 }
 
 fn unavailable(error: ReadError) -> Refusal {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::job_index::JobIndex;
 use crate::open_jobs::OpenJobs;
 use crate::pool::Pool;
 use crate::registry::{JobInput, Place, Progress, Registry};
@@ -29,6 +30,7 @@ pub(crate) struct JobTask {
     pub(crate) pool: Arc<Pool>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) open_jobs: OpenJobs,
+    pub(crate) index: JobIndex,
     pub(crate) inbox: mpsc::Receiver<JobInput>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) place: Place,
@@ -155,12 +157,16 @@ impl JobTask {
     }
 
     async fn finish(self, over: bool) {
-        let Self { job, registry, open_jobs, pool, place, inbox, .. } = self;
+        let Self { job, registry, open_jobs, index, pool, place, inbox, .. } = self;
         let id: JobId = job.id();
         registry.remove(id);
         pool.release(id);
         if over {
-            open_jobs.remove(id).await;
+            match index.end(id, job.accepted(), job.status()).await {
+                Ok(()) => open_jobs.remove(id).await,
+                // As an open job it is found by the next start, which does both.
+                Err(error) => tracing::warn!(%error, "the job's end is not in the index yet"),
+            }
             tracing::info!(status = %job.status(), records = %job.head(), "the job is over");
         }
         drop((place, inbox));

@@ -21,16 +21,20 @@ pub mod tasks;
 pub mod view;
 pub mod workers;
 
+mod claims;
 mod job;
+mod job_index;
+mod last_seen;
 mod mailbox;
 mod open_jobs;
 mod registry;
 mod sessions;
 mod sync;
 
+pub use claims::Idempotency;
 pub use clock::Clock;
 pub use events::JobEvents;
-pub use gateway::{Gateway, JobSummary};
+pub use gateway::{Gateway, JobPage, JobQuery, JobSummary, ListedJob};
 pub use options::RuntimeOptions;
 pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};
 pub use sessions::{Attached, ResumeRequest};

@@ -1,4 +1,4 @@
-//! Which jobs have not ended, in the store, so that a start finds them without reading every job there ever was.
+//! Which jobs have not ended, and whose they are, in the store, so that a start finds them without reading every job there ever was.
 //!
 //! The entry is written before the job's first record and removed after its last: an entry without a job is harmless,
 //! a job without an entry would be forgotten.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
-use moorline_types::JobId;
+use moorline_types::{JobId, PrincipalId};
 
 /// Entries that are read at once.
 const PAGE: usize = 256;
@@ -23,8 +23,15 @@ impl OpenJobs {
         Self { store }
     }
 
-    pub(crate) async fn add(&self, job: JobId) -> Result<(), PutError> {
-        self.store.put(&key(job), Bytes::new(), Expect::Any).await.map(drop)
+    pub(crate) async fn add(&self, job: JobId, owner: &PrincipalId) -> Result<(), PutError> {
+        let owner = Bytes::copy_from_slice(owner.as_str().as_bytes());
+        self.store.put(&key(job), owner, Expect::Any).await.map(drop)
+    }
+
+    /// Whose job an entry is of.
+    pub(crate) async fn owner(&self, job: JobId) -> Result<Option<PrincipalId>, ReadError> {
+        let entry = self.store.get(&key(job)).await?;
+        Ok(entry.and_then(|entry| std::str::from_utf8(&entry.value).ok()?.parse().ok()))
     }
 
     /// Removes the entry. If that fails the next start does it.

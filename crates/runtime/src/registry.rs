@@ -46,6 +46,15 @@ pub(crate) struct JobHandle {
     pub(crate) accepted_at: Timestamp,
     pub(crate) inbox: mpsc::Sender<JobInput>,
     pub(crate) progress: watch::Receiver<Progress>,
+    /// How it has ended, if a session was shown that before the job's own task had its say.
+    pub(crate) ended: Option<Status>,
+}
+
+impl JobHandle {
+    /// Where the job stands: never behind what any session was shown.
+    pub(crate) fn status(&self) -> Status {
+        self.ended.unwrap_or_else(|| self.progress.borrow().status)
+    }
 }
 
 /// See the module's documentation.
@@ -82,6 +91,13 @@ impl Registry {
 
     pub(crate) fn insert(&self, job: JobId, handle: JobHandle) {
         lock(&self.state).jobs.insert(job, handle);
+    }
+
+    /// A session was shown the job's end.
+    pub(crate) fn note_ended(&self, job: JobId, status: Status) {
+        if let Some(handle) = lock(&self.state).jobs.get_mut(&job) {
+            handle.ended = Some(status);
+        }
     }
 
     pub(crate) fn remove(&self, job: JobId) {

@@ -16,8 +16,9 @@ use moorline_types::{
     Timestamp, TraceId, limits,
 };
 
+use crate::claims::Idempotency;
 use crate::events::JobEvents;
-use crate::gateway::{Gateway, JobSummary};
+use crate::gateway::{Gateway, JobPage, JobQuery, JobSummary, Submission};
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
 
@@ -42,6 +43,8 @@ pub struct SubmitRequest {
     pub max_runtime_sec: Option<u64>,
     /// The trace that it belongs to.
     pub trace_id: Option<TraceId>,
+    /// What the client calls it, if it may be sent again.
+    pub idempotency: Option<Idempotency>,
 }
 
 /// What a client asks to be shown of a job (spec 7.6).
@@ -135,6 +138,7 @@ impl SessionHandle {
                 }
             }
             if !deliveries.is_empty() {
+                self.gateway.note_seen(self.id(), &deliveries);
                 return Ok(deliveries);
             }
         }
@@ -181,11 +185,23 @@ impl SessionHandle {
         Ok(())
     }
 
-    /// Submits a job; the session sees it from its first record on.
+    /// Submits a job; the session sees it from its first record on. A submission that is repeated with its key is
+    /// answered with the job that it was accepted as; a session that does not watch that job sees it from its first
+    /// record on too.
     ///
     /// # Errors
     /// Why it is not accepted.
     pub async fn submit(&mut self, request: SubmitRequest) -> Result<JobSummary, Refusal> {
+        let key = match request.idempotency {
+            None => None,
+            Some(idempotency) => match self.gateway.recognise(&self.principal().id, idempotency).await? {
+                Submission::New(key) => Some(key),
+                Submission::Repeated(summary) => {
+                    self.watch_from_start(summary.job).await?;
+                    return Ok(summary);
+                }
+            },
+        };
         self.check_room()?;
         let agent = self.gateway.inventory().resolve(&request.agent)?;
         let accepted = Accepted {
@@ -200,7 +216,7 @@ impl SessionHandle {
         };
         let session = &self.session;
         let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job));
-        let summary = self.gateway.accept(accepted, attach).await?;
+        let summary = self.gateway.accept(accepted, key, attach).await?;
         self.session.handle_committed([&attached(summary.job)]);
         Ok(summary)
     }
@@ -236,6 +252,24 @@ impl SessionHandle {
             None => self.append([Fact::Attached(AttachedFact { job, from: None, overflow })]).await?,
         }
         Ok(subscription(request.history.is_some()))
+    }
+
+    /// A page of the jobs of the session's principal (spec 6.6).
+    ///
+    /// # Errors
+    /// If the cursor is none of this list, or the store cannot be read.
+    pub async fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Refusal> {
+        self.gateway.list_jobs(&self.principal().id, query).await
+    }
+
+    /// Sees a job with its history, unless it is seen already.
+    async fn watch_from_start(&mut self, job: JobId) -> Result<(), Refusal> {
+        if self.session.watching().contains(&job) {
+            return Ok(());
+        }
+        self.check_room()?;
+        let subscribed = Subscribed { job, from: StreamSeq::FIRST, overflow: Overflow::CatchUp };
+        self.append([Fact::Subscribed(subscribed)]).await
     }
 
     /// Stops watching a job. One that is not watched is no error.

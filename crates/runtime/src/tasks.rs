@@ -7,6 +7,7 @@
 //! | [`TaskKind::WorkerProcess`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
 //! | [`TaskKind::Door`] | never by itself | cancelled |
+//! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
 
 use std::fmt;
@@ -29,6 +30,8 @@ pub enum TaskKind {
     WorkerDoor,
     /// Accepts clients.
     Door,
+    /// Removes what has outlived its use.
+    Sweep,
     /// Serves one client's connection, or one half of it.
     Connection,
 }
@@ -41,6 +44,7 @@ impl fmt::Display for TaskKind {
             Self::WorkerProcess => "worker_process",
             Self::WorkerDoor => "worker_door",
             Self::Door => "door",
+            Self::Sweep => "sweep",
             Self::Connection => "connection",
         })
     }

@@ -127,7 +127,7 @@ async fn in_a_session_a_bad_frame_is_answered_and_the_connection_goes_on() {
             "max_runtime_sec",
         ),
         (
-            Message::text(envelope("job.submit", json!({ "agent": "echo", "idempotency_key": "k" }))),
+            Message::text(envelope("job.submit", json!({ "agent": "echo", "idempotency_key": "" }))),
             "INVALID_REQUEST",
             "idempotency_key",
         ),
@@ -139,7 +139,7 @@ async fn in_a_session_a_bad_frame_is_answered_and_the_connection_goes_on() {
             "INVALID_REQUEST",
             "event_seq 1 was not sent",
         ),
-        (Message::text(envelope("session.list_jobs", json!({}))), "INVALID_REQUEST", "list_jobs"),
+        (Message::text(envelope("session.list_jobs", json!({ "cursor": "x" }))), "INVALID_REQUEST", "cursor"),
         (
             Message::text(
                 r#"{"arcp":"1.1","id":"m","type":"job.submit","session_id":"sess_other","payload":{"agent":"echo"}}"#,

@@ -31,7 +31,7 @@ async fn the_welcome_has_what_every_official_client_needs() {
     assert!(payload["resume_token"].as_str().unwrap().starts_with("rt_"));
     assert_eq!(payload["resume_window_sec"], 600);
     let features: Vec<_> = payload["capabilities"]["features"].as_array().unwrap().iter().collect();
-    assert_eq!(features, ["heartbeat", "ack", "subscribe", "progress", "result_chunk", "agent_versions"]);
+    assert_eq!(features, ["heartbeat", "ack", "list_jobs", "subscribe", "progress", "result_chunk", "agent_versions"]);
     assert_eq!(payload["capabilities"]["agents"][0]["name"], "echo");
     let default = &payload["capabilities"]["agents"][0]["default"];
     assert_eq!(&payload["capabilities"]["agents"][0]["versions"][0], default);

@@ -16,6 +16,8 @@ const LIMIT: ReadLimit = ReadLimit::new(7, 1024 * 1024);
 pub enum Violation {
     /// A client was told that a job exists, and the journal knows nothing of it.
     LostJob(JobId),
+    /// A submission that was repeated with its key became a second job.
+    SecondJob(JobId, JobId),
     /// A job's records have a hole or a repetition.
     BrokenStream(JobId, Vec<StreamSeq>),
     /// A job does not end with its only ending.
@@ -37,6 +39,8 @@ pub async fn check(world: &World) -> Vec<Violation> {
         let records = read_stream(world, StreamId::Job(*job)).await;
         violations.extend(check_job(*job, &records, world.cancelled.contains(job)));
     }
+    let twice = world.repeated.iter().filter(|(first, second)| first != second);
+    violations.extend(twice.map(|(first, second)| Violation::SecondJob(*first, *second)));
     for (session, seen) in &world.seen {
         violations.extend(check_order(world, *session, seen));
         let due = replay(world, *session).await;

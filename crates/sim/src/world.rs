@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use moorline_core::Refusal;
+use moorline_core::idempotency::{Fingerprint, Parameters};
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
-    Attached, Clock, Delivery, Gateway, ResumeRequest, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest,
-    Tasks,
+    Attached, Clock, Delivery, Gateway, Idempotency, ResumeRequest, RuntimeOptions, SessionHandle, SubmitRequest,
+    SubscribeRequest, Tasks,
 };
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
-use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, Scope, SessionId, StreamSeq, Timestamp};
+use moorline_types::{
+    Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, PrincipalId, Scope, SessionId, StreamSeq, Timestamp,
+};
 use moorline_worker::sdk::Agent;
 
 use crate::agent::{AGENT, End, Script, Scripted};
@@ -50,6 +53,8 @@ pub struct World {
     /// What a session may see more than once: it unsubscribed and may have come back, or asked for the history of a job
     /// that had ended.
     pub repeatable: BTreeSet<(SessionId, JobId)>,
+    /// Pairs of jobs whose acceptance a client was told for one submission and its repetition; equal, if all is well.
+    pub repeated: Vec<(JobId, JobId)>,
     /// The jobs whose cancellation a client was told to be certain.
     pub cancelled: Vec<JobId>,
 }
@@ -78,7 +83,16 @@ struct Simulation {
     gateway: Gateway,
     clients: Vec<Client>,
     faulty: bool,
+    /// Those with a key, in order.
+    submissions: Vec<Submission>,
     world: World,
+}
+
+/// What was submitted with a key, and the job that it was accepted as, if a client was told.
+struct Submission {
+    principal: PrincipalId,
+    request: SubmitRequest,
+    job: Option<JobId>,
 }
 
 impl Simulation {
@@ -91,9 +105,18 @@ impl Simulation {
             seen: BTreeMap::new(),
             accepted: Vec::new(),
             repeatable: BTreeSet::new(),
+            repeated: Vec::new(),
             cancelled: Vec::new(),
         };
-        Self { rng: Rng::with_seed(seed), clock, gateway, clients: Vec::new(), faulty: false, world }
+        Self {
+            rng: Rng::with_seed(seed),
+            clock,
+            gateway,
+            clients: Vec::new(),
+            faulty: false,
+            submissions: Vec::new(),
+            world,
+        }
     }
 
     async fn step(&mut self) {
@@ -101,7 +124,8 @@ impl Simulation {
             0..8 => self.connect().await,
             8..10 => self.disconnect().await,
             10..13 => self.come_back().await,
-            13..26 => self.submit().await,
+            13..23 => self.submit().await,
+            23..26 => self.repeat().await,
             26..34 => self.cancel().await,
             34..46 => self.subscribe().await,
             46..49 => self.unsubscribe().await,
@@ -176,15 +200,52 @@ impl Simulation {
             _ => (self.rng.u64(0..40), self.rng.u64(0..50)),
         };
         let script = Script { events, delay_ms, end: ends[self.rng.usize(..ends.len())] };
-        let request = SubmitRequest {
+        let keyed = self.rng.bool();
+        let mut request = SubmitRequest {
             agent: AGENT.parse().expect("a valid name"),
             input: Json::of(&script).expect("a script is JSON"),
             lease: Json::parse("{}").expect("an object is JSON"),
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
             trace_id: None,
+            idempotency: None,
         };
-        if let Ok(job) = patiently(self.session(client).submit(request)).await {
-            self.world.accepted.push(job.job);
+        if keyed {
+            let fingerprint = Fingerprint::of(&Parameters {
+                agent: AGENT,
+                input: &request.input,
+                lease_request: None,
+                lease_constraints: None,
+                max_runtime_sec: request.max_runtime_sec,
+                parent_job_id: None,
+            });
+            request.idempotency = Some(Idempotency { key: self.submissions.len().to_string(), fingerprint });
+        }
+        let session = self.session(client);
+        let principal = session.principal().id.clone();
+        let job = patiently(session.submit(request.clone())).await.ok().map(|summary| summary.job);
+        self.world.accepted.extend(job);
+        if keyed {
+            self.submissions.push(Submission { principal, request, job });
+        }
+    }
+
+    /// A client does not know whether its submission arrived, and sends it again; perhaps from another session.
+    async fn repeat(&mut self) {
+        let Some(client) = self.some_connected() else { return };
+        let principal = &self.clients[client].principal.id;
+        let own = |earlier: &Submission| earlier.principal == *principal;
+        let own: Vec<_> = (0..self.submissions.len()).filter(|n| own(&self.submissions[*n])).collect();
+        let late = own.len().saturating_sub(self.rng.usize(1..5));
+        let Some(earlier) = own.get(late).copied() else { return };
+        let request = self.submissions[earlier].request.clone();
+        if let Ok(summary) = patiently(self.session(client).submit(request)).await {
+            if summary.status.is_terminal() {
+                self.world.repeatable.insert((self.clients[client].id, summary.job));
+            }
+            match self.submissions[earlier].job.replace(summary.job) {
+                Some(first) => self.world.repeated.push((first, summary.job)),
+                None => self.world.accepted.push(summary.job),
+            }
         }
     }
 

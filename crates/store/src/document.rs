@@ -37,8 +37,10 @@ collections! {
     OpenJobs = "open_jobs";
     /// What a session needs beside its stream: resume tokens, checkpoints.
     Sessions = "sessions";
-    /// Which job an idempotency key was used for.
+    /// Which job an idempotency key was used for, under a digest of principal and key.
     Idempotency = "idempotency";
+    /// Every job, by principal and in the order of creation.
+    JobIndex = "job_index";
     /// The manifest of workers that may be adopted.
     Workers = "workers";
     /// The audit trail, keyed by an id that begins with the time.

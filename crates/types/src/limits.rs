@@ -77,6 +77,24 @@ pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// How long a job waits before it offers a refused append again. A full disk does not empty in less.
 pub const APPEND_RETRY_DELAY: Millis = Millis::from_secs(1);
 
+/// How long an idempotency key stands for its job: a day, what most official SDKs keep. A client that retries for
+/// longer than that has forgotten the key itself.
+pub const IDEMPOTENCY_TTL: Millis = Millis::from_secs(24 * 60 * 60);
+
+/// Jobs in one page of a list unless the client wants another number: every official SDK's default.
+pub const DEFAULT_LIST_JOBS: usize = 100;
+
+/// Jobs in one page of a list. With its lease an entry has some hundred bytes.
+pub const MAX_LIST_JOBS: usize = 1_000;
+
+/// Bytes of entries in one page of a list, beyond its first: leaves the rest of a frame within
+/// [`MAX_SENT_FRAME_BYTES`] for the envelope.
+pub const MAX_LIST_JOBS_BYTES: usize = 768 * 1024;
+
+/// Jobs that are looked at for one page of a list. A filter that admits few of many gets short pages, perhaps empty
+/// ones, instead of holding its connection up: reading as many entries takes some ten milliseconds.
+pub const MAX_LIST_JOBS_SCANNED: usize = 5_000;
+
 // === Connections ===
 
 /// How long a connection may stay without a `session.hello`. Two round trips over a bad satellite link fit ten times.

@@ -1,5 +1,7 @@
 //! A gateway over the reference store, with agents in its own process.
 
+#![allow(dead_code, reason = "not every test needs all of the bench")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,7 +90,24 @@ pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
         lease: Json::parse("{}").unwrap(),
         max_runtime_sec: None,
         trace_id: None,
+        idempotency: None,
     }
+}
+
+/// Lets virtual time pass.
+pub(crate) async fn pass(length: Duration) {
+    // not a wait: what happens at which time is what the test is about
+    tokio::time::sleep(length).await;
+}
+
+/// Waits until every job has ended and nothing of it is left to do.
+pub(crate) async fn all_over(gateway: &Gateway) {
+    let over = async {
+        while gateway.open_jobs() > 0 {
+            pass(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, over).await.expect("every job comes to its end");
 }
 
 /// What the session sees next, at least one record.

@@ -10,7 +10,7 @@ use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle, mint};
 use moorline_types::{EventKind, EventSeq, JobId, MessageId, Offset, Timestamp, TraceId, limits};
-use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, Nonce, Ping, Pong, SessionError, Subscribe};
+use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe};
 use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
 use moorline_wire::vendor::{Cursor, Extensions, Gap, GapReason};
 use moorline_wire::{
@@ -373,7 +373,7 @@ impl<'a> Driver<'a> {
                 Some(session) => session.acknowledge(ack.last_processed_seq),
                 None => Ok(()),
             },
-            ClientMessage::ListJobs(_) => Err(Refusal::NotServed { what: "session.list_jobs" }),
+            ClientMessage::ListJobs(request) => self.list_jobs(&id, request).await,
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
@@ -399,6 +399,13 @@ impl<'a> Driver<'a> {
             self.traces.insert(job.job, trace);
         }
         self.push(Some(job.job), to_wire::accepted(&job, id));
+        Ok(())
+    }
+
+    async fn list_jobs(&mut self, id: &MessageId, request: ListJobs) -> Result<(), Refusal> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let page = session.list_jobs(&from_wire::list_jobs(request)).await?;
+        self.push(None, to_wire::jobs(page, id));
         Ok(())
     }
 

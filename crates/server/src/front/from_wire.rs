@@ -2,20 +2,24 @@
 
 use moorline_core::Refusal;
 use moorline_core::connection::{Arrival, Gate, Negotiated};
+use moorline_core::idempotency::{Fingerprint, Parameters};
+use moorline_core::job::Status;
+use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
-use moorline_runtime::{ResumeRequest, SubmitRequest, SubscribeRequest};
+use moorline_runtime::{Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
 use moorline_types::{Json, TraceId};
-use moorline_wire::payload::{Resume, Submit, Subscribe};
+use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
 use moorline_wire::vendor::{self, Extensions, OnGap};
-use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame};
+use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame, JobRef, JobStatus};
 
 /// The features that this runtime serves.
 pub(crate) fn served() -> FeatureSet {
     [
         Feature::Heartbeat,
         Feature::Ack,
+        Feature::ListJobs,
         Feature::Subscribe,
         Feature::Progress,
         Feature::ResultChunk,
@@ -95,29 +99,65 @@ pub(crate) const fn unreadable(kind: &DecodeErrorKind) -> Arrival {
 
 /// A submission, as far as this runtime can do what it asks for.
 pub(crate) fn submit(submit: Submit, trace_id: Option<TraceId>) -> Result<SubmitRequest, Refusal> {
-    if submit.idempotency_key.is_some() {
-        return Err(Refusal::NotServed { what: "idempotency_key" });
-    }
     if submit.parent_job_id.is_some() || submit.delegate_id.is_some() {
         return Err(Refusal::NotServed { what: "delegation by parent_job_id" });
     }
     if submit.lease_constraints.is_some_and(|constraints| constraints.expires_at.is_some()) {
         return Err(Refusal::FeatureNotNegotiated { feature: Feature::LeaseExpiresAt.as_str() });
     }
-    let grants = submit.lease_request.unwrap_or_default();
+    let grants = submit.lease_request.clone().unwrap_or_default();
     for (namespace, feature) in [("cost.budget", Feature::CostBudget), ("model.use", Feature::ModelUse)] {
         if grants.grants().contains_key(namespace) {
             return Err(Refusal::FeatureNotNegotiated { feature: feature.as_str() });
         }
     }
     let lease = Json::of(&grants).map_err(|_| Refusal::NotServed { what: "this lease_request" })?;
+    let idempotency = idempotency(&submit, &lease);
     Ok(SubmitRequest {
         agent: submit.agent,
         input: submit.input,
         lease,
         max_runtime_sec: submit.max_runtime_sec,
         trace_id,
+        idempotency,
     })
+}
+
+/// What the client calls the submission, if it does, and what it asks for under that name.
+fn idempotency(submit: &Submit, lease: &Json) -> Option<Idempotency> {
+    let key = submit.idempotency_key.as_ref()?.as_str().to_owned();
+    let constraints = submit.lease_constraints.as_ref().filter(|constraints| constraints.expires_at.is_some());
+    let constraints = constraints.and_then(|constraints| Json::of(constraints).ok());
+    let fingerprint = Fingerprint::of(&Parameters {
+        agent: &submit.agent.to_string(),
+        input: &submit.input,
+        // An empty request asks for the same as none, and so do empty constraints.
+        lease_request: Some(lease),
+        lease_constraints: constraints.as_ref(),
+        max_runtime_sec: submit.max_runtime_sec,
+        parent_job_id: submit.parent_job_id.as_ref().map(JobRef::as_str),
+    });
+    Some(Idempotency { key, fingerprint })
+}
+
+/// Which jobs are to be listed.
+pub(crate) fn list_jobs(request: ListJobs) -> JobQuery {
+    let ListJobs { filter, limit, cursor } = request;
+    let JobFilter { status, agent, created_after, created_before } = filter.unwrap_or_default();
+    let statuses = status.into_iter().map(job_status).collect();
+    let filter = listing::JobFilter { statuses, agent, created_after, created_before };
+    JobQuery { filter, limit, cursor: cursor.map(|cursor| cursor.as_str().to_owned()) }
+}
+
+const fn job_status(status: JobStatus) -> Status {
+    match status {
+        JobStatus::Pending => Status::Pending,
+        JobStatus::Running => Status::Running,
+        JobStatus::Success => Status::Success,
+        JobStatus::Error => Status::Error,
+        JobStatus::Cancelled => Status::Cancelled,
+        JobStatus::TimedOut => Status::TimedOut,
+    }
 }
 
 /// A wish to go on with a session. A session that cannot be ours is as unknown as one that is over.
@@ -167,7 +207,6 @@ mod tests {
     #[test]
     fn what_is_not_served_is_refused_rather_than_passed_over() {
         for (payload, expected) in [
-            (r#"{"agent":"a","idempotency_key":"k"}"#, "idempotency_key is not served by this runtime"),
             (r#"{"agent":"a","parent_job_id":"job_x"}"#, "delegation by parent_job_id is not served by this runtime"),
             (
                 r#"{"agent":"a","lease_request":{"cost.budget":["USD:1"]}}"#,

@@ -5,11 +5,11 @@ use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
 use moorline_runtime::session::Subscription;
-use moorline_runtime::{Delivery, JobSummary};
+use moorline_runtime::{Delivery, JobPage, JobSummary, ListedJob};
 use moorline_types::{EventKind, Json, MessageId, Millis, SessionId, Timestamp};
 use moorline_wire::payload::{
-    Accepted, AgentEntry, JobError, JobEvent, JobResult, RuntimeCapabilities, RuntimeInfo, SessionError, Subscribed,
-    Welcome,
+    Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
+    SessionError, Subscribed, Welcome,
 };
 use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage, Secret};
 
@@ -77,6 +77,24 @@ pub(crate) fn subscribed(subscription: &Subscription, request: &MessageId) -> Ru
         replayed: subscription.replayed,
         credentials: None,
     }))
+}
+
+/// A page of jobs.
+pub(crate) fn jobs(page: JobPage, request: &MessageId) -> RuntimeMessage {
+    let entry = |job: ListedJob| JobEntry {
+        job_id: job.job.into(),
+        agent: format!("{}@{}", job.agent, job.version),
+        status: job_status(job.status).into(),
+        lease: job.lease,
+        parent_job_id: None,
+        created_at: Some(job.created_at),
+        submitted_at: Some(job.created_at),
+        trace_id: job.trace_id,
+        last_event_seq: job.last_event_seq,
+    };
+    let JobPage { jobs, next_cursor } = page;
+    let jobs = jobs.into_iter().map(entry).collect();
+    RuntimeMessage::Jobs(Jobs { request_id: Some(request.clone()), jobs, next_cursor })
 }
 
 fn agent(job: &JobSummary) -> String {
@@ -187,6 +205,7 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::TooManySessions { .. }
         | Refusal::TooManyJobs { .. }
         | Refusal::TooManyWatched { .. }
+        | Refusal::CursorUnknown
         | Refusal::JobEnded { .. }
         | Refusal::AckAhead { .. } => ErrorCode::InvalidRequest,
         Refusal::Unauthenticated | Refusal::ResumeWithoutHello => ErrorCode::Unauthenticated,
@@ -197,6 +216,7 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         Refusal::AgentNotAvailable { .. } => ErrorCode::AgentNotAvailable,
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
+        Refusal::KeyTaken { .. } | Refusal::KeyOfRemovedJob { .. } => ErrorCode::DuplicateKey,
         Refusal::Draining | Refusal::ResumeBusy | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
     }
 }
@@ -222,6 +242,9 @@ fn details(refusal: &Refusal) -> Option<Json> {
         }
         Refusal::ResumeReplaced { asked, epoch } => serde_json::json!({ "asked_epoch": asked, "epoch": epoch }),
         Refusal::AckAhead { asked, last } => serde_json::json!({ "last_processed_seq": asked, "last": last }),
+        Refusal::KeyTaken { job } | Refusal::KeyOfRemovedJob { job } => {
+            serde_json::json!({ "existing_job_id": job.to_string() })
+        }
         Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
         Refusal::HelloExpected
         | Refusal::SecondHello
@@ -233,6 +256,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::ResumeUnknown
         | Refusal::ResumeBusy
         | Refusal::Draining
+        | Refusal::CursorUnknown
         | Refusal::JobNotFound { .. }
         | Refusal::StoreUnavailable { .. } => return None,
     };
