@@ -53,6 +53,9 @@ pub mod payload;
 
 pub mod vendor;
 
+mod runtime_profile;
+pub use runtime_profile::{Farewell, Numbering, ResumeConduct, RuntimeConduct, RuntimeProfile};
+
 pub mod message;
 pub use message::{ClientMessage, Field, MessageType, RuntimeMessage, Sender};
 
