@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, ValueHint, value_parser};
 use clap_complete::Shell;
+use moorline_client::ReconnectPolicy;
 use moorline_server::config::ConfigOption;
 
 use crate::exit;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Demo(Demo),
     Submit(Submit),
     Watch(Watch),
+    Result(Fetch),
     Cancel(Cancel),
     Agents { json: bool },
     Version { json: bool },
@@ -60,6 +62,7 @@ pub(crate) struct Connection {
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) ca_cert: Option<PathBuf>,
+    pub(crate) reconnect: ReconnectPolicy,
 }
 
 #[derive(Debug)]
@@ -85,7 +88,16 @@ pub(crate) struct Submit {
 pub(crate) struct Watch {
     pub(crate) job: String,
     pub(crate) history: bool,
+    /// With history: only what follows this number of the session that submitted the job.
+    pub(crate) from: Option<u64>,
     pub(crate) json: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) job: String,
+    /// Standard output if there is none.
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -113,6 +125,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(demo())
         .subcommand(submit())
         .subcommand(watch())
+        .subcommand(result())
         .subcommand(cancel())
         .subcommand(agents())
         .subcommand(version())
@@ -151,6 +164,20 @@ fn global_args() -> Vec<Arg> {
             .value_name("FILE")
             .value_hint(ValueHint::FilePath)
             .help("A PEM file with further certificates to trust"),
+        Arg::new("reconnect-for")
+            .long("reconnect-for")
+            .value_name("DURATION")
+            .global(true)
+            .value_parser(duration)
+            .help_heading(heading)
+            .help("How long a lost connection is sought again, such as 30s or 1h [default: 10m]"),
+        Arg::new("no-reconnect")
+            .long("no-reconnect")
+            .global(true)
+            .action(ArgAction::SetTrue)
+            .help_heading(heading)
+            .conflicts_with("reconnect-for")
+            .help("End when the connection is lost"),
         Arg::new("color")
             .long("color")
             .value_name("WHEN")
@@ -279,10 +306,38 @@ fn watch() -> Clap {
                 .action(ArgAction::SetTrue)
                 .help("Show only what happens from here on"),
         )
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("N")
+                .value_parser(value_parser!(u64))
+                .conflicts_with("no-history")
+                .help("Show only what follows event N, as the session that submitted the job numbers it"),
+        )
         .arg(json("Print JSON, one object a line"))
         .after_help(
-            "Shows the job from its first event, also one that has ended. The exit code says how it ended. Ctrl-C stops \
-             watching; the job goes on.\n\nExamples:\n  moorline watch job_01KAH4...\n  moorline watch job_01KAH4... --json | jq .payload",
+            "Shows the job from its first event, also one that has ended, and goes on after a lost connection. The exit \
+             code says how it ended. Ctrl-C stops watching; the job goes on.\n\nExamples:\n  moorline watch job_01KAH4...\n  moorline watch job_01KAH4... --json | jq .payload",
+        )
+}
+
+fn result() -> Clap {
+    Clap::new("result")
+        .about("Fetch a job's result, as it was made")
+        .arg(Arg::new("job").value_name("JOB").required(true).help("The job's id"))
+        .arg(
+            Arg::new("output")
+                .short('o')
+                .long("output")
+                .value_name("FILE|-")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Where to put it; a file appears when it is whole [default: standard output]"),
+        )
+        .after_help(
+            "Waits for a job that has not ended. A streamed result is written as it comes, whatever its size, and its \
+             size is checked; another one is JSON. The exit code says how the job ended.\n\nExamples:\n  \
+             moorline result job_01KAH4... | jq .\n  moorline result job_01KAH4... --output build.tar",
         )
 }
 
@@ -374,7 +429,12 @@ fn read(matches: &ArgMatches) -> Parsed {
         "watch" => Command::Watch(Watch {
             job: text("job").unwrap_or_default(),
             history: !of.get_flag("no-history"),
+            from: of.get_one("from").copied(),
             json: of.get_flag("json"),
+        }),
+        "result" => Command::Result(Fetch {
+            job: text("job").unwrap_or_default(),
+            file: path("output").filter(|path| path.as_os_str() != "-"),
         }),
         "cancel" => Command::Cancel(Cancel { job: text("job").unwrap_or_default(), reason: text("reason") }),
         "agents" => Command::Agents { json: of.get_flag("json") },
@@ -390,10 +450,18 @@ fn read(matches: &ArgMatches) -> Parsed {
             token_file: path("token-file"),
             data_dir: path("data-dir"),
             ca_cert: path("ca-cert"),
+            reconnect: reconnect_of(of),
         },
         color: of.get_one("color").copied().unwrap_or(Color::Auto),
         verbose: of.get_count("verbose"),
     }
+}
+
+fn reconnect_of(matches: &ArgMatches) -> ReconnectPolicy {
+    if matches.get_flag("no-reconnect") {
+        return ReconnectPolicy::Never;
+    }
+    matches.get_one("reconnect-for").copied().map_or_else(ReconnectPolicy::default, ReconnectPolicy::For)
 }
 
 fn config_of(matches: &ArgMatches) -> ConfigArgs {

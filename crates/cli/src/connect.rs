@@ -4,9 +4,10 @@
 //! another gateway names a key for it too.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
-use moorline_client::{Client, ConnectError, ConnectOptions};
+use moorline_client::{Client, ConnectError, ConnectOptions, Dial, Dialing, dial_tcp};
 use moorline_server::config::{Config, Sources};
 use moorline_server::data_dir::Endpoint;
 use moorline_wire::Secret;
@@ -24,16 +25,40 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Client> {
         None => local_url(connection)?,
     };
     let mut options = ConnectOptions::new(url.clone(), token(connection, &url)?);
+    options.reconnect = connection.reconnect;
     if let Some(path) = &connection.ca_cert {
         options.extra_roots_pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     }
-    let connected = Client::connect(options).await;
+    let connected = match &connection.url {
+        Some(_) => Client::connect(options).await,
+        None => {
+            Client::connect_with(Arc::new(Local { data_dir: data_dir(connection)?, url: url.clone() }), options).await
+        }
+    };
     if let (Err(ConnectError::Unreachable { .. }), None) = (&connected, &connection.url) {
         // A gateway that was killed leaves its address behind.
         let told = format!("no gateway answers at {url}; start one with `moorline serve`, or name one with --url");
         return connected.context(told);
     }
     Ok(connected?)
+}
+
+/// Dials the gateway of a data directory, wherever it listens at the moment: one that is started again may have taken
+/// another port.
+struct Local {
+    data_dir: PathBuf,
+    /// Where it listened at first.
+    url: String,
+}
+
+impl Dial for Local {
+    fn dial(&self) -> Dialing<'_> {
+        Box::pin(async {
+            let endpoint = Endpoint::read(&self.data_dir).ok().flatten();
+            let url = endpoint.map_or_else(|| self.url.clone(), |endpoint| endpoint.url);
+            dial_tcp(&url).await
+        })
+    }
 }
 
 fn local_url(connection: &Connection) -> Result<String> {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use moorline_client::wire::FinalStatus;
 use moorline_client::{CallError, ConnectError, Ended};
 use moorline_server::StartError;
 use moorline_server::config::Mistakes;
@@ -22,7 +23,7 @@ pub(crate) enum Exit {
     JobTimedOut = 4,
     /// The gateway refused the request.
     Refused = 5,
-    /// No gateway could be reached, or the connection was lost.
+    /// No gateway could be reached, or the connection was lost for good.
     Unreachable = 6,
     /// The gateway cannot listen on its address.
     Unavailable = 69,
@@ -47,7 +48,7 @@ Exit codes:
     3  the job was cancelled
     4  the job ran for too long
     5  the gateway refused the request
-    6  no gateway could be reached, or the connection was lost
+    6  no gateway could be reached, or the connection was lost for good
    69  the gateway cannot listen on its address
    70  something that should not happen did
    73  the data directory cannot be used
@@ -87,7 +88,16 @@ impl Exit {
             Some(_) => return Some(Self::Unreachable),
             None => {}
         }
-        error.downcast_ref::<Ended>().map(|_| Self::Unreachable)
+        match error.downcast_ref::<Ended>()? {
+            Ended::JobUnavailable(_) => Some(Self::Refused),
+            Ended::ByClient
+            | Ended::ByRuntime { .. }
+            | Ended::HeartbeatLost { .. }
+            | Ended::Lost
+            | Ended::Incomplete { .. }
+            | Ended::Unreachable { .. }
+            | Ended::Transport { .. } => Some(Self::Unreachable),
+        }
     }
 
     const fn of_start(error: &StartError) -> Self {
@@ -104,6 +114,16 @@ impl Exit {
             | StartError::AgentName(_)
             | StartError::Assignment(_) => Self::Internal,
         }
+    }
+}
+
+/// How a job ended, to a script.
+pub(crate) const fn exit_of(status: Option<FinalStatus>) -> Exit {
+    match status {
+        Some(FinalStatus::Success) => Exit::Success,
+        Some(FinalStatus::Cancelled) => Exit::JobCancelled,
+        Some(FinalStatus::TimedOut) => Exit::JobTimedOut,
+        Some(FinalStatus::Error) | None => Exit::JobError,
     }
 }
 

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use moorline_client::wire::event::Progress;
+use moorline_client::wire::event::{Progress, ResultChunk};
 use moorline_client::wire::payload::{JobError, JobResult};
 use moorline_client::wire::{Event, FinalStatus};
-use moorline_client::{DEFAULT_MAX_RESULT_BYTES, Ended, JobEvent, JobHandle, JobUpdate, ResultAssembler};
+use moorline_client::{
+    AssembleError, Client, DEFAULT_MAX_RESULT_BYTES, Ended, Gap, JobEvent, JobHandle, JobUpdate, Missing,
+    ResultAssembler,
+};
 use moorline_types::EventSeq;
 use serde_json::{Number, Value, json};
 
-use crate::exit::Exit;
+use crate::connection_notes::ConnectionNotes;
+use crate::exit::{Exit, exit_of};
 use crate::output::{Output, Style, printable};
 
 /// How often a bar without a known end moves.
@@ -45,12 +49,14 @@ pub(crate) struct Followed {
 
 /// Shows updates of one job.
 pub(crate) struct Follower<'a> {
+    connection: ConnectionNotes,
     output: &'a Output,
     form: Form,
     job: String,
     bar: Option<ProgressBar>,
     told_percent: Option<u64>,
-    streamed: ResultAssembler,
+    /// The streamed result so far; none if it is too large to be shown, or nobody looks.
+    streamed: Option<ResultAssembler>,
     shows_result: bool,
     numbered: u64,
     gaps: u64,
@@ -65,14 +71,16 @@ pub(crate) struct Interrupted {
 }
 
 impl<'a> Follower<'a> {
-    pub(crate) fn new(job: &JobHandle, form: Form, output: &'a Output) -> Self {
+    pub(crate) fn new(client: &Client, job: &JobHandle, form: Form, output: &'a Output) -> Self {
         Self {
+            connection: ConnectionNotes::new(client),
             output,
             form,
             job: job.id().to_string(),
             bar: None,
             told_percent: None,
-            streamed: ResultAssembler::new(DEFAULT_MAX_RESULT_BYTES),
+            // Whoever reads JSON has the chunks.
+            streamed: (form != Form::Json).then(|| ResultAssembler::new(DEFAULT_MAX_RESULT_BYTES)),
             shows_result: true,
             numbered: 0,
             gaps: 0,
@@ -87,7 +95,15 @@ impl<'a> Follower<'a> {
 
     /// Shows everything until the job ends. May be cancelled and called again.
     pub(crate) async fn run(&mut self, job: &mut JobHandle) -> Result<Followed> {
-        while let Some(update) = job.next().await {
+        loop {
+            let update = tokio::select! {
+                update = job.next() => update,
+                notes = self.connection.next() => {
+                    self.tell(&notes);
+                    continue;
+                }
+            };
+            let Some(update) = update else { break };
             let update = update.map_err(|source| Interrupted { job: self.job.clone(), source })?;
             if let Some(followed) = self.show(update)? {
                 return Ok(followed);
@@ -98,6 +114,15 @@ impl<'a> Follower<'a> {
             }
         }
         Err(Interrupted { job: self.job.clone(), source: Ended::Lost }.into())
+    }
+
+    /// What becomes of the connection.
+    fn tell(&self, notes: &[String]) {
+        if self.form != Form::Silent {
+            for note in notes {
+                self.clear_for(|output| output.note(output.styled_note(Style::Yellow, printable(note))));
+            }
+        }
     }
 
     const fn followed(&self, exit: Exit, result: Option<Value>) -> Followed {
@@ -118,10 +143,7 @@ impl<'a> Follower<'a> {
                 }
             }
             JobUpdate::Gap(gap) => {
-                self.gaps += 1;
-                let text =
-                    format!("event {} was expected and {} came; something may be missing", gap.expected, gap.found);
-                self.warn(&text);
+                self.show_gap(&gap);
             }
             JobUpdate::Unreadable(error) => self.warn(&format!("a message could not be read: {error}")),
             JobUpdate::Result { seq, result } => {
@@ -136,9 +158,28 @@ impl<'a> Follower<'a> {
         Ok(None)
     }
 
+    fn show_gap(&mut self, gap: &Gap) {
+        if !gap.loses() {
+            return self.tell(&[gap.to_string()]);
+        }
+        self.gaps += 1;
+        self.warn(&gap.to_string());
+        if self.form == Form::Json {
+            let (from, to) = match gap.missing {
+                Missing::Numbers { from, to } => (Some(from.get()), Some(to.get())),
+                Missing::Nothing | Missing::Unknown => (None, None),
+            };
+            self.say_json(
+                moorline_wire::vendor::GAP,
+                None,
+                &json!({ "from": from, "to": to, "told": gap.to_string() }),
+            );
+        }
+    }
+
     fn show_event(&mut self, event: &JobEvent) -> Result<()> {
         if let Ok(Event::ResultChunk(chunk)) = &event.event {
-            self.streamed.push(chunk)?;
+            self.assemble(chunk)?;
         }
         match self.form {
             Form::Silent => {}
@@ -150,6 +191,24 @@ impl<'a> Follower<'a> {
             Form::Human => self.show_human(event),
         }
         Ok(())
+    }
+
+    fn assemble(&mut self, chunk: &ResultChunk) -> Result<()> {
+        let Some(streamed) = &mut self.streamed else { return Ok(()) };
+        match streamed.push(chunk) {
+            Err(AssembleError::TooLarge { .. }) => self.streamed = None,
+            pushed => pushed?,
+        }
+        Ok(())
+    }
+
+    /// The result as text; none if it is too large to be shown.
+    fn text_of(&mut self, result: &JobResult) -> Result<Option<String>> {
+        if result.result_id.is_none() {
+            return Ok(Some(result.value().map_or("null", |value| value.get()).to_owned()));
+        }
+        let Some(streamed) = self.streamed.take() else { return Ok(None) };
+        Ok(Some(String::from_utf8_lossy(&streamed.finish(result)?).into_owned()))
     }
 
     fn show_human(&mut self, event: &JobEvent) {
@@ -235,14 +294,8 @@ impl<'a> Follower<'a> {
 
     fn show_result(&mut self, seq: Option<EventSeq>, result: &JobResult) -> Result<Followed> {
         self.clear();
-        let text = match &result.result_id {
-            Some(_) => {
-                let streamed = std::mem::replace(&mut self.streamed, ResultAssembler::new(DEFAULT_MAX_RESULT_BYTES));
-                String::from_utf8_lossy(&streamed.finish(result)?).into_owned()
-            }
-            None => result.value().map_or("null", |value| value.get()).to_owned(),
-        };
-        let parsed: Option<Value> = serde_json::from_str(&text).ok();
+        let text = self.text_of(result)?;
+        let parsed: Option<Value> = text.as_ref().and_then(|text| serde_json::from_str(text).ok());
         match self.form {
             Form::Silent => {}
             Form::Json => self.say_json("job.result", seq, &serde_json::to_value(result)?),
@@ -250,18 +303,26 @@ impl<'a> Follower<'a> {
                 let summary =
                     result.summary.as_ref().map(|summary| format!(": {}", printable(summary))).unwrap_or_default();
                 self.output.note(format_args!("{}{summary}", self.output.styled_note(Style::Green, "success")));
-                if self.shows_result {
-                    let text = match &parsed {
-                        Some(value) => serde_json::to_string_pretty(value)?,
-                        None => text,
-                    };
-                    // A file or a program gets what the agent made; a terminal does not obey it.
-                    self.output.line(if self.output.is_terminal() { printable(&text) } else { text.into() });
+                match (&parsed, text) {
+                    _ if !self.shows_result => {}
+                    (Some(value), _) => self.say_result(serde_json::to_string_pretty(value)?),
+                    (None, Some(text)) => self.say_result(text),
+                    (None, None) => {
+                        self.output.note(format_args!(
+                            "the result is too large to be shown; `moorline result {}` fetches it",
+                            self.job
+                        ));
+                    }
                 }
             }
         }
         let exit = exit_of(result.final_status.known());
         Ok(self.followed(exit, parsed))
+    }
+
+    /// A file or a program gets what the agent made; a terminal does not obey it.
+    fn say_result(&self, text: String) {
+        self.output.line(if self.output.is_terminal() { printable(&text).into_owned() } else { text });
     }
 
     fn show_error(&mut self, seq: Option<EventSeq>, error: &JobError) -> Result<Followed> {
@@ -322,15 +383,6 @@ impl<'a> Follower<'a> {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-const fn exit_of(status: Option<FinalStatus>) -> Exit {
-    match status {
-        Some(FinalStatus::Success) => Exit::Success,
-        Some(FinalStatus::Cancelled) => Exit::JobCancelled,
-        Some(FinalStatus::TimedOut) => Exit::JobTimedOut,
-        Some(FinalStatus::Error) | None => Exit::JobError,
-    }
 }
 
 fn value(text: &str) -> Value {

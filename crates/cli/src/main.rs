@@ -6,6 +6,7 @@ mod args;
 mod census;
 mod commands;
 mod connect;
+mod connection_notes;
 mod exit;
 mod follow;
 mod output;
@@ -58,6 +59,7 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Config(ConfigCommand::Show(config)) => commands::config::show(config, output),
         Command::Demo(demo) => commands::demo::run(demo, output).await,
         Command::Submit(submit) => commands::submit::run(submit, &connection, output).await,
+        Command::Result(fetch) => commands::result::run(fetch, &connection, output).await,
         Command::Watch(watch) => commands::watch::run(watch, &connection, output).await,
         Command::Cancel(cancel) => commands::cancel::run(cancel, &connection, output).await,
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,

@@ -72,6 +72,17 @@ impl Output {
         }
     }
 
+    /// Bytes of the result, as they are. After the first that cannot be written, none are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        if self.is_over() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            self.failed.get_or_init(|| error);
+        }
+    }
+
     /// Whether standard output takes no more, so that there is no use in going on.
     pub(crate) fn is_over(&self) -> bool {
         self.failed.get().is_some()

@@ -35,6 +35,7 @@ fn every_command_explains_itself() {
     check(&["demo"], &expect_file!["help/demo.txt"]);
     check(&["submit"], &expect_file!["help/submit.txt"]);
     check(&["watch"], &expect_file!["help/watch.txt"]);
+    check(&["result"], &expect_file!["help/result.txt"]);
     check(&["cancel"], &expect_file!["help/cancel.txt"]);
     check(&["agents"], &expect_file!["help/agents.txt"]);
     check(&["version"], &expect_file!["help/version.txt"]);

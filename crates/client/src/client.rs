@@ -4,19 +4,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_types::TraceId;
-use moorline_wire::payload::{Jobs, ListJobs, Submit, Welcome};
+use moorline_wire::payload::{Jobs, ListJobs, Welcome};
 use moorline_wire::{FeatureSet, JobRef, Reason, SessionRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::connect::{self, Opened};
-use crate::driver::{Command, Driver};
+use crate::driver::{Again, Command, Driver, Ends};
 use crate::error::{CallError, ConnectError, Ended};
 use crate::job::{JobHandle, Opening};
+use crate::mint::Mint;
 use crate::options::ConnectOptions;
+use crate::request::{SubmitRequest, SubscribeRequest};
+use crate::state::{ConnectionState, Continuity, SessionInfo};
 use crate::tasks;
+use crate::transport::{ByteStream, Dial};
 
 /// Calls that may wait for the task that owns the socket. It takes one whenever it is not writing, so more would only
 /// hide that the runtime does not read.
@@ -32,43 +35,34 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    welcome: Welcome,
-    session: Option<SessionRef>,
-    features: FeatureSet,
+    info: watch::Receiver<Arc<SessionInfo>>,
     commands: mpsc::Sender<Command>,
-    ended: watch::Receiver<Option<Ended>>,
+    closes: mpsc::Sender<Option<Reason>>,
+    state: watch::Receiver<ConnectionState>,
     call_timeout: Duration,
     /// Dropped with the last clone, which ends the task that owns the socket. Nothing is ever sent.
     _hold: oneshot::Sender<Infallible>,
 }
 
-/// What to submit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubmitRequest {
-    /// The work.
-    pub submit: Submit,
-    /// The trace that it belongs to.
-    pub trace_id: Option<TraceId>,
-}
-
-impl From<Submit> for SubmitRequest {
-    fn from(submit: Submit) -> Self {
-        Self { submit, trace_id: None }
-    }
-}
-
 impl Client {
-    /// Connects and opens a session.
+    /// Connects and opens a session. A connection that is lost later is made again, as the options say.
     ///
     /// # Errors
-    /// There is no session; the connection, if there was one, is closed.
+    /// There is no session; the connection, if there was one, is closed. The first connection is tried once.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
-        let opened = Box::pin(connect::connect(&options)).await?;
-        Ok(Self::start(opened, &options))
+        Self::begin(options, Again::Url, None).await
     }
 
-    /// Opens a session over a byte stream that exists already, such as a tunnel's. The options' URL is what the
-    /// upgrade names.
+    /// The same over byte streams that the program provides: through a tunnel, or to a socket of another kind.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub async fn connect_with(dial: Arc<dyn Dial>, options: ConnectOptions) -> Result<Self, ConnectError> {
+        Self::begin(options, Again::Dial(dial), None).await
+    }
+
+    /// Opens a session over one byte stream that exists already. The options' URL is what the upgrade names. When the
+    /// stream ends, so does the client.
     ///
     /// # Errors
     /// There is no session; the stream is dropped.
@@ -76,62 +70,83 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let opened = Box::pin(connect::connect_over(stream, &options)).await?;
-        Ok(Self::start(opened, &options))
+        Self::begin(options, Again::No, Some(Box::new(stream))).await
     }
 
-    fn start<S>(opened: Opened<S>, options: &ConnectOptions) -> Self
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (commands, queue) = mpsc::channel(COMMAND_QUEUE);
-        let (end, ended) = watch::channel(None);
-        let (hold, held) = oneshot::channel();
-        let shared = Shared {
-            welcome: opened.welcome.clone(),
-            session: opened.session.clone(),
-            features: opened.features,
-            commands,
-            ended,
-            call_timeout: options.call_timeout,
-            _hold: hold,
+    async fn begin(
+        options: ConnectOptions,
+        again: Again,
+        stream: Option<Box<dyn ByteStream>>,
+    ) -> Result<Self, ConnectError> {
+        let mut mint = Mint::new().ok_or(ConnectError::Entropy)?;
+        let hello = connect::hello(&options, mint.message_id(), None);
+        let dial = match &again {
+            Again::Dial(dial) => Some(Arc::clone(dial)),
+            Again::Url | Again::No => None,
         };
-        let driver = Driver::new(opened, queue, held, end, options.max_frame_bytes);
-        tasks::spawn_driver(driver.run());
+        let opened = match stream {
+            Some(stream) => Box::pin(connect::connect_over(stream, &options, hello)).await?,
+            None => Box::pin(connect::connect(&options, dial.as_deref(), hello)).await?,
+        };
+        Ok(Self::start(opened, mint, options, again))
+    }
+
+    fn start(opened: Opened, mint: Mint, options: ConnectOptions, again: Again) -> Self {
+        let (commands, queue) = mpsc::channel(COMMAND_QUEUE);
+        let (closes, close_queue) = mpsc::channel(1);
+        let first = ConnectionState::Connected { connection: 1, continuity: Continuity::First };
+        let (state, state_seen) = watch::channel(first);
+        let (info, info_seen) = watch::channel(Arc::new(opened.info.clone()));
+        let (hold, held) = oneshot::channel();
+        let call_timeout = options.call_timeout;
+        let shared = Shared { info: info_seen, commands, closes, state: state_seen, call_timeout, _hold: hold };
+        let ends = Ends { commands: queue, closes: close_queue, held, state, info };
+        let (driver, socket) = Driver::new(opened, mint, ends, Arc::new(options), again);
+        tasks::spawn_driver(driver.run(socket));
         Self { shared: Arc::new(shared) }
     }
 
+    /// The session as its last welcome has it: what the runtime said of itself, its agents among it.
+    pub fn info(&self) -> Arc<SessionInfo> {
+        Arc::clone(&self.shared.info.borrow())
+    }
+
     /// What the runtime said of itself, its agents among it.
-    pub fn welcome(&self) -> &Welcome {
-        &self.shared.welcome
+    pub fn welcome(&self) -> Welcome {
+        self.info().welcome.clone()
     }
 
     /// The features that both sides named.
     pub fn features(&self) -> FeatureSet {
-        self.shared.features
+        self.info().features
     }
 
-    /// The session.
-    pub fn session_id(&self) -> Option<&SessionRef> {
-        self.shared.session.as_ref()
+    /// The session. A session that cannot be resumed is followed by another.
+    pub fn session_id(&self) -> Option<SessionRef> {
+        self.info().session.clone()
+    }
+
+    /// How it stands with the connection, now and whenever that changes.
+    pub fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.shared.state.clone()
     }
 
     /// Submits a job.
     ///
     /// # Errors
     /// The runtime refused, did not answer in time, or is not connected. In the last two cases the job may exist; an
-    /// idempotency key makes it safe to ask again.
+    /// idempotency key makes it safe to ask again. [`CallError::ConnectionLost`] is for a submission without one.
     pub async fn submit(&self, request: impl Into<SubmitRequest>) -> Result<JobHandle, CallError> {
         let request = Box::new(request.into());
         self.call(|reply| Command::Submit { request, reply }).await.map(|opening| self.handle(opening))
     }
 
-    /// Watches a job that another session, or an earlier connection, submitted. With `history`, from its beginning.
+    /// Watches a job that another session, or an earlier connection, submitted.
     ///
     /// # Errors
     /// The runtime refused, did not answer in time, or is not connected; or this client has a handle of the job.
-    pub async fn subscribe(&self, job: JobRef, history: bool) -> Result<JobHandle, CallError> {
-        self.call(|reply| Command::Subscribe { job, history, reply }).await.map(|opening| self.handle(opening))
+    pub async fn subscribe(&self, request: SubscribeRequest) -> Result<JobHandle, CallError> {
+        self.call(|reply| Command::Subscribe { request, reply }).await.map(|opening| self.handle(opening))
     }
 
     /// Asks for a job's end. It succeeds when the runtime has confirmed that it was asked, or when the job has ended.
@@ -155,36 +170,36 @@ impl Client {
     /// runtime's word.
     pub async fn close(self, reason: Option<Reason>) -> Ended {
         // If the task is gone already, it has left the reason behind.
-        drop(self.shared.commands.send(Command::Close { reason }).await);
+        drop(self.shared.closes.send(reason).await);
         self.ended().await
     }
 
-    /// Waits until the connection is over, and says why.
+    /// Waits until the connection is over for good, and says why.
     pub async fn ended(&self) -> Ended {
-        let mut over = self.shared.ended.clone();
+        let mut state = self.shared.state.clone();
         // The error is that the task is gone, which is an end too.
-        drop(over.wait_for(Option::is_some).await.map(|_| ()));
-        ended(&over)
+        drop(state.wait_for(|state| matches!(state, ConnectionState::Ended(_))).await.map(|_| ()));
+        ended(&state)
     }
 
     async fn call<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, CallError>>) -> Command,
     ) -> Result<T, CallError> {
-        let Shared { commands, ended, call_timeout, .. } = &*self.shared;
-        answer(commands, ended, *call_timeout, command).await
+        let Shared { commands, state, call_timeout, .. } = &*self.shared;
+        answer(commands, state, *call_timeout, command).await
     }
 
     fn handle(&self, opening: Opening) -> JobHandle {
-        let Shared { commands, ended, call_timeout, .. } = &*self.shared;
-        JobHandle::new(opening, commands.downgrade(), ended.clone(), *call_timeout)
+        let Shared { commands, state, call_timeout, .. } = &*self.shared;
+        JobHandle::new(opening, commands.downgrade(), state.clone(), *call_timeout)
     }
 }
 
 /// Hands a command to the task that owns the socket and waits for its answer.
 pub(crate) async fn answer<T>(
     commands: &mpsc::Sender<Command>,
-    over: &watch::Receiver<Option<Ended>>,
+    over: &watch::Receiver<ConnectionState>,
     after: Duration,
     command: impl FnOnce(oneshot::Sender<Result<T, CallError>>) -> Command,
 ) -> Result<T, CallError> {
@@ -199,6 +214,9 @@ pub(crate) async fn answer<T>(
 }
 
 /// Why the connection is over. A task that left no reason was ended with its runtime.
-pub(crate) fn ended(over: &watch::Receiver<Option<Ended>>) -> Ended {
-    over.borrow().clone().unwrap_or(Ended::Lost)
+pub(crate) fn ended(over: &watch::Receiver<ConnectionState>) -> Ended {
+    match &*over.borrow() {
+        ConnectionState::Ended(ended) => ended.clone(),
+        ConnectionState::Connected { .. } | ConnectionState::Reconnecting { .. } => Ended::Lost,
+    }
 }

@@ -4,74 +4,87 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use moorline_wire::payload::{Auth, ClientCapabilities, ClientInfo, Hello, Welcome};
-use moorline_wire::{
-    ClientMessage, DecodeLimits, FeatureSet, Frame, Name, RuntimeMessage, SessionRef, decode_runtime, encode,
-};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use moorline_types::{Epoch, MessageId};
+use moorline_wire::payload::{Auth, ClientCapabilities, ClientInfo, Hello, Resume, Welcome};
+use moorline_wire::vendor::{Extensions, ResumeOptions};
+use moorline_wire::{ClientMessage, DecodeLimits, Frame, Name, RuntimeMessage, RuntimeProfile, decode_runtime, encode};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
-use tokio_tungstenite::{
-    Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config, client_async_with_config,
-};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::error::{ConnectError, Ended, Refused, Stage};
-use crate::mint::Mint;
 use crate::options::ConnectOptions;
+use crate::state::SessionInfo;
+use crate::transport::{ByteStream, Dial, Tcp};
 use crate::{clock, tls};
 
-/// A session that has been opened, and the socket that it lives on.
-pub(crate) struct Opened<S> {
-    pub(crate) socket: WebSocketStream<S>,
-    pub(crate) mint: Mint,
-    pub(crate) welcome: Welcome,
-    pub(crate) session: Option<SessionRef>,
-    pub(crate) features: FeatureSet,
+/// What a connection runs over.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<Box<dyn ByteStream>>>;
+
+/// A session that has been opened or resumed, and the socket that it lives on.
+pub(crate) struct Opened {
+    pub(crate) socket: Socket,
+    pub(crate) info: SessionInfo,
+    pub(crate) extensions: Extensions,
 }
 
-/// Connects to the options' address.
-pub(crate) async fn connect(options: &ConnectOptions) -> Result<Opened<MaybeTlsStream<TcpStream>>, ConnectError> {
+/// What a client that comes back presents.
+#[derive(Debug, Clone)]
+pub(crate) struct Returning {
+    pub(crate) resume: Resume,
+    pub(crate) epoch: Option<Epoch>,
+}
+
+/// Connects to the options' address and says hello.
+pub(crate) async fn connect(
+    options: &ConnectOptions,
+    dial: Option<&dyn Dial>,
+    hello: Frame<ClientMessage>,
+) -> Result<Opened, ConnectError> {
     let deadline = Deadline::of(options);
-    let address = Address::parse(&options.url)?;
-    let connector = match address.secure {
+    let Address { host, port, .. } = Address::parse(&options.url)?;
+    let tcp = Tcp { host: host.clone(), port };
+    let dialed = deadline.bound(Stage::Connect, dial.unwrap_or(&tcp).dial()).await?;
+    let stream = dialed.map_err(|source| ConnectError::Unreachable { host, port, source })?;
+    over(stream, options, hello, deadline).await
+}
+
+/// Says hello over a byte stream that exists already.
+pub(crate) async fn connect_over(
+    stream: Box<dyn ByteStream>,
+    options: &ConnectOptions,
+    hello: Frame<ClientMessage>,
+) -> Result<Opened, ConnectError> {
+    over(stream, options, hello, Deadline::of(options)).await
+}
+
+async fn over(
+    stream: Box<dyn ByteStream>,
+    options: &ConnectOptions,
+    hello: Frame<ClientMessage>,
+    deadline: Deadline,
+) -> Result<Opened, ConnectError> {
+    let connector = match Address::parse(&options.url)?.secure {
         true => Connector::Rustls(tls::config(&options.extra_roots_pem)?),
         false => Connector::Plain,
     };
-    let Address { host, port, .. } = address;
-    let unreachable = |source| ConnectError::Unreachable { host: host.clone(), port, source };
-    let stream =
-        deadline.bound(Stage::Connect, TcpStream::connect((host.as_str(), port))).await?.map_err(unreachable)?;
-    // Frames are small and answers are waited for. A socket without the option works too, only later.
-    stream.set_nodelay(true).map_err(|source| ConnectError::Unreachable { host: host.clone(), port, source })?;
     let upgrade = client_async_tls_with_config(options.url.as_str(), stream, Some(config(options)), Some(connector));
     let upgraded = deadline.bound(Stage::Upgrade, Box::pin(upgrade)).await?;
     let (socket, _response) = upgraded.map_err(upgrade_error)?;
-    open(socket, options, deadline).await
+    open(socket, options, hello, deadline).await
 }
 
-/// Connects over a byte stream that exists already.
-pub(crate) async fn connect_over<S>(stream: S, options: &ConnectOptions) -> Result<Opened<S>, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let deadline = Deadline::of(options);
-    Address::parse(&options.url)?;
-    let upgrade = client_async_with_config(options.url.as_str(), stream, Some(config(options)));
-    let (socket, _response) = deadline.bound(Stage::Upgrade, Box::pin(upgrade)).await?.map_err(upgrade_error)?;
-    open(socket, options, deadline).await
-}
-
-struct Address {
-    host: String,
-    port: u16,
+/// Where a URL leads.
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
     secure: bool,
 }
 
 impl Address {
-    fn parse(url: &str) -> Result<Self, ConnectError> {
+    pub(crate) fn parse(url: &str) -> Result<Self, ConnectError> {
         let uri: Uri = url.parse().map_err(|_| ConnectError::Url { url: url.to_owned() })?;
         let secure = match uri.scheme_str() {
             Some("ws") => false,
@@ -122,48 +135,43 @@ fn upgrade_error(error: WsError) -> ConnectError {
     }
 }
 
-async fn open<S>(
-    mut socket: WebSocketStream<S>,
+async fn open(
+    mut socket: Socket,
     options: &ConnectOptions,
+    hello: Frame<ClientMessage>,
     deadline: Deadline,
-) -> Result<Opened<S>, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut mint = Mint::new().ok_or(ConnectError::Entropy)?;
-    let mut hello = Frame::new(mint.message_id(), ClientMessage::Hello(hello(options)));
-    hello.extensions.profile = true;
+) -> Result<Opened, ConnectError> {
     let greet = async {
         socket.send(text(&hello)).await.map_err(|error| ConnectError::Ended(transport(error)))?;
         first_answer(&mut socket, options.max_frame_bytes).await
     };
-    let answer = deadline.bound(Stage::Welcome, greet).await??;
-    let session = answer.session_id;
-    let welcome = welcomed(answer.message)?;
+    let Frame { session_id, extensions, message, .. } = deadline.bound(Stage::Welcome, greet).await??;
+    let welcome = welcomed(message)?;
     let features = options.offered().intersection(welcome.capabilities.features);
-    let session = welcome.session_id.clone().or(session);
-    Ok(Opened { socket, mint, welcome, session, features })
+    let profile = RuntimeProfile::of(&welcome, &extensions);
+    let session = welcome.session_id.clone().or(session_id);
+    Ok(Opened { socket, info: SessionInfo { welcome, session, features, profile }, extensions })
 }
 
-fn hello(options: &ConnectOptions) -> Hello {
-    Hello {
+/// The first message of a connection.
+pub(crate) fn hello(options: &ConnectOptions, id: MessageId, returning: Option<&Returning>) -> Frame<ClientMessage> {
+    let hello = Hello {
         client: ClientInfo { name: options.client_name.clone(), version: Some(options.client_version.clone()) },
         auth: Name::cut("bearer").map(|scheme| Auth { scheme, token: Some(options.token.clone()) }),
         capabilities: ClientCapabilities {
             encodings: Name::cut("json").into_iter().collect(),
             features: options.offered(),
         },
-        resume: None,
+        resume: returning.map(|returning| returning.resume.clone()),
+    };
+    let resume = returning.map(|returning| ResumeOptions { epoch: returning.epoch, on_gap: Some(options.on_gap) });
+    Frame {
+        extensions: Extensions { profile: true, resume, ..Extensions::NONE },
+        ..Frame::new(id, ClientMessage::Hello(hello))
     }
 }
 
-async fn first_answer<S>(
-    socket: &mut WebSocketStream<S>,
-    max_bytes: usize,
-) -> Result<Frame<RuntimeMessage>, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn first_answer(socket: &mut Socket, max_bytes: usize) -> Result<Frame<RuntimeMessage>, ConnectError> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => {

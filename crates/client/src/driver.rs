@@ -1,39 +1,52 @@
-//! The task that owns the socket.
+//! The task that owns the socket, and the session that outlives it.
 //!
 //! It waits for whatever comes first of: a call to make, a frame from the runtime, room in the socket for what is to be
-//! sent, room in a job's queue, and a timer. It never waits for one of them alone, so a runtime that does not read
-//! cannot keep us from reading, and a program that does not read its updates cannot keep us from sending heartbeats.
+//! sent, room in a job's queue, an update that the program took, and a timer. It never waits for one of them alone, so
+//! a runtime that does not read cannot keep us from reading, and a program that does not read its updates cannot keep us
+//! from sending heartbeats.
+//!
+//! When the socket ends, [`recovery`] finds another and goes on; what waits for an answer or in a queue stays where it
+//! is.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use moorline_types::MessageId;
 use moorline_types::limits::MAX_SENT_FRAME_BYTES;
-use moorline_wire::payload::{Cancel, Close, Jobs, ListJobs, Ping, Subscribe, Unsubscribe};
-use moorline_wire::{ClientMessage, DecodeLimits, Feature, Frame, JobRef, Reason, SessionRef, encode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use moorline_types::{Epoch, EventSeq, MessageId};
+use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
+use moorline_wire::vendor::{Extensions, Overflow, SubscribeOptions};
+use moorline_wire::{ClientMessage, DecodeLimits, Farewell, Feature, Frame, JobRef, Reason, RuntimeConduct, encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
-use crate::connect::{Opened, text, transport};
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::connect::{Opened, Socket, text, transport};
 use crate::error::{CallError, Ended};
 use crate::heartbeat::{Due, Heartbeat};
 use crate::job::Opening;
 use crate::mint::Mint;
-use crate::{SubmitRequest, clock};
+use crate::options::ConnectOptions;
+use crate::request::{SubmitRequest, SubscribeRequest};
+use crate::state::{ConnectionState, SessionInfo};
+use crate::transport::Dial;
 
+mod acks;
 mod calls;
 mod inbound;
 mod jobs;
 mod outbox;
+mod recovery;
 mod sequence;
 
-use calls::{Call, Calls, Expects};
+use acks::Acks;
+pub(crate) use acks::Receipt;
+use calls::{Call, Calls, Expects, Request};
 use jobs::WatchedJobs;
 use outbox::Outbox;
 use sequence::Sequence;
@@ -50,108 +63,189 @@ type Reply<T> = oneshot::Sender<Result<T, CallError>>;
 #[derive(Debug)]
 pub(crate) enum Command {
     Submit { request: Box<SubmitRequest>, reply: Reply<Opening> },
-    Subscribe { job: JobRef, history: bool, reply: Reply<Opening> },
+    Subscribe { request: SubscribeRequest, reply: Reply<Opening> },
     Cancel { job: JobRef, reason: Option<Reason>, reply: Reply<()> },
     List { request: ListJobs, reply: Reply<Jobs> },
-    Close { reason: Option<Reason> },
 }
 
-pub(crate) struct Driver<S> {
-    sink: SplitSink<WebSocketStream<S>, Message>,
-    stream: SplitStream<WebSocketStream<S>>,
-    commands: mpsc::Receiver<Command>,
-    /// Fails when the last client is dropped, also while no command is taken.
-    held: oneshot::Receiver<Infallible>,
-    end: watch::Sender<Option<Ended>>,
+/// What a driver hears from its clients, and tells them.
+pub(crate) struct Ends {
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// Requests to close. Apart from the commands, which are not taken while there is no connection.
+    pub(crate) closes: mpsc::Receiver<Option<Reason>>,
+    /// Fails when the last client is dropped.
+    pub(crate) held: oneshot::Receiver<Infallible>,
+    pub(crate) state: watch::Sender<ConnectionState>,
+    pub(crate) info: watch::Sender<Arc<SessionInfo>>,
+}
+
+/// How to get another connection.
+pub(crate) enum Again {
+    /// There is no other.
+    No,
+    /// From the URL's host.
+    Url,
+    /// From the program.
+    Dial(Arc<dyn Dial>),
+}
+
+pub(crate) struct Driver {
+    options: Arc<ConnectOptions>,
+    again: Again,
+    ends: Ends,
     limits: DecodeLimits,
-    session: Option<SessionRef>,
+    /// The session as of its last welcome.
+    info: Arc<SessionInfo>,
+    conduct: RuntimeConduct,
+    /// The lineage of the runtime's journal, if it said.
+    epoch: Option<Epoch>,
+    connections: u32,
     mint: Mint,
     outbox: Outbox,
     calls: Calls,
     jobs: WatchedJobs,
     sequence: Sequence,
+    acks: Acks,
     heartbeat: Heartbeat,
+    backoff: Backoff,
+    /// When the connection was made, and whether it was of use since.
+    connected_at: Instant,
+    was_of_use: bool,
+    /// Where the session was resumed because something was missing after it. If it is missing again, it is gone.
+    resumed_after: Option<EventSeq>,
+    /// When the runtime wants us back.
+    come_back: Option<Duration>,
     /// Set once a close was asked for.
     closing: Option<Instant>,
     /// What the runtime said last that no call had asked for: if it then hangs up, that is why.
     last_words: Option<String>,
 }
 
+/// One connection.
+struct Link {
+    sink: SplitSink<Socket, Message>,
+    stream: SplitStream<Socket>,
+}
+
+impl Link {
+    fn new(socket: Socket) -> Self {
+        let (sink, stream) = socket.split();
+        Self { sink, stream }
+    }
+}
+
 /// What came first.
 enum Step {
     Command(Command),
+    Close(Option<Reason>),
     Dropped,
     Incoming(Option<Result<Message, WsError>>),
     Sent(Result<(), WsError>),
     Delivered,
+    Taken,
     Timeout,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+impl Driver {
+    /// A driver, and the connection that it begins with.
     pub(crate) fn new(
-        opened: Opened<S>,
-        commands: mpsc::Receiver<Command>,
-        held: oneshot::Receiver<Infallible>,
-        end: watch::Sender<Option<Ended>>,
-        max_frame_bytes: usize,
-    ) -> Self {
-        let Opened { socket, mint, welcome, session, features } = opened;
-        let (sink, stream) = socket.split();
-        let interval = welcome.heartbeat_interval_sec.filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        let heartbeat = Heartbeat::new(clock::instant(), interval.filter(|_| features.contains(Feature::Heartbeat)));
-        Self {
-            sink,
-            stream,
-            commands,
-            held,
-            end,
-            limits: DecodeLimits { max_bytes: max_frame_bytes, ..DecodeLimits::default() },
-            session,
+        opened: Opened,
+        mint: Mint,
+        ends: Ends,
+        options: Arc<ConnectOptions>,
+        again: Again,
+    ) -> (Self, Socket) {
+        let Opened { socket, info, extensions } = opened;
+        let now = clock::instant();
+        let conduct = info.profile.conduct();
+        let driver = Self {
+            limits: DecodeLimits { max_bytes: options.max_frame_bytes, ..DecodeLimits::default() },
+            heartbeat: heartbeat(now, &info),
+            acks: acks(&info),
+            sequence: Sequence::new(conduct.numbering),
+            epoch: extensions.cursor.map(|cursor| cursor.epoch),
+            info: Arc::new(info),
+            options,
+            again,
+            ends,
+            conduct,
+            connections: 1,
             mint,
             outbox: Outbox::default(),
             calls: Calls::default(),
             jobs: WatchedJobs::default(),
-            sequence: Sequence::default(),
-            heartbeat,
+            backoff: Backoff::default(),
+            connected_at: now,
+            was_of_use: false,
+            resumed_after: None,
+            come_back: None,
             closing: None,
             last_words: None,
-        }
+        };
+        (driver, socket)
     }
 
-    pub(crate) async fn run(mut self) {
-        let ended = loop {
-            let step = self.step().await;
-            if let ControlFlow::Break(ended) = self.take(step) {
-                break ended;
+    pub(crate) async fn run(mut self, socket: Socket) {
+        let mut link = Link::new(socket);
+        let (ended, link) = loop {
+            let cause = self.serve(&mut link).await;
+            if matches!(cause, Ended::ByClient) {
+                break (cause, Some(link));
+            }
+            drop(link);
+            match self.recover(cause).await {
+                Ok(next) => link = next,
+                Err(ended) => break (ended, None),
             }
         };
+        self.finish(ended, link).await;
+    }
+
+    /// Tells everybody, and takes leave.
+    async fn finish(mut self, ended: Ended, link: Option<Link>) {
         tracing::debug!(reason = %ended, "connection over");
-        self.end.send_replace(Some(ended.clone()));
+        self.ends.state.send_replace(ConnectionState::Ended(ended.clone()));
         self.calls.fail_all(&CallError::Disconnected(ended));
         drop(self.jobs);
-        drop(self.commands);
+        drop(self.ends);
+        let Some(mut link) = link else { return };
         // Politeness: whoever waits has been told, and the peer may be gone.
         let farewell = async {
-            self.outbox.flush(&mut self.sink).await?;
-            self.sink.close().await
+            self.outbox.flush(&mut link.sink).await?;
+            link.sink.close().await
         };
         if !matches!(timeout(CLOSE_GRACE, farewell).await, Ok(Ok(()))) {
             tracing::debug!("the socket was dropped without a close frame");
         }
     }
 
-    async fn step(&mut self) -> Step {
+    /// Serves one connection until it ends.
+    async fn serve(&mut self, link: &mut Link) -> Ended {
+        loop {
+            let step = self.step(link).await;
+            if let ControlFlow::Break(ended) = self.take(step) {
+                return ended;
+            }
+        }
+    }
+
+    async fn step(&mut self, link: &mut Link) -> Step {
+        let now = clock::instant();
+        self.acknowledge(now);
         let reading = !self.jobs.is_stalled() && self.outbox.has_room();
-        self.heartbeat.handle_reading(clock::instant(), reading);
+        self.heartbeat.handle_reading(now, reading);
         let calling = self.outbox.has_room() && self.calls.has_room() && self.closing.is_none();
-        let wake = [self.heartbeat.poll_timeout(), self.closing].into_iter().flatten().min();
-        let wake = wake.unwrap_or_else(|| clock::instant() + NEVER);
+        let timers = [self.heartbeat.poll_timeout(), self.closing, self.acks.poll_timeout()];
+        let wake = timers.into_iter().flatten().min().unwrap_or_else(|| now + NEVER);
+        let taken = self.acks.taken();
         tokio::select! {
-            Some(command) = self.commands.recv(), if calling => Step::Command(command),
-            _ = &mut self.held => Step::Dropped,
-            frame = self.stream.next(), if reading => Step::Incoming(frame),
-            sent = self.outbox.flush(&mut self.sink), if !self.outbox.is_idle() => Step::Sent(sent),
+            Some(command) = self.ends.commands.recv(), if calling => Step::Command(command),
+            Some(reason) = self.ends.closes.recv(), if self.closing.is_none() => Step::Close(reason),
+            _ = &mut self.ends.held => Step::Dropped,
+            frame = link.stream.next(), if reading => Step::Incoming(frame),
+            sent = self.outbox.flush(&mut link.sink), if !self.outbox.is_idle() => Step::Sent(sent),
             () = self.jobs.deliver(), if self.jobs.is_stalled() => Step::Delivered,
+            () = taken => Step::Taken,
             () = sleep_until(wake) => Step::Timeout,
         }
     }
@@ -159,11 +253,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn take(&mut self, step: Step) -> ControlFlow<Ended> {
         match step {
             Step::Command(command) => self.perform(command),
+            Step::Close(reason) => self.close(reason),
             Step::Dropped => return ControlFlow::Break(Ended::ByClient),
             Step::Incoming(frame) => return self.receive(frame),
             Step::Sent(Ok(())) => self.heartbeat.handle_sent(clock::instant()),
             Step::Sent(Err(error)) => return ControlFlow::Break(self.over(transport(error))),
-            Step::Delivered => {}
+            Step::Delivered | Step::Taken => {}
             Step::Timeout => return self.handle_timeout(),
         }
         ControlFlow::Continue(())
@@ -175,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             return ControlFlow::Break(Ended::ByClient);
         }
         match self.heartbeat.handle_timeout(now) {
-            Some(Due::Lost { after }) => return ControlFlow::Break(Ended::HeartbeatLost { after }),
+            Some(Due::Lost { after }) => return ControlFlow::Break(self.over(Ended::HeartbeatLost { after })),
             Some(Due::Ping) if self.outbox.has_room() => {
                 let id = self.mint.message_id();
                 // The envelope's id is as good a nonce as any: no two are alike.
@@ -189,39 +284,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         ControlFlow::Continue(())
     }
 
+    /// Says how far the program has come, if that is due.
+    fn acknowledge(&mut self, now: Instant) {
+        if self.outbox.has_room()
+            && let Some(last_processed_seq) = self.acks.poll(now, self.sequence.contiguous())
+        {
+            let id = self.mint.message_id();
+            self.post(id, None, ClientMessage::Ack(Ack { last_processed_seq }));
+        }
+    }
+
     fn perform(&mut self, command: Command) {
         match command {
             Command::Submit { request, reply } => self.submit(*request, reply),
-            Command::Subscribe { job, history, reply } => self.subscribe(job, history, reply),
+            Command::Subscribe { request, reply } => self.subscribe(&request, reply),
             Command::Cancel { job, reason, reply } => {
                 let cancel = ClientMessage::Cancel(Cancel { job_id: Some(job.clone()), reason: Some(given(reason)) });
-                self.ask(Some(job.clone()), cancel, Expects::Cancelled { job, reply });
+                self.ask(Request::about(job.clone(), cancel), Expects::Cancelled { job, reply });
             }
             Command::List { request, reply } => {
-                self.ask(None, ClientMessage::ListJobs(request), Expects::Jobs { reply });
+                self.ask(Request::new(ClientMessage::ListJobs(request)), Expects::Jobs { reply });
             }
-            Command::Close { reason } => self.close(reason),
         }
     }
 
     fn submit(&mut self, request: SubmitRequest, reply: Reply<Opening>) {
-        let SubmitRequest { submit, trace_id } = request;
+        let SubmitRequest { mut submit, trace_id, overflow } = request;
         if let Err(error) = self.jobs.check_room() {
             return answered(reply, Err(error));
         }
-        let mut frame = self.frame(ClientMessage::Submit(Box::new(submit)));
-        frame.trace_id = trace_id;
-        self.ask_frame(frame, Expects::Accepted { trace_id, reply });
+        if submit.idempotency_key.is_none() && self.options.automatic_keys && self.conduct.keys {
+            submit.idempotency_key = self.mint.key();
+        }
+        let request = Request {
+            trace_id,
+            extensions: watching(overflow),
+            ..Request::new(ClientMessage::Submit(Box::new(submit)))
+        };
+        self.ask(request, Expects::Accepted { trace_id, reply });
     }
 
-    fn subscribe(&mut self, job: JobRef, history: bool, reply: Reply<Opening>) {
-        match self.jobs.open(&job, true) {
+    fn subscribe(&mut self, request: &SubscribeRequest, reply: Reply<Opening>) {
+        let job = request.job.clone();
+        match self.jobs.open(&job, jobs::Origin::Subscribed(request.clone())) {
             Err(error) => answered(reply, Err(error)),
-            Ok(updates) => {
-                let subscribe = Subscribe { job_id: job.clone(), from_event_seq: None, history };
-                let expects = Expects::Subscribed { job: job.clone(), updates, reply };
-                self.ask(Some(job), ClientMessage::Subscribe(subscribe), expects);
-            }
+            Ok(updates) => self.ask(Request::subscribe(request), Expects::Subscribed { job, updates, reply }),
         }
     }
 
@@ -230,50 +337,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.post(id, Some(job.clone()), ClientMessage::Unsubscribe(Unsubscribe { job_id: job }));
     }
 
-    /// Some runtimes know only the one word, some only the other; the wrong one is answered with an error that nobody
-    /// waits for.
+    /// Ends the session in the words that the runtime understands.
     fn close(&mut self, reason: Option<Reason>) {
         let close = Close { reason: Some(given(reason)) };
-        for message in [ClientMessage::Bye(close.clone()), ClientMessage::Close(close)] {
+        let words = match self.conduct.farewell {
+            Farewell::Close => vec![ClientMessage::Close(close)],
+            Farewell::Bye => vec![ClientMessage::Bye(close)],
+            Farewell::Both => vec![ClientMessage::Bye(close.clone()), ClientMessage::Close(close)],
+            Farewell::Silent => Vec::new(),
+        };
+        let grace = if words.is_empty() { Duration::ZERO } else { CLOSE_GRACE };
+        for message in words {
             let id = self.mint.message_id();
             self.post(id, None, message);
         }
-        self.closing = Some(clock::instant() + CLOSE_GRACE);
+        self.closing = Some(clock::instant() + grace);
     }
 
-    fn ask(&mut self, job: Option<JobRef>, message: ClientMessage, expects: Expects) {
-        let mut frame = self.frame(message);
-        frame.job_id = job;
-        self.ask_frame(frame, expects);
-    }
-
-    fn ask_frame(&mut self, frame: Frame<ClientMessage>, expects: Expects) {
-        let call = Call { id: frame.id.clone(), expects };
+    fn ask(&mut self, request: Request, expects: Expects) {
+        let call = Call { id: self.mint.message_id(), request, expects, is_repeated: false };
+        let frame = self.framed(&call);
         let bytes = encode(&frame).len();
         if bytes > MAX_SENT_FRAME_BYTES {
             return self.fail(call, &CallError::TooLarge { bytes, max_bytes: MAX_SENT_FRAME_BYTES });
         }
-        self.outbox.push(text(&frame));
+        self.outbox.push(text(&frame), Some(call.id.clone()));
         self.calls.push(call);
     }
 
-    fn post(&mut self, id: MessageId, job: Option<JobRef>, message: ClientMessage) {
-        let mut frame = self.frame(message);
-        frame.id = id;
-        frame.job_id = job;
-        self.outbox.push(text(&frame));
+    fn framed(&self, call: &Call) -> Frame<ClientMessage> {
+        let Request { message, job, trace_id, extensions } = call.request.clone();
+        Frame {
+            session_id: self.info.session.clone(),
+            job_id: job,
+            trace_id,
+            extensions,
+            ..Frame::new(call.id.clone(), message)
+        }
     }
 
-    fn frame(&mut self, message: ClientMessage) -> Frame<ClientMessage> {
-        let mut frame = Frame::new(self.mint.message_id(), message);
-        frame.session_id.clone_from(&self.session);
-        frame
+    fn post(&mut self, id: MessageId, job: Option<JobRef>, message: ClientMessage) {
+        let session_id = self.info.session.clone();
+        let frame = Frame { session_id, job_id: job, ..Frame::new(id, message) };
+        self.outbox.push(text(&frame), None);
     }
 
     /// Fails a call, and forgets the job that it was about to watch.
     fn fail(&mut self, call: Call, error: &CallError) {
-        if let Expects::Subscribed { job, .. } = &call.expects {
-            self.jobs.close(job);
+        match &call.expects {
+            Expects::Subscribed { job, .. } => self.jobs.close(job),
+            Expects::Rejoined { job } => self.jobs.give_up(job, &unavailable(error)),
+            Expects::Accepted { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } => {}
         }
         call.fail(error);
     }
@@ -288,6 +402,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Some(words) => Ended::ByRuntime { reason: Some(words) },
             None => ended,
         }
+    }
+}
+
+fn heartbeat(now: Instant, info: &SessionInfo) -> Heartbeat {
+    let interval = info.welcome.heartbeat_interval_sec.filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    Heartbeat::new(now, interval.filter(|_| info.features.contains(Feature::Heartbeat)))
+}
+
+fn acks(info: &SessionInfo) -> Acks {
+    Acks::new(info.features.contains(Feature::Ack) && info.profile.conduct().acknowledges)
+}
+
+/// The extension that says how a job is to be watched.
+fn watching(overflow: Option<Overflow>) -> Extensions {
+    Extensions { subscribe: overflow.map(|overflow| SubscribeOptions { overflow }), ..Extensions::NONE }
+}
+
+/// Why a job that was watched before the session was lost is not watched any more.
+fn unavailable(error: &CallError) -> Ended {
+    match error {
+        CallError::Refused(refused) => Ended::JobUnavailable(refused.clone()),
+        CallError::Disconnected(ended) => ended.clone(),
+        CallError::Unreadable(_)
+        | CallError::TooLarge { .. }
+        | CallError::AlreadyWatched { .. }
+        | CallError::TooManyJobs { .. }
+        | CallError::HistoryTooLong { .. }
+        | CallError::Timeout { .. }
+        | CallError::ConnectionLost { .. } => Ended::Lost,
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_types::Json;
+use moorline_types::{EventSeq, Json};
 use moorline_wire::payload::{JobError, SessionError};
 use moorline_wire::{DecodeError, ErrorCode, JobRef, MessageType, Received};
 
@@ -199,6 +199,15 @@ pub enum CallError {
         /// How long was waited.
         after: Duration,
     },
+    /// The connection was lost before the answer, and the request cannot be sent again: it has no idempotency key, so
+    /// it might be carried out twice.
+    #[error("the connection was lost before the answer ({cause}); the job may exist, `session.list_jobs` tells")]
+    ConnectionLost {
+        /// Why it was lost.
+        cause: Ended,
+        /// Whether the runtime may have accepted the request.
+        maybe_accepted: bool,
+    },
     /// The connection is over. Whether the request was carried out is not known.
     #[error("{0}")]
     Disconnected(Ended),
@@ -225,6 +234,26 @@ pub enum Ended {
     /// The transport ended without a word.
     #[error("the connection was lost")]
     Lost,
+    /// Messages of the session are missing, so it was resumed from where they are.
+    #[error("messages {from} to {to} of the session did not arrive")]
+    Incomplete {
+        /// The first that is missing.
+        from: EventSeq,
+        /// The last.
+        to: EventSeq,
+    },
+    /// The connection was lost, and there is no way back.
+    #[error("{cause}; no other connection could be made: {source}")]
+    Unreachable {
+        /// Why it was lost.
+        cause: Box<Ended>,
+        /// Why there is no other.
+        #[source]
+        source: Arc<ConnectError>,
+    },
+    /// The session was lost, and the runtime does not show this job to a new one.
+    #[error("the session was lost and the job cannot be watched by a new one: {0}")]
+    JobUnavailable(Refused),
     /// The transport failed.
     #[error("the connection failed: {source}")]
     Transport {

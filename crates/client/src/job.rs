@@ -1,13 +1,17 @@
 //! A job as its client sees it.
 
+use std::sync::Arc;
+
 use moorline_types::{EventSeq, Json, Timestamp};
 use moorline_wire::payload::{Accepted, JobError, JobResult, Subscribed};
 use moorline_wire::{BodyError, DecodeError, Event, JobRef, MessageType, Reason, payload};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client::{answer, ended};
-use crate::driver::Command;
+use crate::driver::{Command, Receipt};
 use crate::error::{CallError, Ended};
+use crate::gap::Gap;
+use crate::state::ConnectionState;
 
 /// Something about a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +23,7 @@ pub enum JobUpdate {
         /// Why, in the words of the one who asked.
         reason: Option<String>,
     },
-    /// The session's numbering is broken: something about this or another job may be missing.
+    /// Something is missing here, of this or another job, or the numbers begin anew.
     Gap(Gap),
     /// A message about the job could not be read.
     Unreadable(DecodeError),
@@ -74,15 +78,6 @@ impl JobEvent {
     }
 }
 
-/// The number that was due, and the one that came. If it is a smaller one, the runtime repeats itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// The number that was due.
-    pub expected: EventSeq,
-    /// The number that came.
-    pub found: EventSeq,
-}
-
 /// How a handle came about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opened {
@@ -100,9 +95,9 @@ pub enum Opened {
 pub struct JobHandle {
     id: JobRef,
     opened: Opened,
-    updates: mpsc::Receiver<JobUpdate>,
+    updates: mpsc::Receiver<Queued>,
     commands: mpsc::WeakSender<Command>,
-    ended: watch::Receiver<Option<Ended>>,
+    state: watch::Receiver<ConnectionState>,
     call_timeout: std::time::Duration,
     over: bool,
 }
@@ -111,14 +106,33 @@ pub struct JobHandle {
 #[derive(Debug)]
 pub(crate) struct Opening {
     pub(crate) opened: Opened,
-    pub(crate) updates: mpsc::Receiver<JobUpdate>,
+    pub(crate) updates: mpsc::Receiver<Queued>,
+}
+
+/// What waits for the program.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    update: Result<JobUpdate, Ended>,
+    /// Goes when the program takes the update.
+    _receipt: Option<Arc<Receipt>>,
+}
+
+impl Queued {
+    pub(crate) const fn update(update: JobUpdate, receipt: Option<Arc<Receipt>>) -> Self {
+        Self { update: Ok(update), _receipt: receipt }
+    }
+
+    /// The last thing that is said of a job that cannot be watched any longer.
+    pub(crate) const fn end(why: Ended) -> Self {
+        Self { update: Err(why), _receipt: None }
+    }
 }
 
 impl JobHandle {
     pub(crate) fn new(
         opening: Opening,
         commands: mpsc::WeakSender<Command>,
-        ended: watch::Receiver<Option<Ended>>,
+        state: watch::Receiver<ConnectionState>,
         call_timeout: std::time::Duration,
     ) -> Self {
         let Opening { opened, updates } = opening;
@@ -126,7 +140,7 @@ impl JobHandle {
             Opened::Accepted(accepted) => accepted.job_id.clone(),
             Opened::Subscribed(subscribed) => subscribed.job_id.clone(),
         };
-        Self { id, opened, updates, commands, ended, call_timeout, over: false }
+        Self { id, opened, updates, commands, state, call_timeout, over: false }
     }
 
     /// The job.
@@ -160,17 +174,18 @@ impl JobHandle {
     /// Cancel safe: an update that is not returned stays in the queue.
     ///
     /// # Errors
-    /// The connection ended before the job did. The job goes on.
+    /// The connection ended for good before the job did, or the job cannot be watched any longer. The job goes on. A
+    /// connection that is lost and found again is no error.
     pub async fn next(&mut self) -> Option<Result<JobUpdate, Ended>> {
         if self.over {
             return None;
         }
-        let Some(update) = self.updates.recv().await else {
+        let Some(Queued { update, .. }) = self.updates.recv().await else {
             self.over = true;
-            return Some(Err(ended(&self.ended)));
+            return Some(Err(ended(&self.state)));
         };
-        self.over = update.is_terminal();
-        Some(Ok(update))
+        self.over = update.as_ref().map_or(true, JobUpdate::is_terminal);
+        Some(update)
     }
 
     /// Asks for the job's end. See [`crate::Client::cancel`].
@@ -179,10 +194,10 @@ impl JobHandle {
     /// The runtime refused, did not answer in time, or is not connected.
     pub async fn cancel(&self, reason: Option<Reason>) -> Result<(), CallError> {
         let Some(commands) = self.commands.upgrade() else {
-            return Err(CallError::Disconnected(ended(&self.ended)));
+            return Err(CallError::Disconnected(ended(&self.state)));
         };
         let job = self.id.clone();
         let command = |reply: oneshot::Sender<Result<(), CallError>>| Command::Cancel { job, reason, reply };
-        answer(&commands, &self.ended, self.call_timeout, command).await
+        answer(&commands, &self.state, self.call_timeout, command).await
     }
 }

@@ -2,6 +2,8 @@
 
 use moorline_types::{ENTROPY_BYTES, Entropy, MessageId};
 
+use moorline_wire::payload::IdempotencyKey;
+
 use crate::clock;
 
 /// Mints the ids of one connection: drawn once, then counted, so that no two are alike and a failing random source is
@@ -24,6 +26,22 @@ impl Mint {
     /// The id of an envelope.
     pub(crate) fn message_id(&mut self) -> MessageId {
         MessageId::mint(clock::now(), self.entropy())
+    }
+
+    /// An idempotency key.
+    pub(crate) fn key(&mut self) -> Option<IdempotencyKey> {
+        // As unlike all others as an envelope's id is, and told apart from one at a glance.
+        let id = self.message_id();
+        format!("key_{}", id.as_str().strip_prefix("msg_").unwrap_or(id.as_str())).parse().ok()
+    }
+
+    /// Randomness for a wait; from the count if the system has none, which is better than none.
+    pub(crate) fn jitter(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes.copy_from_slice(&self.entropy()[2..]);
+        }
+        u64::from_be_bytes(bytes)
     }
 
     fn entropy(&mut self) -> Entropy {

@@ -4,7 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use moorline_types::limits::DEFAULT_MAX_FRAME_BYTES;
+use moorline_wire::vendor::OnGap;
 use moorline_wire::{Feature, FeatureSet, Name, Secret};
+
+use crate::reconnect::ReconnectPolicy;
 
 /// How long connecting may take by default, up to the welcome. Over a bad satellite link it takes three seconds.
 const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +27,7 @@ pub struct ConnectOptions {
     pub client_name: Name,
     /// Its version.
     pub client_version: Name,
-    /// The features to offer. The default is all but `ack`: this client sends no acknowledgements.
+    /// The features to offer. The default is all; gaps are offered if [`Self::on_gap`] says so.
     pub features: FeatureSet,
     /// Certificates in PEM that are trusted as roots besides the public ones.
     pub extra_roots_pem: Vec<u8>,
@@ -36,6 +39,14 @@ pub struct ConnectOptions {
     pub heartbeat: bool,
     /// The largest frame that is read, in bytes.
     pub max_frame_bytes: usize,
+    /// What is done when the connection is lost.
+    pub reconnect: ReconnectPolicy,
+    /// What is asked for if the runtime does not keep all that the session has missed. By default the resume is then
+    /// refused, and a new session watches the same jobs; going on means that each job is told what is missing.
+    pub on_gap: OnGap,
+    /// Whether a submission without an idempotency key gets one, so that it is carried out once even if the connection
+    /// is lost before its answer. Only where the runtime serves such keys.
+    pub automatic_keys: bool,
 }
 
 impl ConnectOptions {
@@ -46,18 +57,28 @@ impl ConnectOptions {
             token,
             client_name: own(env!("CARGO_PKG_NAME")),
             client_version: own(env!("CARGO_PKG_VERSION")),
-            features: FeatureSet::all().without(Feature::Ack).without(Feature::Gap),
+            features: FeatureSet::all(),
             extra_roots_pem: Vec::new(),
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             call_timeout: DEFAULT_CALL_TIMEOUT,
             heartbeat: true,
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+            reconnect: ReconnectPolicy::default(),
+            on_gap: OnGap::Refuse,
+            automatic_keys: true,
         }
     }
 
     /// The features that the hello names.
     pub(crate) fn offered(&self) -> FeatureSet {
-        if self.heartbeat { self.features } else { self.features.without(Feature::Heartbeat) }
+        let mut offered = self.features;
+        if !self.heartbeat {
+            offered = offered.without(Feature::Heartbeat);
+        }
+        if self.on_gap == OnGap::Refuse {
+            offered = offered.without(Feature::Gap);
+        }
+        offered
     }
 }
 
@@ -78,6 +99,9 @@ impl fmt::Debug for ConnectOptions {
             .field("call_timeout", &self.call_timeout)
             .field("heartbeat", &self.heartbeat)
             .field("max_frame_bytes", &self.max_frame_bytes)
+            .field("reconnect", &self.reconnect)
+            .field("on_gap", &self.on_gap)
+            .field("automatic_keys", &self.automatic_keys)
             .finish()
     }
 }

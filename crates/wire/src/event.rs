@@ -15,7 +15,7 @@ mod assemble;
 mod body;
 
 pub(crate) use alias::with_aliases;
-pub use assemble::{AssembleError, DEFAULT_MAX_RESULT_BYTES, ResultAssembler};
+pub use assemble::{AssembleError, DEFAULT_MAX_RESULT_BYTES, ResultAssembler, ResultChunks};
 pub use body::{
     ArtifactRef, ChunkEncoding, Delegate, Log, LogLevel, Metric, Progress, ResultChunk, Status, Thought, ToolCall,
     ToolOutcome, ToolResult,

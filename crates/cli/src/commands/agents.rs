@@ -10,7 +10,8 @@ use crate::output::{Output, Style};
 
 pub(crate) async fn run(as_json: bool, connection: &Connection, output: &Output) -> Result<Exit> {
     let client = connect(connection).await?;
-    let agents = &client.welcome().capabilities.agents;
+    let welcome = client.welcome();
+    let agents = &welcome.capabilities.agents;
     if as_json {
         output.line(json!(agents));
     } else if agents.is_empty() {

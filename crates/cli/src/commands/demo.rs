@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use moorline_client::{Client, ConnectOptions, JobHandle};
+use moorline_client::{Client, ConnectOptions, JobHandle, ReconnectPolicy};
 use moorline_types::Json;
 use moorline_wire::{Reason, Secret, payload};
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,7 +61,7 @@ async fn show(
         () = signals.next() => return Ok(Exit::Interrupted),
     };
     let form = if args.json { Form::Silent } else { Form::Human };
-    let Some(followed) = follow(&mut job, form, signals, output).await? else { return Ok(Exit::Interrupted) };
+    let Some(followed) = follow(&client, &mut job, form, signals, output).await? else { return Ok(Exit::Interrupted) };
     drop(job);
     client.close(None).await;
     if let Some(result) = &followed.result {
@@ -103,9 +103,15 @@ fn show_result(args: &Demo, result: &Value, output: &Output) -> Result<()> {
 }
 
 /// Shows the job to its end. The first Ctrl-C cancels it and goes on; at the second, `None`.
-async fn follow(job: &mut JobHandle, form: Form, signals: &mut Signals, output: &Output) -> Result<Option<Followed>> {
+async fn follow(
+    client: &Client,
+    job: &mut JobHandle,
+    form: Form,
+    signals: &mut Signals,
+    output: &Output,
+) -> Result<Option<Followed>> {
     // The table shows the result; until then only what leads to it is shown.
-    let mut follower = Follower::new(job, form, output).without_result();
+    let mut follower = Follower::new(client, job, form, output).without_result();
     tokio::select! {
         followed = follower.run(job) => return followed.map(Some),
         () = signals.next() => {}
@@ -208,7 +214,9 @@ impl Gateway {
     async fn connect(&self, url: &str) -> Result<Client> {
         let token = self.home.path().join("data").join(ADMIN_TOKEN);
         let token = std::fs::read_to_string(&token).with_context(|| format!("cannot read {}", token.display()))?;
-        Ok(Client::connect(ConnectOptions::new(url, Secret::new(token.trim()))).await?)
+        let reconnect = ReconnectPolicy::For(START_PATIENCE);
+        let options = ConnectOptions { reconnect, ..ConnectOptions::new(url, Secret::new(token.trim())) };
+        Ok(Client::connect(options).await?)
     }
 
     /// Asks the gateway to end, and sees to it.

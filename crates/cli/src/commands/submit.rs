@@ -48,7 +48,7 @@ fn request(args: &Submit) -> Result<SubmitRequest> {
     }
     submit.max_runtime_sec = args.max_runtime.map(|length| length.as_secs());
     let trace_id = args.trace_id.as_deref().map(str::parse).transpose().context("--trace-id")?;
-    Ok(SubmitRequest { submit, trace_id })
+    Ok(SubmitRequest { trace_id, ..submit.into() })
 }
 
 /// The text itself, or what is in the file or on standard input that it names.

@@ -1,7 +1,8 @@
 //! `moorline watch`: a job from its first event to its end.
 
 use anyhow::{Context as _, Result};
-use moorline_client::{Client, JobHandle};
+use moorline_client::{Client, JobHandle, SubscribeRequest};
+use moorline_types::EventSeq;
 
 use crate::args::{Connection, Watch};
 use crate::connect::connect;
@@ -13,7 +14,9 @@ use crate::signals::Signals;
 pub(crate) async fn run(args: Watch, connection: &Connection, output: &Output) -> Result<Exit> {
     let id = args.job.parse().context("the job's id").context(Stop(Exit::Usage))?;
     let client = connect(connection).await?;
-    let job = client.subscribe(id, args.history).await?;
+    let request =
+        SubscribeRequest { history: args.history, from: args.from.map(EventSeq::new), ..SubscribeRequest::live(id) };
+    let job = client.subscribe(request).await?;
     let form = if args.json { Form::Json } else { Form::Human };
     follow(client, job, form, output).await
 }
@@ -21,7 +24,7 @@ pub(crate) async fn run(args: Watch, connection: &Connection, output: &Output) -
 /// Shows a job to its end, or until the person has seen enough; the job does not mind.
 pub(crate) async fn follow(client: Client, mut job: JobHandle, form: Form, output: &Output) -> Result<Exit> {
     let mut signals = Signals::listen().context("signals cannot be listened for")?;
-    let mut follower = Follower::new(&job, form, output);
+    let mut follower = Follower::new(&client, &job, form, output);
     let followed = tokio::select! {
         followed = follower.run(&mut job) => Some(followed?),
         () = signals.next() => None,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test needs all of this")]
 
+pub(crate) mod proxy;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

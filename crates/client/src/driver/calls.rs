@@ -6,32 +6,78 @@
 use std::collections::VecDeque;
 
 use moorline_types::{MessageId, TraceId};
-use moorline_wire::payload::Jobs;
-use moorline_wire::{JobRef, MessageType};
+use moorline_wire::payload::{Jobs, Subscribe};
+use moorline_wire::vendor::Extensions;
+use moorline_wire::{ClientMessage, JobRef, MessageType};
 use tokio::sync::mpsc;
 
-use super::{Reply, answered};
+use super::{Reply, answered, watching};
 use crate::error::CallError;
-use crate::job::{JobUpdate, Opening};
+use crate::job::{Opening, Queued};
+use crate::request::SubscribeRequest;
 
 /// Calls that may wait at once. Further ones wait to be sent.
 const MAX_CALLS: usize = 256;
+
+/// A message that asks for something, so that it can be sent again.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) message: ClientMessage,
+    pub(super) job: Option<JobRef>,
+    pub(super) trace_id: Option<TraceId>,
+    pub(super) extensions: Extensions,
+}
+
+impl Request {
+    pub(super) const fn new(message: ClientMessage) -> Self {
+        Self { message, job: None, trace_id: None, extensions: Extensions::NONE }
+    }
+
+    pub(super) fn about(job: JobRef, message: ClientMessage) -> Self {
+        Self { job: Some(job), ..Self::new(message) }
+    }
+
+    pub(super) fn subscribe(request: &SubscribeRequest) -> Self {
+        let SubscribeRequest { job, history, from, overflow } = request.clone();
+        let subscribe = Subscribe { job_id: job.clone(), from_event_seq: from, history };
+        Self { extensions: watching(overflow), ..Self::about(job, ClientMessage::Subscribe(subscribe)) }
+    }
+}
 
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
     /// The envelope that asked.
     pub(super) id: MessageId,
+    pub(super) request: Request,
     pub(super) expects: Expects,
+    /// Whether it was sent on an earlier connection too.
+    pub(super) is_repeated: bool,
 }
 
 /// What answers a call.
 #[derive(Debug)]
 pub(super) enum Expects {
-    Accepted { trace_id: Option<TraceId>, reply: Reply<Opening> },
-    Subscribed { job: JobRef, updates: mpsc::Receiver<JobUpdate>, reply: Reply<Opening> },
-    Cancelled { job: JobRef, reply: Reply<()> },
-    Jobs { reply: Reply<Jobs> },
+    Accepted {
+        trace_id: Option<TraceId>,
+        reply: Reply<Opening>,
+    },
+    Subscribed {
+        job: JobRef,
+        updates: mpsc::Receiver<Queued>,
+        reply: Reply<Opening>,
+    },
+    /// The same for a job that a lost session watched. Nobody waits for the answer.
+    Rejoined {
+        job: JobRef,
+    },
+    Cancelled {
+        job: JobRef,
+        reply: Reply<()>,
+    },
+    Jobs {
+        reply: Reply<Jobs>,
+    },
 }
 
 impl Call {
@@ -39,14 +85,21 @@ impl Call {
         let error = error.clone();
         match self.expects {
             Expects::Accepted { reply, .. } | Expects::Subscribed { reply, .. } => answered(reply, Err(error)),
+            Expects::Rejoined { .. } => {}
             Expects::Cancelled { reply, .. } => answered(reply, Err(error)),
             Expects::Jobs { reply } => answered(reply, Err(error)),
         }
     }
 
+    /// Whether making it twice does no more than making it once.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        if let ClientMessage::Submit(submit) = &self.request.message { submit.idempotency_key.is_some() } else { true }
+    }
+
     fn is_abandoned(&self) -> bool {
         match &self.expects {
             Expects::Accepted { reply, .. } | Expects::Subscribed { reply, .. } => reply.is_closed(),
+            Expects::Rejoined { .. } => false,
             Expects::Cancelled { reply, .. } => reply.is_closed(),
             Expects::Jobs { reply } => reply.is_closed(),
         }
@@ -54,7 +107,9 @@ impl Call {
 
     fn is_about(&self, about: &JobRef) -> bool {
         match &self.expects {
-            Expects::Subscribed { job, .. } | Expects::Cancelled { job, .. } => job == about,
+            Expects::Subscribed { job, .. } | Expects::Rejoined { job } | Expects::Cancelled { job, .. } => {
+                job == about
+            }
             Expects::Accepted { .. } | Expects::Jobs { .. } => false,
         }
     }
@@ -63,7 +118,7 @@ impl Call {
     pub(super) const fn answer(&self) -> MessageType {
         match self.expects {
             Expects::Accepted { .. } => MessageType::Accepted,
-            Expects::Subscribed { .. } => MessageType::Subscribed,
+            Expects::Subscribed { .. } | Expects::Rejoined { .. } => MessageType::Subscribed,
             Expects::Cancelled { .. } => MessageType::Cancelled,
             Expects::Jobs { .. } => MessageType::Jobs,
         }
@@ -80,7 +135,7 @@ impl Calls {
     pub(super) fn has_room(&mut self) -> bool {
         if self.waiting.len() >= MAX_CALLS {
             // A runtime that leaves so many unanswered does not answer in order either.
-            self.waiting.retain(|call| !call.is_abandoned());
+            self.forget_abandoned();
         }
         self.waiting.len() < MAX_CALLS
     }
@@ -98,7 +153,10 @@ impl Calls {
     pub(super) fn take_submission(&mut self, trace: Option<TraceId>) -> Option<Call> {
         let traced = |call: &Call| match &call.expects {
             Expects::Accepted { trace_id, .. } => trace.is_some() && *trace_id == trace,
-            Expects::Subscribed { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } => false,
+            Expects::Subscribed { .. }
+            | Expects::Rejoined { .. }
+            | Expects::Cancelled { .. }
+            | Expects::Jobs { .. } => false,
         };
         self.take(traced).or_else(|| self.take_oldest(MessageType::Accepted))
     }
@@ -113,9 +171,14 @@ impl Calls {
         self.take(|call| call.answer() == answer && call.is_about(job))
     }
 
-    /// Whether the job is being subscribed to.
-    pub(super) fn is_subscribing(&self, job: &JobRef) -> bool {
-        self.waiting.iter().any(|call| call.answer() == MessageType::Subscribed && call.is_about(job))
+    /// Forgets the calls whose callers have stopped waiting.
+    pub(super) fn forget_abandoned(&mut self) {
+        self.waiting.retain(|call| !call.is_abandoned());
+    }
+
+    /// Whether a submission waits that was made before: its job may report something before its answer comes.
+    pub(super) fn has_repeated_submission(&self) -> bool {
+        self.waiting.iter().any(|call| call.is_repeated && call.answer() == MessageType::Accepted)
     }
 
     pub(super) fn take_all(&mut self) -> VecDeque<Call> {

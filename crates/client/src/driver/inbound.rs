@@ -1,37 +1,40 @@
 //! What the runtime sends.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
+use moorline_wire::vendor::{self, Cursor};
 use moorline_wire::{
     ClientMessage, DecodeError, ErrorCode, Frame, JobRef, MessageType, RuntimeMessage, decode_runtime,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::calls::{Call, Expects};
-use super::jobs::Delivery;
+use super::jobs::{Arrival, Delivery, Origin};
+use super::sequence::Arrived;
 use super::{Driver, answered};
 use crate::clock;
 use crate::connect::transport;
 use crate::error::{CallError, Ended, Refused};
+use crate::gap::{Gap, GapCause, Missing};
 use crate::job::{JobEvent, JobUpdate, Opened, Opening};
 
-/// Where an error stands.
-struct Origin {
-    id: MessageId,
-    job_id: Option<JobRef>,
-    trace_id: Option<TraceId>,
-    event_seq: Option<EventSeq>,
+/// What a message is about.
+struct About {
+    job: Option<JobRef>,
+    seq: Option<EventSeq>,
+    /// The size of its frame.
+    bytes: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+impl Driver {
     pub(super) fn receive(&mut self, frame: Option<Result<Message, WsError>>) -> ControlFlow<Ended> {
         self.heartbeat.handle_received(clock::instant());
         match frame {
             Some(Ok(Message::Text(text))) => match decode_runtime(text.as_bytes(), self.limits) {
-                Ok(frame) => self.dispatch(frame),
+                Ok(frame) => self.dispatch(frame, text.len()),
                 Err(error) => self.pass_over(error),
             },
             Some(Ok(Message::Close(close))) => {
@@ -47,20 +50,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
     }
 
-    fn dispatch(&mut self, frame: Frame<RuntimeMessage>) -> ControlFlow<Ended> {
-        let Frame { id, job_id, trace_id, event_seq, message, .. } = frame;
-        self.count(event_seq);
+    fn dispatch(&mut self, frame: Frame<RuntimeMessage>, bytes: usize) -> ControlFlow<Ended> {
+        let Frame { id, job_id, trace_id, event_seq, extensions, message, .. } = frame;
+        if !self.count(event_seq)? {
+            return ControlFlow::Continue(());
+        }
+        self.come_back = extensions.retry.map_or(self.come_back, |retry| Some(Duration::from_millis(retry.after_ms)));
+        let about = About { job: job_id, seq: event_seq, bytes };
         match message {
-            RuntimeMessage::Event(event) => self.update(job_id, JobUpdate::Event(JobEvent::new(event_seq, event))),
-            RuntimeMessage::JobResult(result) => self.update(job_id, JobUpdate::Result { seq: event_seq, result }),
-            RuntimeMessage::JobError(error) => self.job_error(&Origin { id, job_id, trace_id, event_seq }, error),
+            RuntimeMessage::Event(event) => self.update(about, JobUpdate::Event(JobEvent::new(event_seq, event))),
+            RuntimeMessage::JobResult(result) => self.update(about, JobUpdate::Result { seq: event_seq, result }),
+            RuntimeMessage::JobError(error) => self.job_error(&id, trace_id, about, error),
             RuntimeMessage::Accepted(accepted) => self.accepted(accepted, trace_id),
             RuntimeMessage::Subscribed(subscribed) => self.subscribed(subscribed),
-            RuntimeMessage::Cancelled(cancelled) => self.cancelled(job_id, cancelled),
+            RuntimeMessage::Cancelled(cancelled) => self.cancelled(about, cancelled),
             RuntimeMessage::Jobs(jobs) => self.listed(jobs),
             RuntimeMessage::SessionError(error) => self.session_error(error),
-            RuntimeMessage::Ping(ping) => self.pong(ping),
+            RuntimeMessage::Ping(ping) => {
+                self.pong(ping);
+                return self.check_head(extensions.cursor);
+            }
             RuntimeMessage::Pong(_) => {}
+            RuntimeMessage::Gap(gap) => self.gap(gap),
             RuntimeMessage::Closed(closed) => {
                 return ControlFlow::Break(self.over(Ended::ByRuntime { reason: closed.reason }));
             }
@@ -68,23 +79,66 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 let reason = close.reason.map(|reason| reason.as_str().to_owned());
                 return ControlFlow::Break(self.over(Ended::ByRuntime { reason }));
             }
-            RuntimeMessage::Gap(_) => tracing::warn!("a gap that was not negotiated was ignored"),
             RuntimeMessage::Welcome(_) => tracing::warn!("a second welcome was ignored"),
         }
         ControlFlow::Continue(())
     }
 
-    fn count(&mut self, seq: Option<EventSeq>) {
-        if let Some(gap) = seq.and_then(|seq| self.sequence.count(seq)) {
-            tracing::warn!(expected = %gap.expected, found = %gap.found, "the runtime's numbering is broken");
-            self.jobs.push_to_all(&JobUpdate::Gap(gap));
+    /// Counts a frame; whether it is one that was not seen before.
+    fn count(&mut self, seq: Option<EventSeq>) -> ControlFlow<Ended, bool> {
+        let Some(seq) = seq else { return ControlFlow::Continue(true) };
+        loop {
+            match self.sequence.count(seq) {
+                Arrived::New => {
+                    self.was_of_use = true;
+                    return ControlFlow::Continue(true);
+                }
+                Arrived::Again => return ControlFlow::Continue(false),
+                Arrived::Missing { from, to } => self.miss(from, to)?,
+            }
         }
+    }
+
+    /// A loss at the quiet end of a stream: the runtime says how far it has come.
+    fn check_head(&mut self, cursor: Option<Cursor>) -> ControlFlow<Ended> {
+        let Some(cursor) = cursor.filter(|cursor| self.epoch.is_none_or(|epoch| epoch == cursor.epoch)) else {
+            return ControlFlow::Continue(());
+        };
+        self.epoch = Some(cursor.epoch);
+        match self.sequence.missing_up_to(cursor.event_seq) {
+            Some((from, to)) => self.miss(from, to),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Numbers did not arrive. The session is resumed from where they are missing; if they are missing again, or there
+    /// is no way to resume, every job is told.
+    fn miss(&mut self, from: EventSeq, to: EventSeq) -> ControlFlow<Ended> {
+        let after = self.sequence.contiguous();
+        tracing::warn!(%from, %to, "numbers of the session did not arrive");
+        if self.can_resume() && self.resumed_after != Some(after) {
+            self.resumed_after = Some(after);
+            return ControlFlow::Break(Ended::Incomplete { from, to });
+        }
+        self.sequence.skip_to(to);
+        self.jobs.tell_all(&Gap { missing: Missing::Numbers { from, to }, cause: GapCause::Numbering });
+        ControlFlow::Continue(())
+    }
+
+    /// The runtime says that numbers are missing for good.
+    fn gap(&mut self, gap: vendor::Gap) {
+        tracing::warn!(reason = %gap.reason, next = %gap.next, "the runtime tells of a gap");
+        self.epoch = Some(gap.epoch);
+        self.sequence.begin_at(gap.next);
+        self.jobs.tell_all(&Gap::from(gap));
     }
 
     /// A frame that cannot be read. What can be told of it is told to whom it may have been for.
     fn pass_over(&mut self, error: DecodeError) -> ControlFlow<Ended> {
         tracing::warn!(%error, "a frame of the runtime cannot be read");
-        self.count(error.event_seq);
+        if !self.count(error.event_seq)? {
+            return ControlFlow::Continue(());
+        }
         let answered = match error.message_type {
             Some(answer @ (MessageType::Accepted | MessageType::Subscribed | MessageType::Jobs)) => {
                 self.calls.take_oldest(answer)
@@ -94,12 +148,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if let Some(call) = answered {
             self.fail(call, &CallError::Unreadable(error));
         } else if error.job_id.is_some() {
-            self.update(error.job_id.clone(), JobUpdate::Unreadable(error));
+            let about = About { job: error.job_id.clone(), seq: error.event_seq, bytes: 0 };
+            self.update(about, JobUpdate::Unreadable(error));
         }
         ControlFlow::Continue(())
     }
 
-    fn update(&mut self, job: Option<JobRef>, update: JobUpdate) {
+    fn update(&mut self, about: About, update: JobUpdate) {
+        let About { job, seq, bytes } = about;
         let Some(job) = job else {
             tracing::debug!("an update without a job was ignored");
             return;
@@ -110,48 +166,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 confirm_cancel(call);
             }
         }
-        match self.jobs.push(&job, &update) {
-            Delivery::Queued => {}
-            Delivery::Abandoned => self.unsubscribe(job.clone()),
-            Delivery::Unknown => tracing::debug!(%job, "an update of a job that nobody watches was ignored"),
+        let receipt = seq.and_then(|seq| self.acks.receipt(seq));
+        let arrival = Arrival { update, is_record: seq.is_some(), receipt, bytes };
+        if !self.jobs.is_known(&job) {
+            if self.calls.has_repeated_submission() {
+                return self.jobs.keep_unknown(&job, arrival);
+            }
+            tracing::debug!(%job, "an update of a job that nobody watches was ignored");
+            return;
         }
-        // Nobody can read the queue before the subscription is confirmed, and we must read on for that to happen.
-        if self.calls.is_subscribing(&job)
-            && self.jobs.drop_stalled_of(&job)
-            && let Some(call) = self.calls.take_about(&job, MessageType::Subscribed)
-        {
-            self.fail(call, &CallError::HistoryTooLong { job: job.clone() });
-            self.unsubscribe(job);
+        match self.jobs.push(&job, arrival) {
+            Delivery::Queued | Delivery::Unknown => {}
+            Delivery::Abandoned => self.unsubscribe(job),
+            Delivery::TooEarly => {
+                if let Some(call) = self.calls.take_about(&job, MessageType::Subscribed) {
+                    self.fail(call, &CallError::HistoryTooLong { job: job.clone() });
+                    self.unsubscribe(job);
+                }
+            }
         }
     }
 
     /// A job's end, or, from some runtimes, the refusal of a request.
-    fn job_error(&mut self, origin: &Origin, error: JobError) {
-        match self.refused_call(origin, &error) {
+    fn job_error(&mut self, id: &MessageId, trace: Option<TraceId>, about: About, error: JobError) {
+        match self.refused_call(id, trace, &about, &error) {
             Some(call) => self.fail(call, &CallError::Refused(Refused::from(error))),
-            None => self.update(origin.job_id.clone(), JobUpdate::Error { seq: origin.event_seq, error }),
+            None => {
+                let seq = about.seq;
+                self.update(about, JobUpdate::Error { seq, error });
+            }
         }
     }
 
     /// The call that a `job.error` refuses, if it is not the end of a job.
-    fn refused_call(&mut self, origin: &Origin, error: &JobError) -> Option<Call> {
-        if let Some(call) = self.calls.take_named(&origin.id) {
+    fn refused_call(
+        &mut self,
+        id: &MessageId,
+        trace: Option<TraceId>,
+        about: &About,
+        error: &JobError,
+    ) -> Option<Call> {
+        if let Some(call) = self.calls.take_named(id) {
             return Some(call);
         }
-        let job = origin.job_id.as_ref()?;
+        let job = about.job.as_ref()?;
         // A job may end for want of a permission, and that end has a number. No job ends because it does not exist.
         let refusal = match error.code().known() {
             Some(ErrorCode::JobNotFound) => true,
-            Some(ErrorCode::PermissionDenied) => origin.event_seq.is_none(),
+            Some(ErrorCode::PermissionDenied) => about.seq.is_none(),
             _ => false,
         };
-        let about = |driver: &mut Self, answer| driver.calls.take_about(job, answer);
+        let asked = |driver: &mut Self, answer| driver.calls.take_about(job, answer);
         if refusal
-            && let Some(call) = about(self, MessageType::Subscribed).or_else(|| about(self, MessageType::Cancelled))
+            && let Some(call) = asked(self, MessageType::Subscribed).or_else(|| asked(self, MessageType::Cancelled))
         {
             return Some(call);
         }
-        if self.jobs.is_known(job) { None } else { self.calls.take_submission(origin.trace_id) }
+        if self.jobs.is_known(job) { None } else { self.calls.take_submission(trace) }
     }
 
     fn accepted(&mut self, accepted: Box<Accepted>, trace: Option<TraceId>) {
@@ -161,11 +232,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         match call {
             Some(Call { expects: Expects::Accepted { reply, .. }, .. }) => {
-                let opening = self.jobs.open(&accepted.job_id, false);
+                let opening = self.jobs.open(&accepted.job_id, Origin::Submitted);
                 answered(reply, opening.map(|updates| Opening { opened: Opened::Accepted(accepted), updates }));
             }
             Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::Accepted))),
             None => tracing::debug!(job = %accepted.job_id, "a job that nobody submitted was ignored"),
+        }
+        if !self.calls.has_repeated_submission() {
+            self.jobs.forget_unknown();
         }
     }
 
@@ -173,23 +247,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let named = subscribed.request_id.as_ref().and_then(|id| self.calls.take_named(id));
         let call = named.or_else(|| self.calls.take_about(&subscribed.job_id, MessageType::Subscribed));
         match call {
-            Some(Call { expects: Expects::Subscribed { updates, reply, .. }, .. }) => {
+            Some(Call { expects: Expects::Subscribed { job, updates, reply }, .. }) => {
+                self.jobs.confirm(&job);
                 answered(reply, Ok(Opening { opened: Opened::Subscribed(subscribed), updates }));
             }
+            Some(Call { expects: Expects::Rejoined { .. }, .. }) => {}
             Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::Subscribed))),
             None => tracing::debug!(job = %subscribed.job_id, "a subscription that nobody asked for was ignored"),
         }
     }
 
-    fn cancelled(&mut self, job: Option<JobRef>, cancelled: Cancelled) {
+    fn cancelled(&mut self, about: About, cancelled: Cancelled) {
         let Cancelled { job_id, reason, request_id } = cancelled;
-        let job = job_id.or(job);
+        let job = job_id.or_else(|| about.job.clone());
         let named = request_id.as_ref().and_then(|id| self.calls.take_named(id));
-        let about = |job: &JobRef| self.calls.take_about(job, MessageType::Cancelled);
-        if let Some(call) = named.or_else(|| job.as_ref().and_then(about)) {
+        let asked = |job: &JobRef| self.calls.take_about(job, MessageType::Cancelled);
+        if let Some(call) = named.or_else(|| job.as_ref().and_then(asked)) {
             confirm_cancel(call);
         }
-        self.update(job, JobUpdate::CancelRequested { reason });
+        self.update(About { job, ..about }, JobUpdate::CancelRequested { reason });
     }
 
     fn listed(&mut self, jobs: Jobs) {
@@ -232,7 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 fn confirm_cancel(call: Call) {
     match call.expects {
         Expects::Cancelled { reply, .. } => answered(reply, Ok(())),
-        Expects::Accepted { .. } | Expects::Subscribed { .. } | Expects::Jobs { .. } => {
+        Expects::Accepted { .. } | Expects::Subscribed { .. } | Expects::Rejoined { .. } | Expects::Jobs { .. } => {
             call.fail(&CallError::Refused(misnamed(MessageType::Cancelled)));
         }
     }

@@ -1,14 +1,24 @@
 //! The jobs that are being watched, and their queues.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use moorline_types::limits::MAX_WATCHED_JOBS;
 use moorline_wire::JobRef;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use crate::error::CallError;
-use crate::job::JobUpdate;
+use super::Receipt;
+use crate::error::{CallError, Ended};
+use crate::gap::{Gap, GapCause, Missing};
+use crate::job::{JobUpdate, Queued};
+use crate::request::SubscribeRequest;
+
+mod early;
+mod trail;
+
+use early::Early;
+use trail::{Place, Trail};
 
 /// Updates that one job may have waiting. A burst of a fast agent fits; at the largest frame they bound what one job
 /// can hold in memory to some hundred megabytes.
@@ -18,16 +28,50 @@ const JOB_QUEUE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct WatchedJobs {
     jobs: HashMap<JobRef, Watched>,
+    /// Updates of jobs that nobody knows yet, since the answer to their submission was lost.
+    unknown: HashMap<JobRef, Early>,
     /// Updates whose queue was full, in order.
-    stalled: VecDeque<(mpsc::Sender<JobUpdate>, JobUpdate)>,
+    stalled: VecDeque<(mpsc::Sender<Queued>, Queued)>,
+}
+
+/// How a job came to be watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    Submitted,
+    Subscribed(SubscribeRequest),
 }
 
 #[derive(Debug)]
 struct Watched {
     /// As a rule one; a submission that is repeated with its key gives the same job another handle.
-    queues: Vec<mpsc::Sender<JobUpdate>>,
-    /// Whether watching was asked for, so that it can be given up.
-    subscribed: bool,
+    queues: Vec<mpsc::Sender<Queued>>,
+    origin: Origin,
+    /// What came before the subscription was confirmed; none once it is.
+    early: Option<Early>,
+    /// What was seen of the job.
+    trail: Trail,
+}
+
+impl Watched {
+    fn new(origin: Origin) -> Self {
+        let early = matches!(origin, Origin::Subscribed(_)).then(Early::default);
+        Self { queues: Vec::new(), origin, early, trail: Trail::default() }
+    }
+
+    fn is_held(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_closed())
+    }
+}
+
+/// An update on its way to those who watch the job.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) update: JobUpdate,
+    /// Whether the update has a number, and is one of the job's own records.
+    pub(super) is_record: bool,
+    pub(super) receipt: Option<Arc<Receipt>>,
+    /// The size of its frame.
+    pub(super) bytes: usize,
 }
 
 /// What became of an update.
@@ -37,6 +81,8 @@ pub(super) enum Delivery {
     Queued,
     /// Nobody holds a handle of the job, which was subscribed to.
     Abandoned,
+    /// The job's subscription is not confirmed, and more has come than can be held until it is.
+    TooEarly,
     /// The job is none that is known.
     Unknown,
 }
@@ -48,19 +94,38 @@ impl WatchedJobs {
     }
 
     /// Begins to watch a job. One that was submitted may have several handles, one that is subscribed to has one.
-    pub(super) fn open(&mut self, job: &JobRef, subscribed: bool) -> Result<mpsc::Receiver<JobUpdate>, CallError> {
-        let held = |watched: &Watched| watched.queues.iter().any(|queue| !queue.is_closed());
-        if subscribed && self.jobs.get(job).is_some_and(held) {
+    pub(super) fn open(&mut self, job: &JobRef, origin: Origin) -> Result<mpsc::Receiver<Queued>, CallError> {
+        if origin != Origin::Submitted && self.jobs.get(job).is_some_and(Watched::is_held) {
             return Err(CallError::AlreadyWatched { job: job.clone() });
         }
         if !self.jobs.contains_key(job) {
             self.check_room()?;
         }
         let (queue, updates) = mpsc::channel(JOB_QUEUE);
-        let watched = self.jobs.entry(job.clone()).or_insert_with(|| Watched { queues: Vec::new(), subscribed });
+        let watched = self.jobs.entry(job.clone()).or_insert_with(|| Watched::new(origin));
         watched.queues.retain(|queue| !queue.is_closed());
         watched.queues.push(queue);
+        if let Some(early) = self.unknown.remove(job) {
+            self.release(job, early);
+        }
         Ok(updates)
+    }
+
+    /// The job's subscription is confirmed: what came before is handed out.
+    pub(super) fn confirm(&mut self, job: &JobRef) {
+        if let Some(early) = self.jobs.get_mut(job).and_then(|watched| watched.early.take()) {
+            self.release(job, early);
+        }
+    }
+
+    fn release(&mut self, job: &JobRef, early: Early) {
+        let lost = early.is_lost();
+        for arrival in early.into_arrivals() {
+            self.push(job, arrival);
+        }
+        if lost {
+            self.tell(job, Gap { missing: Missing::Unknown, cause: GapCause::Numbering });
+        }
     }
 
     /// Stops watching a job.
@@ -68,29 +133,95 @@ impl WatchedJobs {
         self.jobs.remove(job);
     }
 
+    /// Stops watching a job, and says why to those who do.
+    pub(super) fn give_up(&mut self, job: &JobRef, why: &Ended) {
+        let Some(watched) = self.jobs.remove(job) else { return };
+        for queue in &watched.queues {
+            offer(&mut self.stalled, queue, Queued::end(why.clone()));
+        }
+    }
+
     pub(super) fn is_known(&self, job: &JobRef) -> bool {
         self.jobs.contains_key(job)
     }
 
     /// Queues an update. The terminal one is the last; the job is forgotten with it.
-    pub(super) fn push(&mut self, job: &JobRef, update: &JobUpdate) -> Delivery {
+    pub(super) fn push(&mut self, job: &JobRef, arrival: Arrival) -> Delivery {
         let Some(watched) = self.jobs.get_mut(job) else { return Delivery::Unknown };
         watched.queues.retain(|queue| !queue.is_closed());
-        let abandoned = watched.subscribed && watched.queues.is_empty();
-        for queue in &watched.queues {
-            offer(&mut self.stalled, queue, update.clone());
+        let is_terminal = arrival.update.is_terminal();
+        if matches!(watched.origin, Origin::Subscribed(_)) && watched.queues.is_empty() {
+            self.jobs.remove(job);
+            return if is_terminal { Delivery::Queued } else { Delivery::Abandoned };
         }
-        if abandoned || update.is_terminal() {
+        if let Some(early) = &mut watched.early {
+            return if early.push(arrival) { Delivery::Queued } else { Delivery::TooEarly };
+        }
+        let place = if arrival.is_record { watched.trail.follow(&arrival.update) } else { Place::New };
+        let gap = match place {
+            Place::New => None,
+            Place::Seen => return Delivery::Queued,
+            Place::Caught(missing) | Place::Short(missing) => Some(Gap { missing, cause: GapCause::NewSession }),
+        };
+        for queue in &watched.queues {
+            if let Some(gap) = &gap {
+                offer(&mut self.stalled, queue, Queued::update(JobUpdate::Gap(gap.clone()), None));
+            }
+            if !matches!(place, Place::Caught(_)) {
+                offer(&mut self.stalled, queue, Queued::update(arrival.update.clone(), arrival.receipt.clone()));
+            }
+        }
+        if is_terminal {
             self.jobs.remove(job);
         }
-        if abandoned && !update.is_terminal() { Delivery::Abandoned } else { Delivery::Queued }
+        Delivery::Queued
     }
 
-    /// Queues an update for every job.
-    pub(super) fn push_to_all(&mut self, update: &JobUpdate) {
-        for queue in self.jobs.values().flat_map(|watched| &watched.queues) {
-            offer(&mut self.stalled, queue, update.clone());
+    /// Keeps an update of a job that a submission may be about to name.
+    pub(super) fn keep_unknown(&mut self, job: &JobRef, arrival: Arrival) {
+        self.unknown.entry(job.clone()).or_default().push(arrival);
+    }
+
+    /// Forgets what was kept: no submission is left that could name a job.
+    pub(super) fn forget_unknown(&mut self) {
+        self.unknown.clear();
+    }
+
+    fn tell(&mut self, job: &JobRef, gap: Gap) {
+        let Some(watched) = self.jobs.get(job) else { return };
+        for queue in &watched.queues {
+            offer(&mut self.stalled, queue, Queued::update(JobUpdate::Gap(gap.clone()), None));
         }
+    }
+
+    /// Tells every job of a gap in the session's numbers.
+    pub(super) fn tell_all(&mut self, gap: &Gap) {
+        for queue in self.jobs.values().flat_map(|watched| &watched.queues) {
+            offer(&mut self.stalled, queue, Queued::update(JobUpdate::Gap(gap.clone()), None));
+        }
+    }
+
+    /// Prepares for a new session: which jobs it has to subscribe to, and how. Jobs that nobody holds are forgotten.
+    pub(super) fn rejoin(&mut self) -> Vec<SubscribeRequest> {
+        self.jobs.retain(|_, watched| watched.is_held());
+        let mut requests = Vec::new();
+        let mut untold = Vec::new();
+        for (job, watched) in &mut self.jobs {
+            let request = match &watched.origin {
+                Origin::Submitted => SubscribeRequest::with_history(job.clone()),
+                Origin::Subscribed(request) => request.clone(),
+            };
+            if !request.history {
+                untold.push((job.clone(), Missing::Unknown));
+            } else if !watched.trail.retrace() {
+                untold.push((job.clone(), Missing::Nothing));
+            }
+            requests.push(request);
+        }
+        for (job, missing) in untold {
+            self.tell(&job, Gap { missing, cause: GapCause::NewSession });
+        }
+        requests
     }
 
     /// Whether an update waits for room in its queue.
@@ -107,22 +238,10 @@ impl WatchedJobs {
             drop(room.send(update));
         }
     }
-
-    /// Drops the updates of this job that wait for room in its queue; whether there were any.
-    pub(super) fn drop_stalled_of(&mut self, job: &JobRef) -> bool {
-        let Some(watched) = self.jobs.get(job) else { return false };
-        let before = self.stalled.len();
-        self.stalled.retain(|(queue, _)| !watched.queues.iter().any(|own| own.same_channel(queue)));
-        self.stalled.len() < before
-    }
 }
 
 /// Puts an update into a queue, or behind those that wait already: the order is never changed.
-fn offer(
-    stalled: &mut VecDeque<(mpsc::Sender<JobUpdate>, JobUpdate)>,
-    queue: &mpsc::Sender<JobUpdate>,
-    update: JobUpdate,
-) {
+fn offer(stalled: &mut VecDeque<(mpsc::Sender<Queued>, Queued)>, queue: &mpsc::Sender<Queued>, update: Queued) {
     if !stalled.is_empty() {
         stalled.push_back((queue.clone(), update));
         return;

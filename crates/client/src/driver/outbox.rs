@@ -1,11 +1,12 @@
 //! Frames on their way into the socket.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use futures_util::Sink;
+use moorline_types::MessageId;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 /// Frames that may wait. When so many do, the runtime does not read, and no further call is taken nor frame answered.
@@ -14,14 +15,21 @@ const MAX_WAITING: usize = 64;
 /// A queue that is written while other things happen.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Message>,
+    /// With the call that each is, if it is one.
+    waiting: VecDeque<(Message, Option<MessageId>)>,
     /// Whether something was handed to the socket that it may still hold.
     unflushed: bool,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, message: Message) {
-        self.waiting.push_back(message);
+    pub(super) fn push(&mut self, message: Message, call: Option<MessageId>) {
+        self.waiting.push_back((message, call));
+    }
+
+    /// Forgets everything, since the socket is gone. Answers which calls the runtime cannot have seen.
+    pub(super) fn abandon(&mut self) -> HashSet<MessageId> {
+        self.unflushed = false;
+        self.waiting.drain(..).filter_map(|(_, call)| call).collect()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -42,7 +50,7 @@ impl Outbox {
             let mut sink = Pin::new(&mut *sink);
             while !self.waiting.is_empty() {
                 ready!(sink.as_mut().poll_ready(context))?;
-                if let Some(message) = self.waiting.pop_front() {
+                if let Some((message, _)) = self.waiting.pop_front() {
                     self.unflushed = true;
                     sink.as_mut().start_send(message)?;
                 }

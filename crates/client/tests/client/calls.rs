@@ -18,6 +18,7 @@ async fn a_job_is_submitted_and_watched_to_its_end() {
             ..Submit::new("echo@1".parse().unwrap(), Json::parse("[1]").unwrap())
         },
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap()),
+        overflow: None,
     };
     let serve = async {
         let submit = peer.expect("job.submit").await;

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+mod acks;
 mod calls;
 mod connecting;
 mod ending;
 mod liveness;
 mod peer;
+mod reconnect;
+mod rejoin;
+mod rig;
 mod streams;

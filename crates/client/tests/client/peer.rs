@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use moorline_client::wire::payload::Submit;
-use moorline_client::{CallError, Client, ConnectError, ConnectOptions, JobHandle, JobUpdate};
+use moorline_client::{CallError, Client, ConnectError, ConnectOptions, JobHandle, JobUpdate, ReconnectPolicy};
 use moorline_types::Json;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -125,11 +125,20 @@ pub(crate) fn welcome(heartbeat: Option<u64>) -> Value {
     welcome
 }
 
+/// Options of a client that does not come back.
+pub(crate) fn once(url: String) -> ConnectOptions {
+    ConnectOptions {
+        reconnect: ReconnectPolicy::Never,
+        automatic_keys: false,
+        ..ConnectOptions::new(url, "tok".into())
+    }
+}
+
 /// A server that listens, and options to reach it.
 pub(crate) async fn listening() -> (TcpListener, ConnectOptions) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/arcp", listener.local_addr().unwrap());
-    (listener, ConnectOptions::new(url, "tok".into()))
+    (listener, once(url))
 }
 
 pub(crate) async fn accepted(listener: &TcpListener) -> TcpStream {
@@ -160,7 +169,7 @@ pub(crate) async fn connected() -> (Client, Peer) {
 /// A client with a session, over memory, so that paused time only advances when nothing else can happen.
 pub(crate) async fn connected_in_memory(heartbeat: Option<u64>) -> (Client, Peer) {
     let (near, far) = tokio::io::duplex(16 * 1024);
-    let options = ConnectOptions::new("ws://memory/arcp", "tok".into());
+    let options = once("ws://memory/arcp".to_owned());
     let serve = async { greet(Peer::accept(far).await, welcome(heartbeat)).await };
     let (client, peer) = tokio::join!(Client::connect_over(near, options), serve);
     (client.unwrap(), peer)

@@ -1,5 +1,7 @@
 //! Streamed results put together (spec 8.4).
 
+use std::borrow::Cow;
+
 use data_encoding::BASE64;
 
 use super::{ChunkEncoding, ResultChunk};
@@ -8,14 +10,21 @@ use crate::payload::JobResult;
 /// The largest result that is put together by default: the same as the strictest official SDK's.
 pub const DEFAULT_MAX_RESULT_BYTES: usize = 64 * 1024 * 1024;
 
-/// Puts the chunks of one result together, in memory that grows with what has arrived and no further than its bound.
-#[derive(Debug)]
-pub struct ResultAssembler {
-    max_bytes: usize,
+/// Reads the chunks of one result, one after the other, and holds none of them: for results of any size.
+#[derive(Debug, Default)]
+pub struct ResultChunks {
     result_id: Option<String>,
     encoding: Option<ChunkEncoding>,
     next_seq: u64,
     complete: bool,
+    bytes: u64,
+}
+
+/// Puts the chunks of one result together, in memory that grows with what has arrived and no further than its bound.
+#[derive(Debug)]
+pub struct ResultAssembler {
+    max_bytes: usize,
+    chunks: ResultChunks,
     bytes: Vec<u8>,
 }
 
@@ -77,17 +86,12 @@ pub enum AssembleError {
     },
 }
 
-impl ResultAssembler {
-    /// Begins a result of at most `max_bytes`.
-    pub const fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, result_id: None, encoding: None, next_seq: 0, complete: false, bytes: Vec::new() }
-    }
-
-    /// Adds a chunk.
+impl ResultChunks {
+    /// What a chunk adds to the result.
     ///
     /// # Errors
-    /// The chunk does not follow the one before, or the bound is reached. The assembler is then of no further use.
-    pub fn push(&mut self, chunk: &ResultChunk) -> Result<(), AssembleError> {
+    /// The chunk does not follow the one before. The result cannot be read any further.
+    pub fn read<'a>(&mut self, chunk: &'a ResultChunk) -> Result<Cow<'a, [u8]>, AssembleError> {
         if self.complete {
             return Err(AssembleError::AfterLast);
         }
@@ -98,16 +102,17 @@ impl ResultAssembler {
         if encoding != chunk.encoding && !empty_end {
             return Err(AssembleError::Encoding { expected: encoding, found: chunk.encoding });
         }
-        match chunk.encoding {
-            ChunkEncoding::Utf8 => self.extend(chunk.data.as_bytes())?,
+        let bytes = match chunk.encoding {
+            ChunkEncoding::Utf8 => Cow::Borrowed(chunk.data.as_bytes()),
             ChunkEncoding::Base64 => {
                 let decoded = BASE64.decode(chunk.data.as_bytes());
-                self.extend(&decoded.map_err(|_| AssembleError::Base64 { chunk: chunk.chunk_seq })?)?;
+                Cow::Owned(decoded.map_err(|_| AssembleError::Base64 { chunk: chunk.chunk_seq })?)
             }
-        }
+        };
         self.next_seq += 1;
         self.complete = !chunk.more;
-        Ok(())
+        self.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(bytes)
     }
 
     fn check_place(&mut self, chunk: &ResultChunk) -> Result<(), AssembleError> {
@@ -121,22 +126,63 @@ impl ResultAssembler {
         Ok(())
     }
 
-    fn extend(&mut self, bytes: &[u8]) -> Result<(), AssembleError> {
+    /// Whether the last chunk has been read.
+    pub const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// How many bytes have been read.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Checks that the result is whole, once the job's own message has arrived.
+    ///
+    /// # Errors
+    /// The last chunk is missing, or the message tells of another result.
+    pub fn finish(&self, result: &JobResult) -> Result<(), AssembleError> {
+        if let (Some(expected), Some(found)) = (&self.result_id, &result.result_id)
+            && **expected != **found
+        {
+            return Err(AssembleError::OtherResult { expected: expected.clone(), found: found.as_ref().into() });
+        }
+        if !self.complete {
+            return Err(AssembleError::Incomplete { chunks: self.next_seq });
+        }
+        match result.result_size {
+            Some(expected) if expected != self.bytes => Err(AssembleError::Size { expected, found: self.bytes }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ResultAssembler {
+    /// Begins a result of at most `max_bytes`.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, chunks: ResultChunks::default(), bytes: Vec::new() }
+    }
+
+    /// Adds a chunk.
+    ///
+    /// # Errors
+    /// The chunk does not follow the one before, or the bound is reached. The assembler is then of no further use.
+    pub fn push(&mut self, chunk: &ResultChunk) -> Result<(), AssembleError> {
+        let bytes = self.chunks.read(chunk)?;
         if bytes.len() > self.max_bytes - self.bytes.len() {
             return Err(AssembleError::TooLarge { max_bytes: self.max_bytes });
         }
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(&bytes);
         Ok(())
     }
 
     /// Whether the last chunk has arrived.
     pub const fn is_complete(&self) -> bool {
-        self.complete
+        self.chunks.is_complete()
     }
 
     /// How the chunks are written, once one has arrived.
     pub const fn encoding(&self) -> Option<ChunkEncoding> {
-        self.encoding
+        self.chunks.encoding
     }
 
     /// How many bytes have arrived.
@@ -154,19 +200,8 @@ impl ResultAssembler {
     /// # Errors
     /// The last chunk is missing, or the message tells of another result.
     pub fn finish(self, result: &JobResult) -> Result<Vec<u8>, AssembleError> {
-        if let (Some(expected), Some(found)) = (&self.result_id, &result.result_id)
-            && **expected != **found
-        {
-            return Err(AssembleError::OtherResult { expected: expected.clone(), found: found.as_ref().into() });
-        }
-        if !self.complete {
-            return Err(AssembleError::Incomplete { chunks: self.next_seq });
-        }
-        let found = u64::try_from(self.bytes.len()).unwrap_or(u64::MAX);
-        match result.result_size {
-            Some(expected) if expected != found => Err(AssembleError::Size { expected, found }),
-            _ => Ok(self.bytes),
-        }
+        self.chunks.finish(result)?;
+        Ok(self.bytes)
     }
 }
 
