@@ -313,7 +313,7 @@ impl Driver {
         if let Err(error) = self.jobs.check_room() {
             return answered(reply, Err(error));
         }
-        if submit.idempotency_key.is_none() && self.options.automatic_keys && self.conduct.keys {
+        if submit.idempotency_key.is_none() && self.options.automatic_keys {
             submit.idempotency_key = self.mint.key();
         }
         let request = Request {

@@ -45,7 +45,7 @@ pub struct ConnectOptions {
     /// refused, and a new session watches the same jobs; going on means that each job is told what is missing.
     pub on_gap: OnGap,
     /// Whether a submission without an idempotency key gets one, so that it is carried out once even if the connection
-    /// is lost before its answer. Only where the runtime serves such keys.
+    /// is lost before its answer.
     pub automatic_keys: bool,
 }
 

@@ -36,8 +36,6 @@ pub struct RuntimeConduct {
     /// Whether events are acknowledged if that was negotiated. Some runtimes forget what was acknowledged, also for
     /// those who subscribe to the job later.
     pub acknowledges: bool,
-    /// Whether a submission gets an idempotency key, so that it can be sent again.
-    pub keys: bool,
 }
 
 /// How a session is ended.
@@ -102,11 +100,10 @@ impl RuntimeProfile {
             numbering: Numbering::Dense,
             resume: ResumeConduct::Whole,
             acknowledges: true,
-            keys: true,
         };
         match self {
             Self::Spec => spec,
-            Self::Moorline => RuntimeConduct { farewell: Farewell::Close, keys: false, ..spec },
+            Self::Moorline => RuntimeConduct { farewell: Farewell::Close, ..spec },
             Self::TypeScriptOrCSharp => RuntimeConduct {
                 farewell: Farewell::Bye,
                 resume: ResumeConduct::WithoutJobs,
@@ -118,14 +115,12 @@ impl RuntimeProfile {
                 numbering: Numbering::PerSubscription,
                 resume: ResumeConduct::WithoutJobs,
                 acknowledges: false,
-                ..spec
             },
             Self::Go => RuntimeConduct {
                 farewell: Farewell::Close,
                 numbering: Numbering::Reordered,
                 resume: ResumeConduct::Late,
                 acknowledges: false,
-                ..spec
             },
             Self::Java => RuntimeConduct {
                 farewell: Farewell::Silent,
