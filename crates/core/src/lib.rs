@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backlog;
 pub mod canonical;
 pub mod connection;
 pub mod digest;

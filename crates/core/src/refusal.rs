@@ -105,6 +105,16 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// More of a job waits for the session than its subscription allows.
+    #[error(
+        "more than {limit} events of {job} wait for this session, whose subscription asks to be disconnected then; resume the session to read them"
+    )]
+    Overrun {
+        /// The job.
+        job: JobId,
+        /// How many may wait.
+        limit: usize,
+    },
     /// The gateway takes no new work.
     #[error("the gateway is shutting down; submit again when it is back")]
     Draining,

@@ -1,5 +1,6 @@
 //! What the operator decides about the runtime.
 
+use moorline_core::record::Overflow;
 use moorline_types::{EventKind, Json, Millis};
 
 /// Checks the body of an event against its kind, and answers what is wrong with it. Given by whoever knows the shapes
@@ -23,6 +24,8 @@ pub struct RuntimeOptions {
     pub resume_window: Millis,
     /// How many records a client may be behind with its acknowledgements before it is told.
     pub back_pressure_lag: u64,
+    /// What becomes of records that a session does not take in time, if its client does not say and can be told of it.
+    pub overflow: Overflow,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

@@ -5,6 +5,7 @@
 //! again by whoever comes back.
 
 use moorline_core::Refusal;
+use moorline_core::backlog::{Arrival, Backlog, Departure, Overrun};
 use moorline_core::record::{
     Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, Subscribed,
 };
@@ -30,6 +31,10 @@ const STRETCH: u64 = 1024;
 /// reading this many records again; a document in so many records costs nothing.
 const CHECKPOINT_EVERY: u64 = 8_192;
 
+/// Reads of the journal in one go for a session that is to be where things are. A job that writes faster than this reads
+/// is not caught up with; its client is then sent what is known.
+const READS_AHEAD: usize = 256;
+
 /// What a client asks to be done (spec 7.1), checked as far as its form goes.
 #[derive(Debug, Clone)]
 pub struct SubmitRequest {
@@ -45,6 +50,8 @@ pub struct SubmitRequest {
     pub trace_id: Option<TraceId>,
     /// What the client calls it, if it may be sent again.
     pub idempotency: Option<Idempotency>,
+    /// What becomes of records that the session does not take in time.
+    pub overflow: Overflow,
 }
 
 /// What a client asks to be shown of a job (spec 7.6).
@@ -82,6 +89,12 @@ pub struct SessionHandle {
     lag_limit: Option<u64>,
     /// Whether it has been told, and has not caught up since.
     lagging: bool,
+    /// Whether the client can be told of what is left out; without that nothing is.
+    takes_gaps: bool,
+    /// What was there before the client came back: it cannot have been read in time.
+    replayed_through: Offset,
+    backlog: Backlog<Delivery>,
+    overrun: Option<JobId>,
     presence: Presence,
 }
 
@@ -92,10 +105,25 @@ impl SessionHandle {
         reader: ViewReader,
         resume: ResumeState,
         written: Offset,
+        replayed_through: Offset,
         presence: Presence,
     ) -> Self {
         let saved = reader.event_seq();
-        Self { gateway, session, reader, resume, saved, written, lag_limit: None, lagging: false, presence }
+        Self {
+            gateway,
+            session,
+            reader,
+            resume,
+            saved,
+            written,
+            lag_limit: None,
+            lagging: false,
+            takes_gaps: false,
+            replayed_through,
+            backlog: Backlog::default(),
+            overrun: None,
+            presence,
+        }
     }
 
     /// The session's id.
@@ -131,18 +159,96 @@ impl SessionHandle {
     /// If the journal cannot be read.
     pub async fn next(&mut self) -> Result<Vec<Delivery>, ViewError> {
         while !self.is_history_due() {
-            let deliveries = self.reader.read().await?;
-            for delivery in &deliveries {
-                if matches!(delivery.record.kind, RecordKind::JobResult | RecordKind::JobError) {
-                    self.session.handle_end_seen(delivery.job);
-                }
-            }
+            let deliveries = if self.backlog.is_empty() { self.reader.read().await? } else { Vec::new() };
+            let deliveries = if self.reads_ahead() { self.read_ahead(deliveries).await? } else { deliveries };
             if !deliveries.is_empty() {
-                self.gateway.note_seen(self.id(), &deliveries);
-                return Ok(deliveries);
+                return Ok(self.note_seen(deliveries));
             }
         }
-        Ok(Vec::new())
+        let waiting = self.take_backlog();
+        Ok(self.note_seen(waiting))
+    }
+
+    fn take_backlog(&mut self) -> Vec<Delivery> {
+        let depart = |departure: Departure<Delivery>| Delivery { missed: departure.missed, ..departure.item };
+        self.backlog.take().into_iter().map(depart).collect()
+    }
+
+    fn note_seen(&mut self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        self.gateway.note_seen(self.id(), &deliveries);
+        for delivery in &deliveries {
+            if matches!(delivery.record.kind, RecordKind::JobResult | RecordKind::JobError) {
+                self.session.handle_end_seen(delivery.job);
+            }
+        }
+        deliveries
+    }
+
+    /// The job of which more waits than its subscription allows, if there is one: the connection is to be closed.
+    pub const fn overrun(&self) -> Option<JobId> {
+        self.overrun
+    }
+
+    /// Whether some subscription says what becomes of records that are not taken in time.
+    fn reads_ahead(&self) -> bool {
+        let special = |overflow: &Overflow| match overflow {
+            Overflow::CatchUp => false,
+            Overflow::Disconnect => true,
+            Overflow::Skip | Overflow::Latest => self.takes_gaps,
+        };
+        !self.backlog.is_empty() || self.reader.view().live().values().any(special)
+    }
+
+    /// Reads on to the journal's end, and answers what of all that is to be sent.
+    async fn read_ahead(&mut self, first: Vec<Delivery>) -> Result<Vec<Delivery>, ViewError> {
+        self.take_in(first);
+        for _ in 0..READS_AHEAD {
+            // A stretch of history was asked for as it is.
+            let enough = self.backlog.kept() >= limits::VIEW_READ_RECORDS || self.overrun.is_some();
+            if enough || self.reader.view().is_in_history() {
+                break;
+            }
+            match self.reader.read_now().await? {
+                Some(deliveries) => self.take_in(deliveries),
+                None => break,
+            }
+        }
+        Ok(self.take_backlog())
+    }
+
+    fn take_in(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let arrival = self.arrival(delivery);
+            if let Err(Overrun { job }) = self.backlog.push(arrival) {
+                self.overrun = Some(job);
+            }
+        }
+    }
+
+    fn arrival(&self, delivery: Delivery) -> Arrival<Delivery> {
+        let policy = self.reader.view().live().get(&delivery.job).copied().unwrap_or_default();
+        let may_be_left_out = self.takes_gaps && !self.reader.view().is_in_history();
+        let overflow = match policy {
+            // The end of a job, and what only this session is told.
+            _ if delivery.record.kind != RecordKind::JobEvent => Overflow::CatchUp,
+            Overflow::Skip | Overflow::Latest if !may_be_left_out => Overflow::CatchUp,
+            Overflow::Disconnect if self.is_replayed(&delivery) => Overflow::CatchUp,
+            Overflow::CatchUp | Overflow::Skip | Overflow::Latest | Overflow::Disconnect => policy,
+        };
+        let replaces = if overflow == Overflow::Latest { replaced_kind(&delivery) } else { None };
+        let bytes = delivery.record.body.len();
+        let (event_seq, job) = (delivery.event_seq, delivery.job);
+        Arrival { event_seq, job, overflow, replaces, bytes, item: delivery }
+    }
+
+    /// Whether the record was there before the client came back, and may have been sent to it then.
+    pub fn is_replayed(&self, delivery: &Delivery) -> bool {
+        delivery.record.offset() <= self.replayed_through
+    }
+
+    /// The client can be told of numbers that are left out.
+    pub const fn accept_gaps(&mut self) {
+        self.takes_gaps = true;
     }
 
     /// The number of the last record that the session was shown.
@@ -214,10 +320,10 @@ impl SessionHandle {
             max_runtime_sec: request.max_runtime_sec.or(self.gateway.options().default_max_runtime_sec),
             trace_id: request.trace_id,
         };
-        let session = &self.session;
-        let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job));
+        let (session, overflow) = (&self.session, request.overflow);
+        let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job, overflow));
         let summary = self.gateway.accept(accepted, key, attach).await?;
-        self.session.handle_committed([&attached(summary.job)]);
+        self.session.handle_committed([&attached(summary.job, overflow)]);
         Ok(summary)
     }
 
@@ -383,6 +489,32 @@ impl SessionHandle {
 }
 
 /// A session sees a job that it submits from its first record on.
-const fn attached(job: JobId) -> Fact {
-    Fact::Attached(AttachedFact { job, from: None, overflow: Overflow::CatchUp })
+const fn attached(job: JobId, overflow: Overflow) -> Fact {
+    Fact::Attached(AttachedFact { job, from: None, overflow })
+}
+
+/// What later events of the same kind replace: progress, and each metric by its name.
+fn replaced_kind(delivery: &Delivery) -> Option<Box<str>> {
+    #[derive(serde::Deserialize)]
+    struct Metric {
+        name: Box<str>,
+    }
+
+    let Ok(Fact::Event(event)) = Fact::decode(delivery.record.get()) else { return None };
+    match event.kind {
+        EventKind::Progress => Some("progress".into()),
+        EventKind::Metric => {
+            let metric: Metric = event.body.to().ok()?;
+            Some(format!("metric {}", metric.name).into())
+        }
+        EventKind::Log
+        | EventKind::Thought
+        | EventKind::ToolCall
+        | EventKind::ToolResult
+        | EventKind::Status
+        | EventKind::ArtifactRef
+        | EventKind::Delegate
+        | EventKind::ResultChunk
+        | EventKind::Vendor(_) => None,
+    }
 }

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use moorline_core::Refusal;
 use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
 use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
-use moorline_types::{Epoch, EventSeq, Millis, Offset, PrincipalId, SessionId, Timestamp};
+use moorline_types::{Epoch, EventSeq, Millis, PrincipalId, SessionId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -66,8 +66,6 @@ pub struct Attached {
     pub token: ResumeToken,
     /// Cancelled when another connection takes the session over.
     pub fence: CancellationToken,
-    /// Records through here may have been sent on an earlier connection.
-    pub replayed_through: Offset,
     /// What the client is told before anything else: its numbers are of a journal that was replaced.
     pub replaced: bool,
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
+use moorline_core::backlog::Missed;
 use moorline_core::record::Corrupt;
 use moorline_core::view::{Pull, Seen, Shown, View};
 use moorline_store::{CommittedRecord, Interest, Page, ReadError, ReadLimit, Store};
@@ -23,6 +24,8 @@ pub struct Delivery {
     pub job: JobId,
     /// What is committed.
     pub record: CommittedRecord,
+    /// What is left out directly before it.
+    pub missed: Option<Missed>,
 }
 
 /// Why a view cannot be read.
@@ -149,7 +152,7 @@ impl ViewReader {
         for record in records {
             let seen: Seen = self.view.handle(record)?;
             if let Some(Shown { event_seq, job }) = seen.shown {
-                deliveries.push(Delivery { event_seq, job, record: record.clone() });
+                deliveries.push(Delivery { event_seq, job, record: record.clone(), missed: None });
             }
             // What follows the place of a search is read again, as if the view had turned.
             if seen.turned || self.stop_after.is_some_and(|last| self.view.event_seq() >= last) {

@@ -44,4 +44,4 @@ pub use origin::Origin;
 pub use reference::reference_markdown;
 pub use resolved::{Resolved, Row};
 pub use sources::{ConfigFile, Environment, Sources};
-pub use words::{BuiltinAgent, Durability, LogFormat, StoreKind};
+pub use words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};

@@ -206,6 +206,7 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         max_jobs_per_principal: config.limits.max_jobs_per_principal.get(),
         resume_window: config.session.resume_window.into(),
         back_pressure_lag: config.session.back_pressure_lag.get() as u64,
+        overflow: config.session.overflow.into(),
         check_event,
     }
 }

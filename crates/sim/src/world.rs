@@ -8,6 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use moorline_core::Refusal;
 use moorline_core::idempotency::{Fingerprint, Parameters};
+use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
@@ -208,6 +209,7 @@ impl Simulation {
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
             trace_id: None,
             idempotency: None,
+            overflow: Overflow::CatchUp,
         };
         if keyed {
             let fingerprint = Fingerprint::of(&Parameters {
@@ -425,6 +427,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock) -> Gateway {
         max_jobs_per_principal: 10_000,
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,
+        overflow: Overflow::CatchUp,
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

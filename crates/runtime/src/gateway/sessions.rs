@@ -47,8 +47,8 @@ impl Gateway {
             }
         };
         let reader = ViewReader::new(Arc::clone(&self.0.store), View::new(id, opened));
-        let session = SessionHandle::new(self.clone(), session, reader, state, opened, presence);
-        Ok(Attached { session, token, fence, replayed_through: Offset::ZERO, replaced: false })
+        let session = SessionHandle::new(self.clone(), session, reader, state, opened, Offset::ZERO, presence);
+        Ok(Attached { session, token, fence, replaced: false })
     }
 
     /// Writes a session's beginning down. Answers it with the offset of its first record.
@@ -94,8 +94,8 @@ impl Gateway {
         state.acknowledge(reader.event_seq());
         self.0.sessions.save(id, &mut state).await.map_err(unwritten)?;
         let fence = self.0.sessions.connect(id).ok_or(Refusal::ResumeUnknown)?;
-        let session = SessionHandle::new(self.clone(), session, reader, state, written, presence);
-        Ok(Attached { session, token, fence, replayed_through, replaced: stale.is_some() })
+        let session = SessionHandle::new(self.clone(), session, reader, state, written, replayed_through, presence);
+        Ok(Attached { session, token, fence, replaced: stale.is_some() })
     }
 
     /// The session as its stream says it is, and the offset of its last record that `view` has not been shown.

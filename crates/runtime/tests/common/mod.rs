@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_core::record::Fact;
+use moorline_core::record::{Fact, Overflow};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
     Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
@@ -32,6 +32,7 @@ pub(crate) fn options() -> RuntimeOptions {
         max_jobs_per_principal: 100,
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,
+        overflow: Overflow::CatchUp,
         check_event: |_, _| Ok(()),
     }
 }
@@ -91,6 +92,7 @@ pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
         max_runtime_sec: None,
         trace_id: None,
         idempotency: None,
+        overflow: Overflow::CatchUp,
     }
 }
 

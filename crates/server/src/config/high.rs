@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::agents::AgentConfig;
-use super::words::{BuiltinAgent, Durability, LogFormat, StoreKind};
+use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
 use crate::logging::LogFilter;
 
 /// The configuration of a gateway. Every path is absolute.
@@ -75,6 +75,8 @@ pub struct SessionConfig {
     pub resume_window: Duration,
     /// How many events a client may be behind with its acknowledgements before it is told.
     pub back_pressure_lag: NonZeroUsize,
+    /// What becomes of events that a client does not take in time.
+    pub overflow: OverflowPolicy,
 }
 
 /// Bounds on what clients may have.

@@ -12,7 +12,7 @@ use super::kind::{Address, AnyPath, Choice, Choices, Count, Filter, Kind, Length
 use super::layers::{Layers, Setting};
 use super::option::{ConfigOption, DefaultValue};
 use super::sources::Sources;
-use super::words::{BuiltinAgent, Durability, LogFormat, StoreKind};
+use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,6 +103,10 @@ options! {
     back_pressure_lag = "session.back_pressure_lag", Count, Count { max: MAX_BACK_PRESSURE_LAG }, Text("1000"), "10000",
         "How many events a client that acknowledges may be behind with that before it is told to hurry. Nothing is \
          lost in any case.";
+    overflow = "session.overflow", Choice<OverflowPolicy>, Choice::new(), Text("catch_up"), "skip",
+        "What becomes of events that a client does not take in time, unless its subscription says: `catch_up`, they wait \
+         in the journal; `skip`, the oldest are left out; `latest`, of progress and of each metric only the latest is \
+         sent; `disconnect`, its connection is closed. Only a client that can be told of gaps has events left out.";
     max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
         Text("4 MiB"), "1 MiB",
         "The largest frame that is read from a client.";

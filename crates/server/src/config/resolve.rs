@@ -90,6 +90,7 @@ fn config(
             hello_deadline: found.hello_deadline?.value,
             resume_window: found.resume_window?.value,
             back_pressure_lag: found.back_pressure_lag?.value,
+            overflow: found.overflow?.value,
         },
         limits: LimitsConfig {
             max_frame_bytes: found.max_frame_bytes?.value,

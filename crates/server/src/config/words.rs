@@ -1,5 +1,7 @@
 //! Settings that are one of a few words.
 
+use moorline_core::record::Overflow;
+
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal;)* })*) => {$(
         $(#[$doc])*
@@ -61,6 +63,18 @@ words! {
         Memory = "memory";
     }
 
+    /// What becomes of events that a client does not take in time.
+    OverflowPolicy {
+        /// They wait in the journal.
+        CatchUp = "catch_up";
+        /// The oldest are left out, and the client is told.
+        Skip = "skip";
+        /// Of progress and of each metric only the latest is sent, and the client is told.
+        Latest = "latest";
+        /// The connection is closed; the session can be resumed.
+        Disconnect = "disconnect";
+    }
+
     /// How log lines are written.
     LogFormat {
         /// For a person at a terminal.
@@ -75,5 +89,16 @@ words! {
         Census = "census";
         /// Returns its input.
         Echo = "echo";
+    }
+}
+
+impl From<OverflowPolicy> for Overflow {
+    fn from(policy: OverflowPolicy) -> Self {
+        match policy {
+            OverflowPolicy::CatchUp => Self::CatchUp,
+            OverflowPolicy::Skip => Self::Skip,
+            OverflowPolicy::Latest => Self::Latest,
+            OverflowPolicy::Disconnect => Self::Disconnect,
+        }
     }
 }

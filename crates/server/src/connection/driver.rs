@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moorline_core::Refusal;
+use moorline_core::backlog::MAX_WAITING_RECORDS;
 use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle, mint};
-use moorline_types::{EventKind, EventSeq, JobId, MessageId, Offset, Timestamp, TraceId, limits};
+use moorline_types::{EventKind, EventSeq, JobId, MessageId, Timestamp, TraceId, limits};
 use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe};
 use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
 use moorline_wire::vendor::{Cursor, Extensions, Gap, GapReason};
@@ -69,8 +70,6 @@ struct Driver<'a> {
     confirmed: bool,
     /// Which client it is; `None` before its first frame.
     profile: Option<Profile>,
-    /// Records through here may have been sent on an earlier connection.
-    replayed_through: Offset,
     features: FeatureSet,
     outbox: VecDeque<Bytes>,
     /// The traces of the jobs that the session watches, for their envelopes.
@@ -89,7 +88,6 @@ impl<'a> Driver<'a> {
             fence: CancellationToken::new(),
             confirmed: false,
             profile: None,
-            replayed_through: Offset::ZERO,
             features: FeatureSet::NONE,
             outbox: VecDeque::new(),
             traces: HashMap::new(),
@@ -134,9 +132,20 @@ impl<'a> Driver<'a> {
                 for delivery in deliveries? {
                     self.deliver(&delivery).await?;
                 }
-                Ok(None)
+                Ok(self.check_overrun())
             }
         }
+    }
+
+    /// Ends the connection if a subscription asks for that.
+    fn check_overrun(&mut self) -> Option<CloseReason> {
+        let job = self.session.as_ref()?.overrun()?;
+        self.outbox.clear();
+        let refusal = Refusal::Overrun { job, limit: MAX_WAITING_RECORDS };
+        tracing::info!(%refusal, "a client is disconnected");
+        self.push(None, RuntimeMessage::SessionError(to_wire::refusal(&refusal)));
+        self.machine.handle_closed();
+        Some(CloseReason::Policy)
     }
 
     fn lost(&mut self) -> CloseReason {
@@ -322,10 +331,13 @@ impl<'a> Driver<'a> {
 
     /// Serves this session from here on, beginning with its welcome.
     fn attach(&mut self, attached: Attached) {
-        let Attached { mut session, token, fence, replayed_through, replaced } = attached;
+        let Attached { mut session, token, fence, replaced } = attached;
         tracing::info!(session = %session.id(), principal = %session.principal().id, "a session is open");
         if self.features.contains(Feature::Ack) {
             session.expect_acknowledgements();
+        }
+        if self.features.contains(Feature::Gap) {
+            session.accept_gaps();
         }
         let next = session.event_seq().next();
         let gateway = self.service.gateway();
@@ -334,7 +346,6 @@ impl<'a> Driver<'a> {
         let features = self.features;
         let welcome = to_wire::welcome(session.id(), gateway.now(), features, resume, heartbeat, gateway.inventory());
         (self.session, self.fence, self.confirmed) = (Some(session), fence, false);
-        self.replayed_through = replayed_through;
         self.push(None, welcome);
         if replaced {
             let (epoch, reason) = (self.service.gateway().epoch(), GapReason::JournalReplaced.into());
@@ -362,7 +373,7 @@ impl<'a> Driver<'a> {
         let asked = from_wire::asked(&frame);
         let Frame { id, job_id, trace_id, extensions, message, .. } = frame;
         let answered = match message {
-            ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id).await,
+            ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id, &extensions).await,
             ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref()).await,
             ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe, &extensions).await,
             ClientMessage::Unsubscribe(unsubscribe) => match &mut self.session {
@@ -392,9 +403,10 @@ impl<'a> Driver<'a> {
         id: &MessageId,
         submit: moorline_wire::payload::Submit,
         trace_id: Option<TraceId>,
+        extensions: &Extensions,
     ) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let job = session.submit(from_wire::submit(submit, trace_id)?).await?;
+        let job = session.submit(from_wire::submit(submit, trace_id, extensions, self.features)?).await?;
         if let Some(trace) = job.accepted.trace_id {
             self.traces.insert(job.job, trace);
         }
@@ -434,7 +446,8 @@ impl<'a> Driver<'a> {
         extensions: &Extensions,
     ) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let request = from_wire::subscribe(subscribe, extensions, self.features)?;
+        let default = self.service.gateway().options().overflow;
+        let request = from_wire::subscribe(subscribe, extensions, self.features, default)?;
         let subscription = session.subscribe(subscribe.job_id.as_str(), request).await?;
         let job = subscription.job.job;
         if let Some(trace) = subscription.job.accepted.trace_id {
@@ -465,8 +478,12 @@ impl<'a> Driver<'a> {
 
     /// A record that the session sees, under its number.
     async fn deliver(&mut self, delivery: &Delivery) -> Result<(), Broken> {
+        if let Some(missed) = delivery.missed {
+            let gap = to_wire::missed(missed, delivery.event_seq, self.service.gateway().epoch());
+            self.push(None, RuntimeMessage::Gap(gap));
+        }
         let Some(handle) = &self.session else { return Ok(()) };
-        let session = handle.id();
+        let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
         let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
         if let RuntimeMessage::JobResult(result) = &message
             && result.result_id.is_some()
@@ -483,7 +500,7 @@ impl<'a> Driver<'a> {
             job_id: Some(delivery.job.into()),
             trace_id: self.traces.get(&delivery.job).copied(),
             event_seq: Some(delivery.event_seq),
-            extensions: Extensions { replayed: delivery.record.offset() <= self.replayed_through, ..Extensions::NONE },
+            extensions: Extensions { replayed, ..Extensions::NONE },
             ..Frame::new(id, message)
         };
         self.outbox.push_back(encode(&frame));

@@ -98,7 +98,12 @@ pub(crate) const fn unreadable(kind: &DecodeErrorKind) -> Arrival {
 }
 
 /// A submission, as far as this runtime can do what it asks for.
-pub(crate) fn submit(submit: Submit, trace_id: Option<TraceId>) -> Result<SubmitRequest, Refusal> {
+pub(crate) fn submit(
+    submit: Submit,
+    trace_id: Option<TraceId>,
+    extensions: &Extensions,
+    features: FeatureSet,
+) -> Result<SubmitRequest, Refusal> {
     if submit.parent_job_id.is_some() || submit.delegate_id.is_some() {
         return Err(Refusal::NotServed { what: "delegation by parent_job_id" });
     }
@@ -120,6 +125,7 @@ pub(crate) fn submit(submit: Submit, trace_id: Option<TraceId>) -> Result<Submit
         max_runtime_sec: submit.max_runtime_sec,
         trace_id,
         idempotency,
+        overflow: overflow(extensions, features, Overflow::CatchUp)?,
     })
 }
 
@@ -181,19 +187,31 @@ pub(crate) fn subscribe(
     subscribe: &Subscribe,
     extensions: &Extensions,
     features: FeatureSet,
+    default: Overflow,
 ) -> Result<SubscribeRequest, Refusal> {
     let history = subscribe.history.then(|| subscribe.from_event_seq.unwrap_or_default());
-    let overflow = match extensions.subscribe.map(|options| options.overflow) {
-        None | Some(vendor::Overflow::CatchUp) => Overflow::CatchUp,
-        Some(vendor::Overflow::Disconnect) => Overflow::Disconnect,
-        // Whoever is not told of a gap would take it for a loss.
-        Some(vendor::Overflow::Skip | vendor::Overflow::Latest) if !features.contains(Feature::Gap) => {
-            return Err(Refusal::FeatureNotNegotiated { feature: Feature::Gap.as_str() });
-        }
-        Some(vendor::Overflow::Skip) => Overflow::Skip,
-        Some(vendor::Overflow::Latest) => Overflow::Latest,
-    };
+    let overflow = overflow(extensions, features, default)?;
     Ok(SubscribeRequest { history, overflow })
+}
+
+/// What is to become of records that the client does not take in time. Whoever cannot be told of a gap would take what
+/// is left out for a loss, so nothing is.
+fn overflow(extensions: &Extensions, features: FeatureSet, default: Overflow) -> Result<Overflow, Refusal> {
+    let told = features.contains(Feature::Gap);
+    let asked = extensions.subscribe.map(|options| match options.overflow {
+        vendor::Overflow::CatchUp => Overflow::CatchUp,
+        vendor::Overflow::Skip => Overflow::Skip,
+        vendor::Overflow::Latest => Overflow::Latest,
+        vendor::Overflow::Disconnect => Overflow::Disconnect,
+    });
+    match asked {
+        Some(Overflow::Skip | Overflow::Latest) if !told => {
+            Err(Refusal::FeatureNotNegotiated { feature: Feature::Gap.as_str() })
+        }
+        Some(overflow) => Ok(overflow),
+        None if told || default == Overflow::Disconnect => Ok(default),
+        None => Ok(Overflow::CatchUp),
+    }
 }
 
 #[cfg(test)]
@@ -213,17 +231,21 @@ mod tests {
                 "feature \"cost.budget\" was not negotiated: session.welcome lists what this runtime serves, and session.hello must list it too",
             ),
         ] {
-            assert_eq!(submit(parse(payload), None).unwrap_err().to_string(), expected, "{payload}");
+            assert_eq!(
+                submit(parse(payload), None, &Extensions::NONE, FeatureSet::NONE).unwrap_err().to_string(),
+                expected,
+                "{payload}"
+            );
         }
     }
 
     #[test]
     fn the_lease_is_kept_as_it_was_asked_for() {
-        let request =
-            submit(parse(r#"{"agent":"a@1","input":[1],"lease_request":{"fs.read":["/a/**"]}}"#), None).unwrap();
+        let submit = |payload| submit(parse(payload), None, &Extensions::NONE, FeatureSet::NONE).unwrap();
+        let request = submit(r#"{"agent":"a@1","input":[1],"lease_request":{"fs.read":["/a/**"]}}"#);
         assert_eq!(request.lease.get(), r#"{"fs.read":["/a/**"]}"#);
         assert_eq!(request.input.get(), "[1]");
-        let empty = submit(parse(r#"{"agent":"a"}"#), None).unwrap();
+        let empty = submit(r#"{"agent":"a"}"#);
         assert_eq!((empty.lease.get(), empty.input.get()), ("{}", "null"));
     }
 }

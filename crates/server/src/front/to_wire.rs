@@ -1,16 +1,18 @@
 //! From answers and records to messages.
 
 use moorline_core::Refusal;
+use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{Delivery, JobPage, JobSummary, ListedJob};
-use moorline_types::{EventKind, Json, MessageId, Millis, SessionId, Timestamp};
+use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
 use moorline_wire::payload::{
     Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
 };
+use moorline_wire::vendor::{Gap, GapReason};
 use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage, Secret};
 
 /// What the runtime calls itself.
@@ -187,6 +189,15 @@ fn job_error(failure: Failure, at: Timestamp) -> JobError {
     error
 }
 
+/// Numbers that are left out before the record with the next one.
+pub(crate) fn missed(missed: Missed, next: EventSeq, epoch: Epoch) -> Gap {
+    let reason = match missed.reason {
+        MissedReason::Skipped => GapReason::Skipped,
+        MissedReason::Superseded => GapReason::Superseded,
+    };
+    Gap { from: Some(missed.from), to: Some(missed.to), next, reason: reason.into(), epoch }
+}
+
 /// A refusal.
 pub(crate) fn refusal(refusal: &Refusal) -> SessionError {
     let mut error = SessionError::new(code(refusal), &refusal.to_string());
@@ -217,7 +228,9 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
         Refusal::KeyTaken { .. } | Refusal::KeyOfRemovedJob { .. } => ErrorCode::DuplicateKey,
-        Refusal::Draining | Refusal::ResumeBusy | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
+        Refusal::Draining | Refusal::ResumeBusy | Refusal::Overrun { .. } | Refusal::StoreUnavailable { .. } => {
+            ErrorCode::InternalError
+        }
     }
 }
 
@@ -245,6 +258,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
         Refusal::KeyTaken { job } | Refusal::KeyOfRemovedJob { job } => {
             serde_json::json!({ "existing_job_id": job.to_string() })
         }
+        Refusal::Overrun { job, limit } => serde_json::json!({ "job_id": job.to_string(), "limit": limit }),
         Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
         Refusal::HelloExpected
         | Refusal::SecondHello

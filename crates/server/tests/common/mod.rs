@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use moorline_agents::Echo;
+use moorline_core::record::Overflow;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, RuntimeOptions, Tasks};
 use moorline_server::connection::{Service, ServiceOptions};
@@ -157,6 +158,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         resume_window: Millis::from_secs(600),
         // What is not about acknowledgements is not told of them.
         back_pressure_lag: u64::MAX,
+        overflow: Overflow::CatchUp,
         check_event: |kind, body| moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string()),
     }
 }
