@@ -27,6 +27,7 @@ mod mistake;
 mod option;
 mod options;
 mod origin;
+mod profiles;
 mod reference;
 mod resolve;
 mod resolved;

@@ -94,7 +94,9 @@ impl Server {
             supervise(worker.spec, door.clone(), clock.clone(), &tasks);
         }
 
-        let service = Arc::new(Service::new(gateway, keys, service_options(&config)));
+        let service = Arc::new(
+            Service::new(gateway, keys, service_options(&config)).with_profiles(config.session.profiles.clone()),
+        );
         let url = listener.as_ref().map(Listener::url);
         if let Some(url) = &url {
             let version = env!("CARGO_PKG_VERSION").to_owned();

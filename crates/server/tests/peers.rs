@@ -219,3 +219,29 @@ async fn an_extension_of_ours_that_cannot_be_read_is_refused_by_its_path() {
     assert_eq!(error["payload"]["code"], "INVALID_REQUEST", "{error}");
     assert_eq!(error["payload"]["details"]["field"], "extensions.x-vendor.moorline.subscribe.overflow", "{error}");
 }
+
+#[tokio::test]
+async fn a_configured_peer_counts_for_more_than_the_first_frame_and_less_than_our_own_mark() {
+    let bench = Bench::start().await;
+    let marked = json!({ "x-vendor.moorline.profile": "1" });
+    for (id, extensions, expected) in [
+        ("hello-1".to_owned(), Value::Null, "session.bye"),
+        (format!("msg_{ULID}"), Value::Null, "session.bye"),
+        ("hello-1".to_owned(), marked, "session.closed"),
+    ] {
+        let mut hello = bench.hello_of_a_configured_peer();
+        (hello["id"], hello["extensions"]) = (json!(id), extensions);
+        let mut first = bench.connect().await;
+        first.send(&hello).await;
+        let welcome = first.recv_type("session.welcome").await;
+        let mut second = bench.connect().await;
+        hello["payload"]["resume"] = json!({
+            "session_id": welcome["session_id"], "resume_token": welcome["payload"]["resume_token"],
+            "last_event_seq": 0,
+        });
+        second.send(&hello).await;
+        second.recv_type("session.welcome").await;
+        let goodbye = first.recv().await.unwrap();
+        assert_eq!(goodbye["type"], expected, "{id}: {goodbye}");
+    }
+}

@@ -1,10 +1,13 @@
 //! The high stage: a configuration whose every value is typed and has been checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use moorline_types::PrincipalId;
+use moorline_wire::Profile;
 
 use super::agents::AgentConfig;
 use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
@@ -64,8 +67,8 @@ pub struct JournalConfig {
     pub durability: Durability,
 }
 
-/// Times of sessions and their connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Sessions and their connections.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionConfig {
     /// How often either side should be heard.
     pub heartbeat_interval: Duration,
@@ -77,6 +80,8 @@ pub struct SessionConfig {
     pub back_pressure_lag: NonZeroUsize,
     /// What becomes of events that a client does not take in time.
     pub overflow: OverflowPolicy,
+    /// Which client the connections of a principal come from, whatever their first frame looks like.
+    pub profiles: BTreeMap<PrincipalId, Profile>,
 }
 
 /// Bounds on what clients may have.

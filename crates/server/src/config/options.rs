@@ -11,6 +11,7 @@ use moorline_types::limits;
 use super::kind::{Address, AnyPath, Choice, Choices, Count, Filter, Kind, Length, Maybe, Raw, Size, Switch};
 use super::layers::{Layers, Setting};
 use super::option::{ConfigOption, DefaultValue};
+use super::profiles::Profiles;
 use super::sources::Sources;
 use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
 
@@ -107,6 +108,9 @@ options! {
         "What becomes of events that a client does not take in time, unless its subscription says: `catch_up`, they wait \
          in the journal; `skip`, the oldest are left out; `latest`, of progress and of each metric only the latest is \
          sent; `disconnect`, its connection is closed. Only a client that can be told of gaps has events left out.";
+    profiles = "session.profiles", Profiles, Profiles, Text("none"), "ada=python",
+        "Which official SDK the clients of a principal are written with, whatever their first frame looks like. It \
+         decides how they are told things, never what they may do.";
     max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
         Text("4 MiB"), "1 MiB",
         "The largest frame that is read from a client.";

@@ -91,6 +91,7 @@ fn config(
             resume_window: found.resume_window?.value,
             back_pressure_lag: found.back_pressure_lag?.value,
             overflow: found.overflow?.value,
+            profiles: found.profiles?.value,
         },
         limits: LimitsConfig {
             max_frame_bytes: found.max_frame_bytes?.value,

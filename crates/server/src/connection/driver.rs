@@ -293,6 +293,12 @@ impl<'a> Driver<'a> {
             Ok((attached, features)) => {
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;
+                // Our own client says who it is.
+                if !extensions.profile
+                    && let Some(configured) = self.service.profile_of(&attached.session.principal().id)
+                {
+                    self.profile = Some(configured);
+                }
                 self.attach(attached);
                 None
             }

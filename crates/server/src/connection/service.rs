@@ -1,10 +1,12 @@
 //! What all connections share.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
 use moorline_runtime::Gateway;
-use moorline_types::{Millis, Principal};
+use moorline_types::{Millis, Principal, PrincipalId};
+use moorline_wire::Profile;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +29,7 @@ pub struct Service {
     gateway: Gateway,
     keys: KeyRing,
     options: ServiceOptions,
+    profiles: BTreeMap<PrincipalId, Profile>,
     closing: CancellationToken,
     connections: TaskTracker,
 }
@@ -35,7 +38,19 @@ impl Service {
     /// Serves `gateway` to whoever has one of these keys.
     pub fn new(gateway: Gateway, keys: KeyRing, options: ServiceOptions) -> Self {
         let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
-        Self { gateway, keys, options, closing, connections }
+        Self { gateway, keys, options, profiles: BTreeMap::new(), closing, connections }
+    }
+
+    /// The same, with the clients of these principals served as these peers.
+    #[must_use]
+    pub fn with_profiles(mut self, profiles: BTreeMap<PrincipalId, Profile>) -> Self {
+        self.profiles = profiles;
+        self
+    }
+
+    /// As which peer the clients of a principal are served, if that is configured.
+    pub(super) fn profile_of(&self, principal: &PrincipalId) -> Option<Profile> {
+        self.profiles.get(principal).copied()
     }
 
     /// The gateway.

@@ -16,6 +16,7 @@ use moorline_server::http::{HttpOptions, Listener};
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, Millis, Principal, Scope, Timestamp};
+use moorline_wire::Profile;
 use moorline_worker::sdk::Agent;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -35,6 +36,7 @@ pub(crate) struct Bench {
     pub(crate) store: Arc<MemoryStore>,
     key: ApiKey,
     other_key: ApiKey,
+    configured_key: ApiKey,
 }
 
 pub(crate) fn service_options() -> ServiceOptions {
@@ -98,7 +100,14 @@ impl Bench {
         let other_key = ApiKey::generate().unwrap();
         let other = Principal { id: "eve".parse().unwrap(), scopes: vec![Scope::Jobs] };
         let other = KeyRecord::issue(&other_key, "other", other, Timestamp::from_unix_millis(1), [8; 10]).unwrap();
-        let service = Arc::new(Service::new(gateway.clone(), KeyRing::new([record, other]), options));
+        let configured_key = ApiKey::generate().unwrap();
+        let configured = Principal { id: "pia".parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let profiles = [(configured.id.clone(), Profile::Python)].into();
+        let configured =
+            KeyRecord::issue(&configured_key, "configured", configured, Timestamp::from_unix_millis(1), [9; 10])
+                .unwrap();
+        let keys = KeyRing::new([record, other, configured]);
+        let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles));
         let http = HttpOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls: None,
@@ -109,7 +118,7 @@ impl Bench {
         let url = listener.url();
         let address = url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
         listener.serve(Arc::clone(&service));
-        Self { url, address, gateway, service, store, key, other_key }
+        Self { url, address, gateway, service, store, key, other_key, configured_key }
     }
 
     pub(crate) fn hello(&self) -> Value {
@@ -118,6 +127,11 @@ impl Bench {
 
     pub(crate) fn hello_of_another(&self) -> Value {
         hello_with(&json!({ "scheme": "bearer", "token": self.other_key.expose() }))
+    }
+
+    /// Of a principal whose clients are configured to be the Python SDK's.
+    pub(crate) fn hello_of_a_configured_peer(&self) -> Value {
+        hello_with(&json!({ "scheme": "bearer", "token": self.configured_key.expose() }))
     }
 
     pub(crate) async fn connect(&self) -> Client {
