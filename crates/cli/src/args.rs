@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, ValueHint, value_parser};
 use clap_complete::Shell;
 use moorline_client::ReconnectPolicy;
+use moorline_client::wire::JobStatus;
 use moorline_server::config::ConfigOption;
 
 use crate::exit;
@@ -34,6 +36,7 @@ pub(crate) enum Command {
     Watch(Watch),
     Result(Fetch),
     Cancel(Cancel),
+    Jobs(Jobs),
     Agents { json: bool },
     Version { json: bool },
     Completions(Shell),
@@ -80,6 +83,7 @@ pub(crate) struct Submit {
     pub(crate) lease: Option<String>,
     pub(crate) max_runtime: Option<Duration>,
     pub(crate) trace_id: Option<String>,
+    pub(crate) idempotency_key: Option<String>,
     pub(crate) follow: bool,
     pub(crate) json: bool,
 }
@@ -106,6 +110,17 @@ pub(crate) struct Cancel {
     pub(crate) reason: Option<String>,
 }
 
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    pub(crate) status: Vec<String>,
+    pub(crate) agent: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) before: Option<String>,
+    pub(crate) limit: usize,
+    pub(crate) all: bool,
+    pub(crate) json: bool,
+}
+
 /// Reads the command line; ends the process with help or an explanation if there is nothing to be done.
 pub(crate) fn parse() -> Parsed {
     read(&command().get_matches())
@@ -127,6 +142,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(watch())
         .subcommand(result())
         .subcommand(cancel())
+        .subcommand(jobs())
         .subcommand(agents())
         .subcommand(version())
         .subcommand(completions())
@@ -282,12 +298,17 @@ fn submit() -> Clap {
                 .help("End the job after running for so long, such as 30s, 5m or 1h"),
         )
         .arg(text("trace-id", "ID").help("The W3C trace that the job belongs to: 32 hexadecimal digits"))
+        .arg(
+            text("idempotency-key", "KEY")
+                .help("Makes it safe to submit again: with the same key there is one job, and other input is refused"),
+        )
         .arg(follow_arg())
         .arg(json("Print JSON, one object a line"))
         .after_help(
             "Without --follow, prints the job's id once it is accepted. With --follow, the exit code says how the job \
              ended.\n\nExamples:\n  moorline submit echo --input '{\"hello\": \"world\"}' --follow\n  \
              moorline submit census --input @job.json --max-runtime 10m\n  \
+             moorline submit census --input @job.json --idempotency-key nightly-2026-05-13 --follow\n  \
              echo '[1, 2]' | moorline submit echo --input - --follow --json",
         )
 }
@@ -347,6 +368,36 @@ fn cancel() -> Clap {
         .arg(Arg::new("job").value_name("JOB").required(true).help("The job's id"))
         .arg(Arg::new("reason").long("reason").value_name("TEXT").help("Why, for the agent and whoever watches"))
         .after_help("Examples:\n  moorline cancel job_01KAH4... --reason 'wrong directory'")
+}
+
+fn jobs() -> Clap {
+    let text = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    let statuses = JobStatus::ALL.iter().map(|status| status.as_str());
+    Clap::new("jobs")
+        .about("List the jobs that you have submitted, oldest first")
+        .arg(
+            text("status", "STATUS")
+                .value_parser(PossibleValuesParser::new(statuses))
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .help("Only those that stand so; several with commas"),
+        )
+        .arg(text("agent", "AGENT").help("Only those of this agent: a name, or name@version"))
+        .arg(text("after", "TIME").help("Only those that were accepted later, such as 2026-05-13T19:42:13Z"))
+        .arg(text("before", "TIME").help("Only those that were accepted earlier"))
+        .arg(
+            text("limit", "N")
+                .value_parser(value_parser!(u64).range(1..=1_000_000))
+                .default_value("100")
+                .help("At most so many"),
+        )
+        .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("limit").help("All of them"))
+        .arg(json("Print JSON, one job a line"))
+        .after_help(
+            "Whoever has the same principal is you. Jobs that are over are listed too.\n\nExamples:\n  moorline jobs --status running,pending\n  \
+             moorline jobs --agent census --after 2026-05-13T00:00:00Z\n  \
+             moorline jobs --all --json | jq -r 'select(.status == \"error\").job_id'",
+        )
 }
 
 fn agents() -> Clap {
@@ -423,6 +474,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             lease: text("lease"),
             max_runtime: of.get_one("max-runtime").copied(),
             trace_id: text("trace-id"),
+            idempotency_key: text("idempotency-key"),
             follow: of.get_flag("follow"),
             json: of.get_flag("json"),
         }),
@@ -437,6 +489,15 @@ fn read(matches: &ArgMatches) -> Parsed {
             file: path("output").filter(|path| path.as_os_str() != "-"),
         }),
         "cancel" => Command::Cancel(Cancel { job: text("job").unwrap_or_default(), reason: text("reason") }),
+        "jobs" => Command::Jobs(Jobs {
+            status: of.get_many::<String>("status").unwrap_or_default().cloned().collect(),
+            agent: text("agent"),
+            after: text("after"),
+            before: text("before"),
+            limit: of.get_one::<u64>("limit").map_or(100, |limit| usize::try_from(*limit).unwrap_or(usize::MAX)),
+            all: of.get_flag("all"),
+            json: of.get_flag("json"),
+        }),
         "agents" => Command::Agents { json: of.get_flag("json") },
         "version" => Command::Version { json: of.get_flag("json") },
         "completions" => Command::Completions(of.get_one("shell").copied().unwrap_or(Shell::Bash)),

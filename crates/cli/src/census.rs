@@ -1,11 +1,9 @@
 //! The result of the shipped census agent, as a person likes to read it.
 
-use std::fmt::Write as _;
-
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::Value;
 
 use crate::output::{Output, Style, printable};
+use crate::table::{add, table};
 
 /// Cells of the bar that shows a type's share.
 const BAR: u64 = 20;
@@ -106,30 +104,6 @@ fn duplicates(text: &mut String, duplicates: &Value, root: &str, output: &Output
         table.add_row([grouped(copies), bytes(entry["bytes"].as_u64().unwrap_or(0)), paths.join("\n")]);
     }
     add(text, &table, output);
-}
-
-fn table(header: &[&str], right: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    // A path that is cut into lines cannot be copied; the terminal wraps what is too long.
-    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    table.set_header(header.iter().copied());
-    for column in right {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-fn add(text: &mut String, table: &Table, output: &Output) {
-    for (n, line) in table.lines().enumerate() {
-        let line = line.trim_end();
-        // The header is painted after it was laid out: colours have no width, and the table counts their characters.
-        let line = if n == 0 { output.styled(Style::Dim, line) } else { line.to_owned() };
-        // Writing to a string does not fail.
-        writeln!(text, "{line}").unwrap_or_default();
-    }
 }
 
 fn below(root: &str, path: &str) -> String {

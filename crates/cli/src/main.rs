@@ -11,6 +11,7 @@ mod exit;
 mod follow;
 mod output;
 mod signals;
+mod table;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,6 +63,7 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Result(fetch) => commands::result::run(fetch, &connection, output).await,
         Command::Watch(watch) => commands::watch::run(watch, &connection, output).await,
         Command::Cancel(cancel) => commands::cancel::run(cancel, &connection, output).await,
+        Command::Jobs(jobs) => commands::jobs::run(jobs, &connection, output).await,
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,
         Command::Version { json } => commands::version::run(json, output),
         Command::Completions(shell) => commands::completions::run(shell, output),

@@ -16,6 +16,7 @@ use crate::error::{CallError, ConnectError, Ended};
 use crate::job::{JobHandle, Opening};
 use crate::mint::Mint;
 use crate::options::ConnectOptions;
+use crate::pages::JobPages;
 use crate::request::{SubmitRequest, SubscribeRequest};
 use crate::state::{ConnectionState, Continuity, SessionInfo};
 use crate::tasks;
@@ -164,6 +165,11 @@ impl Client {
     /// The runtime refused, did not answer in time, or is not connected.
     pub async fn list_jobs(&self, request: ListJobs) -> Result<Jobs, CallError> {
         self.call(|reply| Command::List { request, reply }).await
+    }
+
+    /// The jobs that the principal may see, page by page, from the page that `first` asks for.
+    pub fn job_pages(&self, first: ListJobs) -> JobPages {
+        JobPages::new(self.clone(), first)
     }
 
     /// Closes the session by agreement, for all clones of this client. Jobs go on. Waits up to a second for the

@@ -79,6 +79,9 @@ mod mint;
 mod options;
 pub use options::ConnectOptions;
 
+mod pages;
+pub use pages::JobPages;
+
 mod reconnect;
 pub use reconnect::{DEFAULT_RECONNECT, ReconnectPolicy};
 

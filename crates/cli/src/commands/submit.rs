@@ -47,6 +47,9 @@ fn request(args: &Submit) -> Result<SubmitRequest> {
             Some(serde_json::from_str(lease).context("--lease must be an object of arrays of texts")?);
     }
     submit.max_runtime_sec = args.max_runtime.map(|length| length.as_secs());
+    if let Some(key) = &args.idempotency_key {
+        submit.idempotency_key = Some(key.parse().context("--idempotency-key")?);
+    }
     let trace_id = args.trace_id.as_deref().map(str::parse).transpose().context("--trace-id")?;
     Ok(SubmitRequest { trace_id, ..submit.into() })
 }

@@ -7,7 +7,7 @@ use moorline_client::{CallError, Client, JobUpdate, SubmitRequest};
 use moorline_types::Json;
 use serde_json::json;
 
-use crate::peer::{connect_with, connected, echo, listening, refusal, soon, submitted, update, welcome};
+use crate::peer::{Peer, connect_with, connected, echo, listening, refusal, soon, submitted, update, welcome};
 
 #[tokio::test]
 async fn a_job_is_submitted_and_watched_to_its_end() {
@@ -217,7 +217,7 @@ async fn an_answer_that_comes_too_late_is_not_taken_for_the_next_ones() {
     let (listener, mut options) = listening().await;
     options.call_timeout = Duration::from_millis(50);
     let serve = async {
-        let mut peer = crate::peer::Peer::accept(crate::peer::accepted(&listener).await).await;
+        let mut peer = Peer::accept(crate::peer::accepted(&listener).await).await;
         peer.expect("session.hello").await;
         peer.send("session.welcome", &welcome(None)).await;
         peer
@@ -254,4 +254,66 @@ async fn a_page_of_jobs_is_listed() {
     let (page, ()) = tokio::join!(client.list_jobs(ListJobs { limit: Some(2), ..ListJobs::default() }), serve);
     let page = page.unwrap();
     assert_eq!((page.jobs[0].job_id.as_str(), page.next_cursor.as_deref()), ("job_1", Some("c")));
+}
+
+/// A client of a runtime that lists jobs.
+async fn listing() -> (Client, Peer) {
+    let (client, peer) = connect_with(|mut peer| async move {
+        peer.expect("session.hello").await;
+        peer.send("session.welcome", &welcome(None)).await;
+        peer
+    })
+    .await;
+    (client.unwrap(), peer)
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_until_the_runtime_names_no_further_one() {
+    let (client, mut peer) = listing().await;
+    let pages = [
+        (json!({"limit": 1}), json!([{"job_id": "job_1", "agent": "a@1", "status": "running"}]), json!("c1")),
+        (json!({"limit": 1, "cursor": "c1"}), json!([]), json!("c2")),
+        (json!({"limit": 1, "cursor": "c2"}), json!([{"job_id": "job_2", "status": "success"}]), json!(null)),
+    ];
+    let serve = async {
+        for (asked, jobs, next) in pages {
+            let list = peer.expect("session.list_jobs").await;
+            assert_eq!(list["payload"], asked);
+            peer.send("session.jobs", &json!({"request_id": list["id"], "jobs": jobs, "next_cursor": next})).await;
+        }
+    };
+    let read = async {
+        let mut pages = client.job_pages(ListJobs { limit: Some(1), ..ListJobs::default() });
+        let mut jobs = Vec::new();
+        while let Some(page) = soon("a page", pages.next()).await {
+            jobs.extend(page.unwrap().jobs.into_iter().map(|job| job.job_id.to_string()));
+        }
+        jobs
+    };
+    let (jobs, ()) = tokio::join!(read, serve);
+    assert_eq!(jobs, ["job_1", "job_2"]);
+}
+
+#[tokio::test]
+async fn a_runtime_whose_pages_go_round_in_a_circle_is_left_and_a_refused_page_is_asked_for_again() {
+    let (client, mut peer) = listing().await;
+    let serve = async {
+        let list = peer.expect("session.list_jobs").await;
+        let refused = json!({"code": "INTERNAL_ERROR", "message": "busy", "retryable": true, "request_id": list["id"]});
+        peer.send("session.error", &refused).await;
+        for _ in 0..2 {
+            let list = peer.expect("session.list_jobs").await;
+            peer.send("session.jobs", &json!({"request_id": list["id"], "jobs": [], "next_cursor": "c"})).await;
+        }
+    };
+    let read = async {
+        let mut pages = client.job_pages(ListJobs::default());
+        let mut answers = Vec::new();
+        while let Some(page) = soon("a page", pages.next()).await {
+            answers.push(page.is_ok());
+        }
+        answers
+    };
+    let (answers, ()) = tokio::join!(read, serve);
+    assert_eq!(answers, [false, true, true]);
 }
