@@ -110,6 +110,7 @@ impl Exit {
             | StartError::Keys(_)
             | StartError::Entropy(_)
             | StartError::Recover(_)
+            | StartError::Workers(_)
             | StartError::WorkerDoor(_)
             | StartError::AgentName(_)
             | StartError::Assignment(_) => Self::Internal,

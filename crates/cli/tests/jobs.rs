@@ -161,21 +161,3 @@ fn what_was_recorded_is_there_after_a_restart_and_after_a_kill() {
         home = Some(gateway.end(end).0);
     }
 }
-
-#[test]
-fn a_job_that_runs_when_the_gateway_is_killed_ends_honestly_at_the_next_start() {
-    let gateway = Gateway::start();
-    let job = gateway.submit("echo", &json!({ "echo": { "events": 10_000, "delay_ms": 50 } }));
-    let watch = common::Running::start(&mut gateway.command(&["watch", &job, "--json"]));
-    watch.line_with("job.event");
-    let (home, status) = gateway.end(Signal::KILL);
-    assert!(!status.success());
-    let gateway = Gateway::over(home, "", &[]);
-    let output = gateway.run(&["watch", &job, "--json"]);
-    assert_eq!(output.status.code(), Some(1));
-    let seen = json_lines(&output);
-    let last = seen.last().unwrap();
-    assert_eq!((&last["payload"]["code"], &last["payload"]["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)));
-    assert!(last["payload"]["message"].as_str().unwrap().contains("restarted"), "{last}");
-    assert_eq!(gateway.follow("echo", &json!(1)).1, 0, "new work is done");
-}

@@ -45,6 +45,28 @@ impl Dispatcher {
         self.queues.entry(agent).or_default().push_back(job);
     }
 
+    /// A job that was with a worker waits again, before all others.
+    pub fn handle_job_again(&mut self, job: JobId, agent: ResolvedAgent) {
+        self.handle_job_ended(job);
+        self.queues.entry(agent).or_default().push_front(job);
+    }
+
+    /// A worker has the job already. It counts towards the worker's room, even where there is none.
+    pub fn handle_held(&mut self, job: JobId, agent: ResolvedAgent, fence: Fence) {
+        self.handle_job_ended(job);
+        if let Some(room) = self.workers.get_mut(&fence).and_then(|rooms| rooms.get_mut(&agent)) {
+            room.taken += 1;
+        }
+        self.placed.insert(job, (fence, agent));
+    }
+
+    /// A worker takes no more jobs.
+    pub fn handle_closed(&mut self, fence: Fence) {
+        for room in self.workers.get_mut(&fence).into_iter().flat_map(BTreeMap::values_mut) {
+            room.capacity = 0;
+        }
+    }
+
     /// A job needs no worker any more, or its worker is done with it.
     pub fn handle_job_ended(&mut self, job: JobId) {
         if let Some((fence, agent)) = self.placed.remove(&job) {

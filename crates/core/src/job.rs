@@ -18,11 +18,14 @@
 //! - Effects come only after the records that justify them are committed: a worker's report is acknowledged, a
 //!   cancellation confirmed, a job released, when it cannot be lost any more.
 //! - A refused append is offered again, the same records with the same numbers, until the store takes it.
+//! - A job is run by one worker and never moves to another. That worker may lose its link and attach again, to this
+//!   gateway or to the next: the job goes on where its records end.
 //!
 //! Deliberately absent: the worker's address, the clients that watch, the wire.
 
 mod cancel;
 mod commit;
+mod lost;
 mod recover;
 mod report;
 mod timeout;
@@ -31,13 +34,15 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use moorline_types::{
-    Batch, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamId, StreamSeq, Timestamp, WorkerSeq,
+    Batch, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamId, StreamSeq, Timestamp, WorkerId,
+    WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Accepted, Cause, Fact, Failure};
 use cancel::Cancellation;
 
+pub use lost::Lost;
 pub use recover::RecoverError;
 pub use report::{Report, ReportError};
 
@@ -100,7 +105,7 @@ impl fmt::Display for Status {
 pub struct JobLimits {
     /// From the request to cancel until the job is ended by force.
     pub cancel_grace: Millis,
-    /// From acceptance until a worker has taken it up.
+    /// From acceptance, or from the gateway's start if that is later, until a worker has taken it up.
     pub max_pending: Millis,
 }
 
@@ -174,6 +179,11 @@ pub struct Job {
     limits: JobLimits,
     /// Decided, perhaps not yet committed.
     status: Status,
+    /// From when its waiting for a worker counts.
+    pending_since: Timestamp,
+    /// The worker that runs it. Set once: a job never moves to another worker.
+    worker: Option<WorkerId>,
+    /// That worker's present attachment, or its last one.
     fence: Option<Fence>,
     started_at: Option<Timestamp>,
     cancel: Option<Cancellation>,
@@ -228,6 +238,8 @@ impl Job {
             accepted_at: now,
             limits,
             status: Status::Pending,
+            pending_since: now,
+            worker: None,
             fence: None,
             started_at: None,
             cancel: None,
@@ -278,6 +290,16 @@ impl Job {
         self.head
     }
 
+    /// The worker that runs it, or ran it.
+    pub const fn worker(&self) -> Option<WorkerId> {
+        self.worker
+    }
+
+    /// The last of its worker's reports that need not be sent again.
+    pub const fn acknowledged(&self) -> WorkerSeq {
+        self.acknowledged
+    }
+
     /// When its agent has to be done, if it is running and has a limit.
     pub fn runtime_deadline(&self) -> Option<Timestamp> {
         let limit = Millis::from_secs(self.accepted.max_runtime_sec?);
@@ -287,16 +309,6 @@ impl Job {
     /// Whether nothing is left to commit: what [`Job::status`] says is durable.
     pub fn is_settled(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_none()
-    }
-
-    /// The worker that runs the job is gone and will not come back.
-    pub fn handle_worker_lost(&mut self, now: Timestamp, fence: Fence) {
-        if self.fence != Some(fence) || self.status.is_terminal() {
-            return;
-        }
-        self.fence = None;
-        let message = "the worker that ran the job ended before the job did; submit it again".to_owned();
-        self.end(now, Failure { worker_seq: None, cause: Cause::WorkerLost, message, retryable: true, details: None });
     }
 
     /// The gateway cannot go on with the job.

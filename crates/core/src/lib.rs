@@ -15,6 +15,7 @@
 //! | [`dispatch::Dispatcher`] | no | which worker takes which job |
 //! | [`idempotency::judge`] | yes | what a submission with a key is: new, a repetition, or a conflict |
 //! | [`listing::JobFilter`] | derived | which jobs a list shows, and where a page of it ends |
+//! | [`placement::Placement`] | no | which worker has which job, over lost links and restarts |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ pub mod idempotency;
 pub mod inventory;
 pub mod job;
 pub mod listing;
+pub mod placement;
 pub mod record;
 pub mod resume;
 pub mod session;

@@ -105,7 +105,7 @@ impl Gateway {
         let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window));
         let index = JobIndex::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
-        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event));
+        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event, tasks.clone()));
         Self(Arc::new(Shared {
             store,
             clock,
@@ -221,7 +221,7 @@ impl Gateway {
     /// Gives a job that is in the journal its task.
     fn start(&self, job: Job, place: crate::registry::Place) -> JobSummary {
         let (inbox, inputs) = mpsc::channel(JOB_INBOX);
-        let progress = Progress { status: job.status(), head: job.head() };
+        let progress = Progress { status: job.status(), head: job.head(), acknowledged: job.acknowledged() };
         let (progress, watching) = watch::channel(progress);
         let accepted = Arc::new(job.accepted().clone());
         let (id, accepted_at, status) = (job.id(), job.accepted_at(), job.status());
@@ -281,7 +281,8 @@ impl Gateway {
 
     /// What is known about a job, whoever's it is.
     async fn summary(&self, job: JobId) -> Result<Option<JobSummary>, ReadError> {
-        let Some(handle) = self.0.registry.get(job) else { return self.read_summary(job).await };
+        let driven = self.0.registry.get(job).filter(|handle| !handle.inbox.is_closed());
+        let Some(handle) = driven else { return self.read_summary(job).await };
         let status = handle.status();
         Ok(Some(JobSummary { job, accepted: handle.accepted, accepted_at: handle.accepted_at, status }))
     }
@@ -334,24 +335,29 @@ impl Gateway {
         JobLimits { cancel_grace: self.0.options.cancel_grace, max_pending: self.0.options.max_pending }
     }
 
-    /// Ends, honestly, what the last run of the gateway left unfinished.
+    /// Takes up what the last run of the gateway left unfinished. A job that a worker runs goes on when that worker is
+    /// attached again, if it is awaited ([`crate::workers::Crew::recover`], to be called before this), and ends if it
+    /// is not; a job that no worker runs waits for one.
     ///
     /// # Errors
     /// If the journal cannot be read.
     pub async fn recover(&self) -> Result<(), RecoverJobsError> {
         self.0.sessions.recover(self.now()).await?;
+        let mut recovered = 0_usize;
         for id in self.0.open_jobs.all().await? {
             let Some(job) = self.recover_job(id).await? else {
                 self.settle(id).await?;
                 continue;
             };
-            let place = self.0.registry.reserve(job.owner(), usize::MAX);
-            if let Ok(place) = place {
-                tracing::warn!(job = %id, "the job's worker was lost with the gateway's last run");
+            if let Ok(place) = self.0.registry.reserve(job.owner(), usize::MAX) {
+                self.0.pool.recover(&job);
                 self.start(job, place);
-                let message = "the gateway was restarted while the job ran; submit it again".to_owned();
-                self.tell(id, JobInput::Abandon { message }).await;
+                recovered += 1;
             }
+        }
+        self.0.pool.finish_recovery();
+        if recovered > 0 {
+            tracing::info!(jobs = recovered, "jobs of the last run are taken up");
         }
         self.start_sweeping();
         Ok(())
@@ -392,8 +398,8 @@ impl Gateway {
         if records.is_empty() {
             return Ok(None);
         }
-        match Job::recover(id, records, self.job_limits()) {
-            Ok(job) => Ok((!job.status().is_terminal()).then_some(job)),
+        match Job::recover(self.now(), id, records, self.job_limits()) {
+            Ok(job) => Ok((!(job.status().is_terminal() && job.is_settled())).then_some(job)),
             Err(error) => {
                 tracing::error!(job = %id, %error, "a job of the last run cannot be recovered and stays as it is");
                 Ok(None)
@@ -409,10 +415,15 @@ impl Gateway {
         }
     }
 
+    /// Takes no new work from here on.
+    pub fn close(&self) {
+        self.0.draining.cancel();
+    }
+
     /// Takes no new work, and waits until every job has ended, but not past `deadline`. Jobs that have not ended then
     /// are ended, honestly.
     pub async fn drain(&self, deadline: Timestamp) {
-        self.0.draining.cancel();
+        self.close();
         let clock = self.0.clock.clone();
         let patience = clock.sleep_until(Some(deadline));
         tokio::pin!(patience);
@@ -434,7 +445,8 @@ impl Gateway {
         }
     }
 
-    /// Ends every task and the store. The last thing that is done with a gateway.
+    /// Ends every task and the store. The last thing that is done with a gateway. Jobs that have not ended stay open in
+    /// the store, and workers that were not told to leave ([`Pool::shut_down_workers`]) go on with them.
     pub async fn stop(&self) {
         self.0.tasks.stop().await;
         self.0.store.close().await;

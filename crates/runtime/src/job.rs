@@ -89,8 +89,8 @@ impl JobTask {
     fn handle_input(&mut self, input: JobInput, confirmations: &mut Confirmations) {
         let now = self.clock.now();
         match input {
-            JobInput::Started { worker, fence } => self.job.handle_started(now, worker, fence),
-            JobInput::WorkerLost { fence } => self.job.handle_worker_lost(now, fence),
+            JobInput::Attached { worker, fence } => self.job.handle_attached(now, worker, fence),
+            JobInput::WorkerLost { worker, lost } => self.job.handle_worker_lost(now, worker, lost),
             JobInput::Abandon { message } => self.job.handle_abandoned(now, message),
             JobInput::Report { fence, worker_seq, report } => {
                 if let Err(error) = self.job.handle_report(now, fence, worker_seq, report) {
@@ -149,19 +149,17 @@ impl JobTask {
         }
         // The status is told only with the record that brought it about.
         let status = if self.job.is_settled() { self.job.status() } else { self.progress.borrow().status };
-        self.progress.send_if_modified(|progress| {
-            let changed = *progress != Progress { status, head };
-            *progress = Progress { status, head };
-            changed
-        });
+        let now = Progress { status, head, acknowledged: self.job.acknowledged() };
+        self.progress.send_if_modified(|progress| std::mem::replace(progress, now) != now);
     }
 
     async fn finish(self, over: bool) {
         let Self { job, registry, open_jobs, index, pool, place, inbox, .. } = self;
         let id: JobId = job.id();
-        registry.remove(id);
-        pool.release(id);
+        // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
+            registry.remove(id);
+            pool.release(id);
             match index.end(id, job.accepted(), job.status()).await {
                 Ok(()) => open_jobs.remove(id).await,
                 // As an open job it is found by the next start, which does both.

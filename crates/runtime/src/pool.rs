@@ -1,28 +1,34 @@
 //! The workers that are attached, and which of them has which job.
 //!
-//! A job that is accepted waits here until a worker has room ([`Dispatcher`]), is started there, and is given back
-//! when it is over. What a worker reports goes to the job's own task; what the task decides comes back as a message to
-//! the worker. Nothing waits: a worker that does not take its messages, or sends more than its window allows, loses its
-//! link, and nobody else notices.
+//! Who has what is decided by [`Placement`]; this carries it out. What a worker reports goes to the job's own task;
+//! what the task decides comes back as a message to the worker. Nothing waits: a worker that does not take its
+//! messages, or sends more than its window allows, loses its link, and nobody else notices.
 //!
-//! When a link ends its jobs end with it, as `WorkerLost`, and a worker that comes back is told to drop them.
+//! When a link ends its worker's jobs wait for its next one: the worker keeps what it has to report. That a worker is
+//! gone is said by whoever watches its process ([`crate::workers`]).
+
+mod report;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use moorline_core::dispatch::{Assignment, Dispatcher};
-use moorline_core::job::Job;
-use moorline_core::record::{Cause, Output};
-use moorline_types::{EventKind, Fence, JobId, Json, Millis, Timestamp, WorkerId, WorkerSeq};
+use moorline_core::job::{Job, Lost};
+use moorline_core::placement::{Action, Placement};
+use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
-use moorline_worker::message::{self, FailureCode, FromWorker, StartJob, StartRefusal, ToWorker};
+use moorline_worker::message::{FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::mailbox::Mailbox;
 use crate::options::CheckEvent;
-use crate::registry::{JobInput, Registry};
+use crate::registry::{JobHandle, JobInput, Registry};
 use crate::sync::lock;
+use crate::tasks::{TaskKind, Tasks};
+
+/// How long a worker that retires has to leave. It has no job any more.
+const RETIRE_GRACE: Millis = Millis::from_secs(2);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -30,14 +36,17 @@ pub struct Pool {
     registry: Arc<Registry>,
     clock: Clock,
     check_event: CheckEvent,
+    tasks: Tasks,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    dispatcher: Dispatcher,
+    placement: Placement,
     links: BTreeMap<Fence, Attached>,
-    jobs: HashMap<JobId, Placed>,
+    starts: HashMap<JobId, Start>,
+    /// Whether the worker is attached, for whoever keeps it.
+    attachments: HashMap<WorkerId, watch::Sender<bool>>,
     /// The grace for workers that attach although they are to leave.
     leaving: Option<Millis>,
 }
@@ -50,18 +59,16 @@ struct Attached {
     dropped: CancellationToken,
 }
 
-/// A job that waits for a worker, or has one.
+/// What a worker is told when it is given a job.
 #[derive(Debug)]
-struct Placed {
+struct Start {
     start: StartJob,
     max_runtime: Option<Millis>,
-    on: Option<Fence>,
-    started: bool,
 }
 
 impl Pool {
-    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, check_event: CheckEvent) -> Self {
-        Self { registry, clock, check_event, state: Mutex::default() }
+    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, check_event: CheckEvent, tasks: Tasks) -> Self {
+        Self { registry, clock, check_event, tasks, state: Mutex::default() }
     }
 
     /// How many workers are attached.
@@ -69,35 +76,41 @@ impl Pool {
         lock(&self.state).links.len()
     }
 
+    /// How many workers of an earlier run are still awaited.
+    pub fn awaited(&self) -> usize {
+        lock(&self.state).placement.awaited()
+    }
+
     /// Finds a worker for a job that was accepted.
     pub(crate) fn enqueue(&self, job: &Job) {
-        let Some(agent) = job.agent() else {
-            tracing::error!(job = %job.id(), "the job's record names no valid agent");
-            return;
-        };
-        let accepted = job.accepted();
-        let start = StartJob {
-            job: job.id(),
-            agent: agent.clone(),
-            input: accepted.input.clone(),
-            lease: accepted.lease.clone(),
-            trace_id: accepted.trace_id,
-            deadline: None,
-            accepted_at: job.accepted_at(),
-        };
-        let max_runtime = accepted.max_runtime_sec.map(Millis::from_secs);
+        let Some((start, agent)) = Start::of(job) else { return };
         let mut state = lock(&self.state);
-        state.jobs.insert(job.id(), Placed { start, max_runtime, on: None, started: false });
-        state.dispatcher.handle_job(job.id(), agent);
-        state.dispatch(self.clock.now());
+        state.starts.insert(job.id(), start);
+        state.placement.handle_job(job.id(), agent);
+        self.perform(state);
+    }
+
+    /// Takes up a job of an earlier run.
+    pub(crate) fn recover(&self, job: &Job) {
+        let Some((start, agent)) = Start::of(job) else { return };
+        let mut state = lock(&self.state);
+        state.starts.insert(job.id(), start);
+        state.placement.handle_recovered(job.id(), agent, job.worker());
+    }
+
+    /// Every job of the earlier run was taken up.
+    pub(crate) fn finish_recovery(&self) {
+        let mut state = lock(&self.state);
+        state.placement.handle_recovery_done();
+        self.perform(state);
     }
 
     /// A job is over.
     pub(crate) fn release(&self, job: JobId) {
         let mut state = lock(&self.state);
-        state.jobs.remove(&job);
-        state.dispatcher.handle_job_ended(job);
-        state.dispatch(self.clock.now());
+        state.starts.remove(&job);
+        state.placement.handle_ended(job);
+        self.perform(state);
     }
 
     pub(crate) fn acknowledge(&self, fence: Fence, job: JobId, seq: WorkerSeq) {
@@ -128,13 +141,65 @@ impl Pool {
         }
     }
 
+    /// Whether workers are to end with the gateway.
+    pub(crate) fn is_ending_workers(&self) -> bool {
+        lock(&self.state).leaving.is_some()
+    }
+
+    /// A worker of an earlier run is awaited. What is returned tells whether it is attached.
+    pub(crate) fn await_worker(
+        &self,
+        worker: WorkerId,
+        agents: impl IntoIterator<Item = ResolvedAgent>,
+    ) -> watch::Receiver<bool> {
+        let mut state = lock(&self.state);
+        state.placement.handle_awaited(worker, agents);
+        state.attachment(worker).subscribe()
+    }
+
+    /// A worker was started. What is returned tells whether it is attached.
+    pub(crate) fn watch_worker(&self, worker: WorkerId) -> watch::Receiver<bool> {
+        lock(&self.state).attachment(worker).subscribe()
+    }
+
+    /// A worker takes no more jobs, and is told to leave when it has none.
+    pub(crate) fn retire(&self, worker: WorkerId) {
+        let mut state = lock(&self.state);
+        state.placement.handle_retiring(worker);
+        self.perform(state);
+    }
+
+    /// A worker will not come back.
+    pub(crate) fn worker_gone(&self, worker: WorkerId, lost: Lost) {
+        let mut state = lock(&self.state);
+        state.attachments.remove(&worker);
+        state.placement.handle_worker_gone(worker, lost);
+        self.perform(state);
+    }
+
+    /// A worker of an earlier run is gone, as is found before that run's jobs are taken up.
+    pub(crate) fn found_gone(&self, worker: WorkerId, lost: Lost) {
+        lock(&self.state).placement.handle_found_gone(worker, lost);
+    }
+
+    /// Which reports of the jobs that a worker holds are committed.
+    pub(crate) fn committed(&self, held: &[HeldJob]) -> Vec<(JobId, WorkerSeq)> {
+        let acknowledged = |held: &HeldJob| {
+            let handle = self.registry.get(held.job)?;
+            let acknowledged = handle.progress.borrow().acknowledged;
+            Some((held.job, acknowledged))
+        };
+        held.iter().filter_map(acknowledged).collect()
+    }
+
     fn send(&self, fence: Fence, message: ToWorker) {
         if let Some(link) = lock(&self.state).links.get(&fence) {
             link.send(message);
         }
     }
 
-    /// Serves a worker until its link ends. At shutdown the worker is told to leave, which ends the link.
+    /// Serves a worker until its link ends. At shutdown the worker is told to leave, which ends the link, or left
+    /// alone.
     #[tracing::instrument(name = "worker", skip_all, fields(worker = %link.info.worker, fence = %link.sender.fence()))]
     pub async fn serve(&self, link: WorkerLink) {
         let WorkerLink { info, sender, mut receiver } = link;
@@ -142,11 +207,7 @@ impl Pool {
         let mailbox = Arc::new(Mailbox::default());
         let attached = Attached { worker, mailbox: Arc::clone(&mailbox), dropped: CancellationToken::new() };
         let dropped = attached.dropped.clone();
-        tracing::info!(pid = info.pid, sdk = %info.sdk, "a worker is attached");
-        for held in &info.held {
-            tracing::warn!(job = %held.job, "the worker holds a job that has ended; it is told to drop it");
-            attached.send(ToWorker::Kill { job: held.job });
-        }
+        tracing::info!(pid = info.pid, sdk = %info.sdk, holds = info.held.len(), "a worker is attached");
         {
             let mut state = lock(&self.state);
             if let Some(grace) = state.leaving {
@@ -154,16 +215,27 @@ impl Pool {
             }
             state.links.insert(fence, attached);
             let offers = info.offers.into_iter().map(|offer| (offer.agent, offer.capacity as usize));
-            state.dispatcher.handle_worker(fence, offers);
-            state.dispatch(self.clock.now());
+            let held: Vec<_> = info.held.iter().map(|held| held.job).collect();
+            state.placement.handle_attached(worker, fence, offers, &held);
+            state.attachment(worker).send_replace(true);
+            self.perform(state);
         }
         tokio::select! {
             () = self.receive(&mut receiver, worker, fence) => {}
             () = deliver(&mailbox, &sender) => {}
-            () = dropped.cancelled() => tracing::warn!("the worker's link is dropped"),
+            () = dropped.cancelled() => tracing::warn!("the worker's link is closed by this side"),
+            () = self.left_alone() => tracing::info!("the worker is left to the next start"),
         }
-        self.detach(fence);
+        self.detach(worker, fence);
         tracing::info!("the worker is detached");
+    }
+
+    /// Returns when the gateway stops without ending its workers.
+    async fn left_alone(&self) {
+        self.tasks.stopping().cancelled().await;
+        if self.is_ending_workers() {
+            std::future::pending().await
+        }
     }
 
     async fn receive(&self, receiver: &mut LinkReceiver, worker: WorkerId, fence: Fence) {
@@ -181,18 +253,14 @@ impl Pool {
     fn handle(&self, worker: WorkerId, fence: Fence, message: FromWorker) {
         match message {
             FromWorker::Started { job } => {
-                if let Some(placed) = lock(&self.state).jobs.get_mut(&job)
-                    && placed.on == Some(fence)
-                {
-                    placed.started = true;
-                }
-                if !self.tell(job, JobInput::Started { worker, fence }) {
+                lock(&self.state).placement.handle_started(job, fence);
+                if !self.tell(job, JobInput::Attached { worker, fence }) {
                     self.kill(fence, job);
                 }
             }
             FromWorker::Refused { job, reason } => self.handle_refused(fence, job, reason),
             FromWorker::Report { job, seq, at, report } => {
-                let report = self.report(at, report);
+                let report = report::taken(self.check_event, at, report);
                 if !self.tell(job, JobInput::Report { fence, worker_seq: seq, report }) {
                     // The job is over: the worker need not keep what it says about it.
                     self.acknowledge(fence, job, seq);
@@ -204,100 +272,135 @@ impl Pool {
     fn handle_refused(&self, fence: Fence, job: JobId, reason: StartRefusal) {
         tracing::info!(%job, %reason, "the worker does not take the job up; it waits for another");
         let mut state = lock(&self.state);
-        if let Some(placed) = state.jobs.get_mut(&job)
-            && placed.on == Some(fence)
-        {
-            placed.on = None;
-            state.dispatcher.handle_refused(job);
-            state.dispatch(self.clock.now());
-        }
+        state.placement.handle_refused(job, fence);
+        self.perform(state);
     }
 
-    /// Hands a job its input. Answers whether there is such a job.
+    /// Hands a job its input. Answers whether the job is open: not whether it was told, because one that this gateway
+    /// does not drive any more is for the next start.
     fn tell(&self, job: JobId, input: JobInput) -> bool {
         let Some(handle) = self.registry.get(job) else { return false };
         match handle.inbox.try_send(input) {
-            Ok(()) => true,
-            Err(tokio::sync::mpsc::error::TrySendError::Closed(_)) => false,
-            Err(tokio::sync::mpsc::error::TrySendError::Full(input)) => {
-                let fence = match input {
-                    JobInput::Started { fence, .. }
-                    | JobInput::Report { fence, .. }
-                    | JobInput::WorkerLost { fence } => Some(fence),
-                    JobInput::Cancel { .. } | JobInput::Abandon { .. } => None,
-                };
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(input)) => self.handle_overrun(job, &handle, input),
+        }
+        true
+    }
+
+    /// A job's inbox has room for a whole window of its worker's reports and some.
+    fn handle_overrun(&self, job: JobId, handle: &JobHandle, input: JobInput) {
+        match input {
+            JobInput::Attached { fence, .. } | JobInput::Report { fence, .. } => {
                 tracing::warn!(%job, "the worker reports more than its window allows");
-                if let Some(fence) = fence {
-                    self.drop_link(fence);
-                }
-                true
+                self.drop_link(fence);
+            }
+            // Nobody says it again, so it waits for room.
+            JobInput::WorkerLost { .. } | JobInput::Cancel { .. } | JobInput::Abandon { .. } => {
+                let inbox = handle.inbox.clone();
+                self.tasks.spawn(TaskKind::Job, async move {
+                    if inbox.send(input).await.is_err() {
+                        tracing::debug!(%job, "the job was over before it could be told");
+                    }
+                });
             }
         }
     }
 
-    /// The report as the job takes it. An event that is not of its kind's shape is replaced by a log line that says
-    /// so, under the same number: nothing else is lost for it.
-    fn report(&self, at: Timestamp, report: message::Report) -> moorline_core::job::Report {
-        use moorline_core::job::Report;
-        match report {
-            message::Report::Event { kind, body } => match (self.check_event)(&kind, &body) {
-                Ok(()) => Report::Event { kind, ts: at, body },
-                Err(problem) => Report::Event { kind: EventKind::Log, ts: at, body: dropped_event(&kind, &problem) },
-            },
-            message::Report::Result { output, summary } => {
-                let output = match output {
-                    message::Output::Inline(json) => Output::Inline(json),
-                    message::Output::Streamed { result_id, result_size } => Output::Streamed { result_id, result_size },
-                };
-                Report::Result { output, summary }
-            }
-            message::Report::Failure(message::Failure { code, message, retryable, details }) => {
-                Report::Failure { cause: cause(code), message, retryable, details }
-            }
+    /// A link has ended.
+    fn detach(&self, worker: WorkerId, fence: Fence) {
+        let mut state = lock(&self.state);
+        state.links.remove(&fence);
+        if state.placement.worker_at(fence).is_some()
+            && let Some(attachment) = state.attachments.get(&worker)
+        {
+            attachment.send_replace(false);
         }
+        state.placement.handle_link_lost(fence);
+        self.perform(state);
     }
 
-    /// A link has ended: jobs that its worker had taken up are lost with it, the others wait again.
-    fn detach(&self, fence: Fence) {
-        let lost: Vec<JobId> = {
-            let mut state = lock(&self.state);
-            state.links.remove(&fence);
-            state.dispatcher.handle_worker_gone(fence);
-            let (started, waiting): (Vec<_>, Vec<_>) = state
-                .jobs
-                .iter_mut()
-                .filter(|(_, placed)| placed.on == Some(fence))
-                .map(|(job, placed)| {
-                    placed.on = None;
-                    (*job, placed.start.agent.clone(), placed.started)
-                })
-                .partition(|(_, _, started)| *started);
-            for (job, agent, _) in waiting {
-                state.dispatcher.handle_job(job, agent);
-            }
-            state.dispatch(self.clock.now());
-            started.into_iter().map(|(job, _, _)| job).collect()
-        };
-        for job in lost {
-            self.tell(job, JobInput::WorkerLost { fence });
+    /// Carries out what the placement has decided. Jobs are told when the lock is given back.
+    fn perform(&self, mut state: MutexGuard<'_, State>) {
+        let now = self.clock.now();
+        let mut told = Vec::new();
+        while let Some(action) = state.placement.poll() {
+            told.extend(state.perform(now, action));
+        }
+        drop(state);
+        for (job, input) in told {
+            self.tell(job, input);
         }
     }
 }
 
 impl State {
-    /// Starts every job that has a worker now.
-    fn dispatch(&mut self, now: Timestamp) {
-        while let Some(Assignment { job, fence }) = self.dispatcher.poll() {
-            let (Some(link), Some(placed)) = (self.links.get(&fence), self.jobs.get_mut(&job)) else {
-                self.dispatcher.handle_job_ended(job);
-                continue;
-            };
-            placed.on = Some(fence);
-            placed.started = false;
-            let deadline = placed.max_runtime.map(|length| now + length);
-            tracing::debug!(%job, worker = %link.worker, "the job is given to a worker");
-            link.send(ToWorker::Start(StartJob { deadline, ..placed.start.clone() }));
+    fn attachment(&mut self, worker: WorkerId) -> &watch::Sender<bool> {
+        self.attachments.entry(worker).or_insert_with(|| watch::Sender::new(false))
+    }
+
+    /// Carries an action out, but for telling a job, which is returned.
+    fn perform(&mut self, now: Timestamp, action: Action) -> Option<(JobId, JobInput)> {
+        match action {
+            Action::Start { job, fence } => {
+                if let (Some(link), Some(Start { start, max_runtime })) =
+                    (self.links.get(&fence), self.starts.get(&job))
+                {
+                    tracing::debug!(%job, worker = %link.worker, "the job is given to a worker");
+                    let deadline = max_runtime.map(|length| now + length);
+                    link.send(ToWorker::Start(StartJob { deadline, ..start.clone() }));
+                }
+                None
+            }
+            Action::Attach { job, worker, fence } => Some((job, JobInput::Attached { worker, fence })),
+            Action::Lose { job, worker, lost } => {
+                tracing::warn!(%job, %worker, ?lost, "the job's worker will not finish it");
+                Some((job, JobInput::WorkerLost { worker, lost }))
+            }
+            Action::Drop { job, fence } => {
+                tracing::info!(%job, %fence, "the worker holds a job that it is not to run; it is told to drop it");
+                self.send(fence, ToWorker::Kill { job });
+                None
+            }
+            Action::Leave { fence } => {
+                tracing::info!(%fence, "a worker that is replaced has no job left; it is told to leave");
+                self.send(fence, ToWorker::Shutdown { grace: RETIRE_GRACE });
+                None
+            }
+            Action::Close { fence } => {
+                if let Some(link) = self.links.get(&fence) {
+                    link.dropped.cancel();
+                }
+                None
+            }
         }
+    }
+
+    fn send(&self, fence: Fence, message: ToWorker) {
+        if let Some(link) = self.links.get(&fence) {
+            link.send(message);
+        }
+    }
+}
+
+impl Start {
+    /// What is said about the job, and which agent runs it.
+    fn of(job: &Job) -> Option<(Self, ResolvedAgent)> {
+        let Some(agent) = job.agent() else {
+            tracing::error!(job = %job.id(), "the job's record names no valid agent");
+            return None;
+        };
+        let accepted = job.accepted();
+        let start = StartJob {
+            job: job.id(),
+            agent: agent.clone(),
+            input: accepted.input.clone(),
+            lease: accepted.lease.clone(),
+            trace_id: accepted.trace_id,
+            deadline: None,
+            accepted_at: job.accepted_at(),
+        };
+        let max_runtime = accepted.max_runtime_sec.map(Millis::from_secs);
+        Some((Self { start, max_runtime }, agent))
     }
 }
 
@@ -321,21 +424,4 @@ async fn deliver(mailbox: &Mailbox, sender: &LinkSender) {
             Err(error @ SendError::TooLong { .. }) => tracing::error!(%error, "a message to the worker is not sent"),
         }
     }
-}
-
-const fn cause(code: FailureCode) -> Cause {
-    match code {
-        FailureCode::Cancelled => Cause::Cancelled,
-        FailureCode::InvalidRequest => Cause::InvalidRequest,
-        FailureCode::PermissionDenied => Cause::PermissionDenied,
-        FailureCode::LeaseExpired => Cause::LeaseExpired,
-        FailureCode::BudgetExhausted => Cause::BudgetExhausted,
-        FailureCode::InternalError => Cause::Agent,
-    }
-}
-
-/// What is recorded in the place of an event that is not of its kind's shape.
-fn dropped_event(kind: &EventKind, problem: &str) -> Json {
-    let message = format!("an event of kind {kind} was dropped: {problem}");
-    Json::of(&serde_json::json!({ "level": "warn", "message": message })).unwrap_or_else(|_| Json::null())
 }

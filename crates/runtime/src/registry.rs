@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use moorline_core::Refusal;
-use moorline_core::job::{Report, Status};
+use moorline_core::job::{Lost, Report, Status};
 use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, PrincipalId, StreamSeq, Timestamp, WorkerId, WorkerSeq, limits};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,12 +18,12 @@ const _: () = assert!(JOB_INBOX as u64 > limits::WORKER_REPORT_WINDOW);
 /// What can be told to a job.
 #[derive(Debug)]
 pub(crate) enum JobInput {
-    /// A worker runs it.
-    Started { worker: WorkerId, fence: Fence },
+    /// A worker has it, under this attachment.
+    Attached { worker: WorkerId, fence: Fence },
     /// Its worker reports.
     Report { fence: Fence, worker_seq: WorkerSeq, report: Report },
-    /// Its worker is gone.
-    WorkerLost { fence: Fence },
+    /// Its worker will not finish it.
+    WorkerLost { worker: WorkerId, lost: Lost },
     /// Somebody with the right to wants it ended. Answered when the request is durable.
     Cancel { by: PrincipalId, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
     /// The gateway cannot go on with it.
@@ -37,9 +37,11 @@ pub(crate) struct Progress {
     pub status: Status,
     /// Its last record.
     pub head: StreamSeq,
+    /// The last of its worker's reports that need not be sent again.
+    pub acknowledged: WorkerSeq,
 }
 
-/// A job that has not ended.
+/// A job that has not ended. Its inbox is closed when this gateway does not drive it any more.
 #[derive(Debug, Clone)]
 pub(crate) struct JobHandle {
     pub(crate) accepted: Arc<Accepted>,

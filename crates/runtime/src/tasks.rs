@@ -2,9 +2,9 @@
 //!
 //! | kind | ends | at shutdown |
 //! | --- | --- | --- |
-//! | [`TaskKind::Job`] | when the job is over and settled | its job is ended first, then waited for |
-//! | [`TaskKind::WorkerLink`] | with the link | told to stop, waited for |
-//! | [`TaskKind::WorkerProcess`] | never by itself | told to stop, waited for |
+//! | [`TaskKind::Job`] | when the job is over and settled | told to stop, waited for; what is committed stays |
+//! | [`TaskKind::WorkerLink`] | with the link | its worker is told to leave, or left alone; waited for |
+//! | [`TaskKind::WorkerProcess`] | never by itself | its process is ended, or left alone; waited for |
 //! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
 //! | [`TaskKind::Door`] | never by itself | cancelled |
 //! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 /// What a task does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskKind {
-    /// Drives one job.
+    /// Drives one job, or waits to tell it something.
     Job,
     /// Serves one attached worker.
     WorkerLink,

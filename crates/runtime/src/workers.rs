@@ -1,13 +1,19 @@
-//! Workers: how they attach, and how the managed ones are kept running.
+//! Workers: how they attach, how the managed ones are kept running, and how they are found again after a restart.
 //!
-//! A managed worker is a process of its own session, started from a program on this machine or a set of agents inside
-//! the gateway's own process. Both attach in the same way, by the same handshake, so nothing behind the
+//! A worker is a process of its own session ([`Crew`]), a set of agents inside the gateway's own process, or whatever
+//! somebody else runs ([`supervise`]). All attach in the same way, by the same handshake, so nothing behind the
 //! [`Pool`](crate::pool::Pool) tells them apart.
 
+mod crew;
 mod door;
 mod generation;
+mod keeper;
+mod manifest;
+mod process;
+mod restart;
 mod supervisor;
 
-pub use door::{OpenDoorError, WorkerDoor};
+pub use crew::{Crew, CrewOptions, ProcessSpec, RecoverWorkersError, Survivors};
+pub use door::{DoorError, OpenDoorError, WorkerDoor};
 pub use generation::{GenerationError, raise_generation};
-pub use supervisor::{Host, ProcessHost, WorkerSpec, supervise};
+pub use supervisor::{Host, WorkerSpec, supervise};

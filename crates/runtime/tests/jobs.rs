@@ -236,9 +236,9 @@ async fn a_store_that_cannot_be_read_is_an_error_and_never_an_empty_answer() {
     assert!(matches!(refused, Refusal::StoreUnavailable { .. }), "{refused}");
 }
 
-/// What was running when a gateway was killed is told to have ended, by the next one.
+/// Agents inside the gateway's process end with it: their jobs are told to have ended, by the next one.
 #[tokio::test(start_paused = true)]
-async fn a_job_of_a_killed_gateway_ends_honestly_at_the_next_start() {
+async fn a_job_of_an_agent_in_a_killed_gateway_ends_honestly_at_the_next_start() {
     let store = memory();
     let (job, finished) = {
         let bench = Bench::over(std::sync::Arc::clone(&store), options()).await;
@@ -256,7 +256,7 @@ async fn a_job_of_a_killed_gateway_ends_honestly_at_the_next_start() {
     session.subscribe(&job.to_string(), with_history()).await.unwrap();
     let seen = see_to_end(&mut session, job).await;
     let Fact::Error(failure) = fact(seen.last().unwrap()) else { panic!("{seen:?}") };
-    assert_eq!((failure.cause, failure.retryable), (Cause::Gateway, true));
+    assert_eq!((failure.cause, failure.retryable), (Cause::WorkerLost, true));
     session.subscribe(&finished.to_string(), with_history()).await.unwrap();
     assert_eq!(logs(&see_to_end(&mut session, finished).await), counted(5), "a finished job stays as it was");
 }

@@ -6,6 +6,7 @@
 //! journal.db     the journal (with SQLite's own files beside it)
 //! admin.token    the API key that the first start made
 //! gateway.json   where the running gateway is reached; absent after a clean stop
+//! workers.key    the secret from which workers' secrets are derived
 //! worker.sock    where workers attach (elsewhere if this path is too long for a socket)
 //! workers/       one log per worker
 //! scratch/       working directories of agents
@@ -29,10 +30,12 @@ pub use socket::MAX_SOCKET_PATH_BYTES;
 pub use version::FORMAT_VERSION;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use moorline_types::WorkerId;
+use moorline_worker::secret::GatewaySecret;
 
 use crate::keys::ApiKey;
 
@@ -112,6 +115,24 @@ impl DataDir {
         atomic::write(&self.path, ADMIN_TOKEN, format!("{}\n", key.expose()).as_bytes())
     }
 
+    /// The secret from which this gateway, at every start, derives the secrets of its workers. `fresh` is it if there
+    /// is none yet.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or written, or is damaged.
+    pub fn gateway_secret(&self, fresh: GatewaySecret) -> Result<GatewaySecret, DataDirError> {
+        let path = self.path.join(WORKERS_KEY);
+        match fs::read_to_string(&path) {
+            Ok(text) => GatewaySecret::from_text(&text).map_err(|_| DataDirError::DamagedSecret { path }),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {
+                atomic::write(&self.path, WORKERS_KEY, format!("{}\n", fresh.to_text()).as_bytes())?;
+                Ok(fresh)
+            }
+            Err(source) => Err(DataDirError::of_io(&path, source)),
+        }
+    }
+
     /// Where workers attach. The same at every start.
     pub fn worker_socket(&self) -> &Path {
         &self.worker_socket
@@ -153,6 +174,9 @@ impl DataDir {
 
 /// The file of the API key that the first start made.
 const ADMIN_TOKEN: &str = "admin.token";
+
+/// The file of the secret from which workers' secrets are derived.
+const WORKERS_KEY: &str = "workers.key";
 
 /// Makes a directory and its parents, for the owner only, if it is not there.
 fn create_directory(path: &Path) -> Result<(), DataDirError> {

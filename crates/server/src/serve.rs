@@ -10,11 +10,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_runtime::workers::{WorkerDoor, raise_generation, supervise};
+use moorline_runtime::workers::{Crew, CrewOptions, WorkerDoor, raise_generation};
 use moorline_runtime::{Clock, Gateway, RuntimeOptions, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
 use moorline_types::{Epoch, Json, Millis};
+use moorline_worker::limits::FORGETFUL_ORPHAN_LIFETIME;
+use moorline_worker::secret::GatewaySecret;
 
 use crate::config::{Config, Durability, StoreKind, Transport};
 use crate::connection::{Connection, Service, ServiceOptions};
@@ -46,6 +48,7 @@ pub struct Server {
     url: Option<String>,
     admin_key: Option<ApiKey>,
     grace: Duration,
+    stop_workers: bool,
     max_frame_bytes: usize,
 }
 
@@ -82,17 +85,18 @@ impl Server {
             data_dir.write_admin_token(key)?;
         }
 
-        workers::prune_logs(&data_dir);
         let workers = workers::specs(&config, &data_dir)?;
         let tasks = Tasks::default();
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
-        let gateway = Gateway::new(store, clock.clone(), runtime_options(&config), agents, tasks.clone());
+        let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
+        let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
+        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
+        let crew = Crew::new(door.clone(), clock, tasks, store, crew_options(&config));
+        let survivors = crew.recover().await?;
+        workers::prune_logs(&data_dir, survivors.logs());
         gateway.recover().await?;
-        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
         door.listen(data_dir.worker_socket())?;
-        for worker in workers {
-            supervise(worker.spec, door.clone(), clock.clone(), &tasks);
-        }
+        crew.keep(workers.into_iter().map(|worker| worker.spec).collect(), survivors);
 
         let service = Arc::new(
             Service::new(gateway, keys, service_options(&config)).with_profiles(config.session.profiles.clone()),
@@ -103,7 +107,8 @@ impl Server {
             data_dir.publish(&Endpoint { url: url.clone(), pid: std::process::id(), version })?;
         }
         let max_frame_bytes = config.limits.max_frame_bytes.get();
-        Ok(Self { service, data_dir, listener, url, admin_key, grace: config.shutdown_grace, max_frame_bytes })
+        let (grace, stop_workers) = (config.shutdown_grace, config.stop_workers || is_forgetful(&config));
+        Ok(Self { service, data_dir, listener, url, admin_key, grace, stop_workers, max_frame_bytes })
     }
 
     /// Where clients find ARCP, if there is a network door.
@@ -122,8 +127,8 @@ impl Server {
     }
 
     /// Serves until `stop` says so (or, on standard input and output, until the client is done), then comes to a clean
-    /// end: no new work, jobs have the configured grace, then connections and workers are told to leave. A second
-    /// `stop` cuts the grace short.
+    /// end. Workers and their jobs go on and are taken over by the next start, unless they are to end with the gateway:
+    /// then jobs have the configured grace, which a second `stop` cuts short, and workers are told to leave.
     pub async fn run<S, F>(mut self, mut stop: S)
     where
         S: FnMut() -> F,
@@ -148,22 +153,33 @@ impl Server {
 
     async fn shut_down(&self, hurry: impl Future<Output = ()>) {
         let gateway = self.service.gateway();
-        tracing::info!(jobs = gateway.open_jobs(), grace = ?self.grace, "the gateway is shutting down");
+        tracing::info!(jobs = gateway.open_jobs(), stop_workers = self.stop_workers, "the gateway is shutting down");
+        gateway.close();
         if let Err(error) = self.data_dir.withdraw() {
             tracing::warn!(error = &error as &dyn std::error::Error, "the published address stays behind");
         }
-        let deadline = gateway.now() + self.grace.into();
+        if self.stop_workers {
+            self.end_jobs(hurry).await;
+        }
+        self.service.close_connections(CONNECTION_GRACE).await;
+        if self.stop_workers {
+            gateway.pool().shut_down_workers(WORKER_GRACE);
+        }
+        let left = gateway.open_jobs();
+        gateway.stop().await;
+        tracing::info!(jobs_left_running = left, "the gateway has ended");
+    }
+
+    /// Waits for jobs to end as long as the grace allows, and ends the others.
+    async fn end_jobs(&self, hurry: impl Future<Output = ()>) {
+        let gateway = self.service.gateway();
         tokio::select! {
-            () = gateway.drain(deadline) => {}
+            () = gateway.drain(gateway.now() + self.grace.into()) => {}
             () = hurry => {
                 tracing::warn!("the grace is cut short");
                 gateway.drain(gateway.now()).await;
             }
         }
-        self.service.close_connections(CONNECTION_GRACE).await;
-        gateway.pool().shut_down_workers(WORKER_GRACE);
-        gateway.stop().await;
-        tracing::info!("the gateway has ended");
     }
 }
 
@@ -197,6 +213,20 @@ fn service_options(config: &Config) -> ServiceOptions {
         hello_deadline: config.session.hello_deadline.into(),
         heartbeat_interval: config.session.heartbeat_interval.into(),
     }
+}
+
+/// Whether the next start will know nothing of this one.
+fn is_forgetful(config: &Config) -> bool {
+    config.journal.store == StoreKind::Memory
+}
+
+fn crew_options(config: &Config) -> CrewOptions {
+    let workers = &config.workers;
+    let orphan_lifetime = match is_forgetful(config) {
+        true => FORGETFUL_ORPHAN_LIFETIME.min(workers.max_orphan_lifetime),
+        false => workers.max_orphan_lifetime,
+    };
+    CrewOptions { reattach: workers.reattach, adoption_window: workers.adoption_window, orphan_lifetime }
 }
 
 fn runtime_options(config: &Config) -> RuntimeOptions {

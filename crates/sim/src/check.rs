@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use moorline_core::record::Fact;
+use moorline_core::record::{Cause, Fact, Output, Success};
 use moorline_core::view::{Pull, Shown, View};
 use moorline_store::{CommittedRecord, ReadLimit, Store};
 use moorline_types::{JobId, Offset, RecordKind, SessionId, StreamId, StreamSeq};
@@ -26,6 +26,10 @@ pub enum Violation {
     UndoneCancellation(JobId),
     /// An event of the agent is missing, twice, or out of order.
     Events(JobId, Vec<u64>),
+    /// A job has lost its worker, which did not die while the job was open.
+    LostWorker(JobId),
+    /// A job's result is not what its agent returned after its last event.
+    Result(JobId, String),
     /// A session saw a record of a job after a later one, or twice.
     Repeated(SessionId, JobId, StreamSeq),
     /// A session saw something else than what the journal says that it saw.
@@ -38,6 +42,7 @@ pub async fn check(world: &World) -> Vec<Violation> {
     for job in &world.accepted {
         let records = read_stream(world, StreamId::Job(*job)).await;
         violations.extend(check_job(*job, &records, world.cancelled.contains(job)));
+        violations.extend(check_ending(world, *job, &records));
     }
     let twice = world.repeated.iter().filter(|(first, second)| first != second);
     violations.extend(twice.map(|(first, second)| Violation::SecondJob(*first, *second)));
@@ -86,6 +91,22 @@ fn check_job(job: JobId, records: &[CommittedRecord], cancelled: bool) -> Vec<Vi
         violations.push(Violation::Events(job, events));
     }
     violations
+}
+
+/// Only a worker that died loses a job, and a result follows all of the agent's events.
+fn check_ending(world: &World, job: JobId, records: &[CommittedRecord]) -> Option<Violation> {
+    let (first, last) = (records.first()?, records.last()?);
+    match Fact::decode(last) {
+        Ok(Fact::Error(failure)) if matches!(failure.cause, Cause::WorkerLost | Cause::Gateway) => {
+            let died = world.deaths.iter().any(|death| (first.at..=last.at).contains(death));
+            (!died).then_some(Violation::LostWorker(job))
+        }
+        Ok(Fact::Result(Success { output: Output::Inline(result), .. })) => {
+            let events = numbers_of_events(records).len().to_string();
+            (result.get() != events).then(|| Violation::Result(job, result.get().to_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// The numbers that the scripted agent put into its log events.

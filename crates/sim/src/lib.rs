@@ -2,7 +2,7 @@
 //!
 //! [`run`] drives a real gateway (runtime, machines, worker host and link) over the reference store in virtual time,
 //! with one generator that decides everything: who submits, cancels, subscribes, reads or goes away, when the disk
-//! refuses, when the gateway is killed. What every client saw is written down, and at the end compared with what the
+//! refuses, when the gateway is killed, when its worker is. The worker outlives the gateway. What every client saw is written down, and at the end compared with what the
 //! journal says that it must have seen ([`check()`]). The seed decides
 //! what is asked for and when; which of two tasks that are due at the same moment runs first is tokio's choice, so a
 //! seed that fails is run a few times.
@@ -13,6 +13,7 @@
 
 mod agent;
 mod check;
+mod worker;
 mod world;
 
 pub use check::{Violation, check};

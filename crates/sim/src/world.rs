@@ -22,6 +22,7 @@ use moorline_types::{
 use moorline_worker::sdk::Agent;
 
 use crate::agent::{AGENT, End, Script, Scripted};
+use crate::worker::{Gate, RunningWorker, secret, worker};
 
 /// A tail that holds little, so that readers are served from the store as often as from memory.
 const TAIL: TailLimits = TailLimits { bytes: 64 * 1024, records: 64 };
@@ -58,6 +59,8 @@ pub struct World {
     pub repeated: Vec<(JobId, JobId)>,
     /// The jobs whose cancellation a client was told to be certain.
     pub cancelled: Vec<JobId>,
+    /// When the worker died. Only then may a job have lost its worker.
+    pub deaths: Vec<Timestamp>,
 }
 
 /// Lets things happen, `steps` of them, as the seed decides, and then lets every job come to its end.
@@ -81,6 +84,8 @@ struct Client {
 struct Simulation {
     rng: Rng,
     clock: Clock,
+    gate: Gate,
+    worker: RunningWorker,
     gateway: Gateway,
     clients: Vec<Client>,
     faulty: bool,
@@ -98,9 +103,11 @@ struct Submission {
 
 impl Simulation {
     async fn new(seed: u64) -> Self {
+        let gate = Gate::default();
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
         let store = Arc::new(MemoryStore::new(Epoch::mint(clock.now(), [1; 10]), TAIL));
-        let gateway = start(&store, &clock).await;
+        let gateway = start(&store, &clock, &gate).await;
+        let worker = RunningWorker::start(gate.clone());
         let world = World {
             store,
             seen: BTreeMap::new(),
@@ -108,10 +115,13 @@ impl Simulation {
             repeatable: BTreeSet::new(),
             repeated: Vec::new(),
             cancelled: Vec::new(),
+            deaths: Vec::new(),
         };
         Self {
             rng: Rng::with_seed(seed),
             clock,
+            gate,
+            worker,
             gateway,
             clients: Vec::new(),
             faulty: false,
@@ -132,8 +142,9 @@ impl Simulation {
             46..49 => self.unsubscribe().await,
             49..80 => self.read().await,
             80..94 => self.pass().await,
-            94..98 => self.toggle_faults(),
-            _ => self.kill().await,
+            94..97 => self.toggle_faults(),
+            97..99 => self.kill().await,
+            _ => self.kill_worker(),
         }
     }
 
@@ -312,16 +323,27 @@ impl Simulation {
         self.faulty = !self.faulty;
     }
 
-    /// The gateway dies without a word, and another one starts over what it left behind.
+    /// The gateway dies without a word, and some time later another one starts over what it left behind. The worker
+    /// goes on meanwhile.
     async fn kill(&mut self) {
         for client in &mut self.clients {
             client.connected = None;
         }
-        // Its tasks go on, but with a store that nobody looks at any more.
+        self.gate.close();
+        // From here on the old gateway can commit nothing more, whatever its tasks still do.
         self.world.store = Arc::new(self.world.store.reopen(TAIL));
+        self.gateway.tasks().stopping().cancel();
         self.world.store.faults().allow();
         self.faulty = false;
-        self.gateway = start(&self.world.store, &self.clock).await;
+        let down = self.rng.u64(0..2_000) * self.rng.u64(0..10);
+        tokio::time::sleep(Duration::from_millis(down)).await;
+        self.gateway = start(&self.world.store, &self.clock, &self.gate).await;
+    }
+
+    /// The worker dies with all that it holds, and another one starts in its place.
+    fn kill_worker(&mut self) {
+        self.world.deaths.push(self.clock.now());
+        self.worker = RunningWorker::start(self.gate.clone());
     }
 
     async fn finish(mut self) -> World {
@@ -418,7 +440,7 @@ fn seen_as(delivery: &Delivery) -> Seen {
     }
 }
 
-async fn start(store: &Arc<MemoryStore>, clock: &Clock) -> Gateway {
+async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway {
     let options = RuntimeOptions {
         cancel_grace: Millis::from_secs(3),
         max_pending: Millis::from_secs(60),
@@ -432,12 +454,12 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock) -> Gateway {
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
     let generation = raise_generation(shared.as_ref()).await.expect("the store is whole at a start");
-    let agent: Arc<dyn Agent> = Arc::new(Scripted);
     let tasks = Tasks::default();
-    let gateway = Gateway::new(shared, clock.clone(), options, [(agent.describe().agent, true)], tasks.clone());
+    let gateway = Gateway::new(shared, clock.clone(), options, [(Scripted.describe().agent, true)], tasks.clone());
+    let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret());
+    let host = Host::Elsewhere { worker: worker(), window: Millis::from_secs(60) };
+    supervise(WorkerSpec { name: "scripted".to_owned(), host }, door.clone(), clock.clone(), &tasks);
     gateway.recover().await.expect("the store is whole at a start");
-    let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
-    let spec = WorkerSpec { name: "scripted".to_owned(), host: Host::InProcess(vec![agent]) };
-    supervise(spec, door, clock.clone(), &tasks);
+    gate.open(door, tasks);
     gateway
 }

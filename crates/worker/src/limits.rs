@@ -59,16 +59,21 @@ pub const MAX_NOTICES: usize = 2 * MAX_HELD_JOBS;
 /// The first wait before a worker dials again.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 
-/// The longest wait before a worker dials again: a gateway that has come back is found within it.
-pub const RECONNECT_CAP: Duration = Duration::from_secs(5);
+/// The longest wait before a worker dials again: a gateway that has come back is found within it. A hundred workers
+/// without a gateway make a hundred attempts a second on a local socket, which is nothing.
+pub const RECONNECT_CAP: Duration = Duration::from_secs(1);
 
 /// By how many per cent a wait before dialling is lengthened or shortened at random, so that a hundred workers do not
 /// come back in the same millisecond.
 pub const RECONNECT_JITTER_PERCENT: u32 = 20;
 
-/// How long a worker lives without a gateway unless its assignment says otherwise. A minute covers a restart; longer
-/// lives need an outbox that spills to disk, because a chatty job fills the window and then only waits.
-pub const DEFAULT_ORPHAN_LIFETIME: Duration = Duration::from_secs(60);
+/// How long a worker lives without a gateway unless its assignment says otherwise. A day covers a night in which nobody
+/// looks, and a machine does not fill up with workers that nobody will come back to.
+pub const DEFAULT_ORPHAN_LIFETIME: Duration = Duration::from_secs(86_400);
+
+/// How long a worker lives without a gateway whose store forgets everything: nobody will ever take it over. A minute
+/// covers a gateway that is only paused.
+pub const FORGETFUL_ORPHAN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How long jobs have to end when a worker is asked to leave by a signal.
 pub const SIGNAL_GRACE: Duration = Duration::from_secs(10);

@@ -24,6 +24,11 @@ pub enum PeerError {
 /// Returns the peer's process id where the kernel tells it.
 pub fn check_same_user(stream: &UnixStream) -> Result<Option<i32>, PeerError> {
     let peer = stream.peer_cred().map_err(PeerError::Unknown)?;
-    let ours = rustix::process::geteuid().as_raw();
+    let ours = our_user();
     if peer.uid() == ours { Ok(peer.pid()) } else { Err(PeerError::OtherUser { ours, theirs: peer.uid() }) }
+}
+
+/// The user that this process runs as.
+pub fn our_user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }

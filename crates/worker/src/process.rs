@@ -162,9 +162,13 @@ impl Process {
     /// Kills whatever is left in the session that this process leads, itself excepted, and returns how many that were.
     ///
     /// A worker that was killed had no time to end its programs, and they would go on with work that its jobs' clients
-    /// are told to submit again. Only for a child of ours that leads a session and has not been reaped: until then no
-    /// other session can be given its number. What has made a session of its own is not found.
+    /// are told to submit again. Only for a process that was started as the leader of a session. A session's number is
+    /// given to no other while anything is left in it, and if its leader's number belongs to another process by now,
+    /// nothing was left and nothing is touched. What has made a session of its own is not found.
     pub fn kill_session(&self) -> Result<usize, ProcessError> {
+        if self.number_was_given_away()? {
+            return Ok(0);
+        }
         let failed = |source| ProcessError::Identity { pid: self.identity.pid, from: "/proc", source };
         let mut killed = HashSet::new();
         loop {
@@ -180,6 +184,16 @@ impl Process {
             if killed.len() == before {
                 return Ok(before);
             }
+        }
+    }
+
+    /// Whether another process has this one's number by now.
+    fn number_was_given_away(&self) -> Result<bool, ProcessError> {
+        let Some(raw) = Pid::from_raw(self.identity.pid) else { return Ok(false) };
+        match pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(_) => Ok(Process::open(self.identity.pid).is_ok_and(|process| process.identity != self.identity)),
+            Err(Errno::SRCH) => Ok(false),
+            Err(error) => Err(ProcessError::Open { pid: self.identity.pid, source: error.into() }),
         }
     }
 

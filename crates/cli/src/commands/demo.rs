@@ -176,7 +176,9 @@ impl Gateway {
         let program = std::env::current_exe().context("this program does not know where it is")?;
         let mut process = Command::new(program)
             .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--builtin-agents", "census", "--shutdown-grace", "1s"])
+            .args(["--listen", "127.0.0.1:0", "--builtin-agents", "census"])
+            // Nothing is left behind, and if this process is killed, not for long.
+            .args(["--stop-workers", "--shutdown-grace", "1s", "--workers-max-orphan-lifetime", "1m"])
             .arg("--config")
             .arg(empty_config(home.path())?)
             .arg("--data-dir")

@@ -178,7 +178,12 @@ pub(crate) fn serve(home: &Path, flags: &[&str]) -> Command {
         [OsStr::new("serve"), OsStr::new("--config"), config.as_os_str(), OsStr::new("--data-dir"), data.as_os_str()];
     let listen: &[&str] = if flags.contains(&"--stdio") { &[] } else { &["--listen", "127.0.0.1:0"] };
     let given = listen.iter().filter(|_| !flags.contains(&"--listen")).chain(flags).map(OsStr::new);
-    moorline(fixed.into_iter().chain(given))
+    // What a test starts ends with it, or soon after it if the test is killed.
+    let tidy = ["--stop-workers", "--workers-max-orphan-lifetime=1m"].map(OsStr::new);
+    let given_flag =
+        |flag: &OsStr| flags.iter().any(|given| given.split('=').next() == flag.to_str().unwrap().split('=').next());
+    let tidy = tidy.into_iter().filter(|flag| !given_flag(flag));
+    moorline(fixed.into_iter().chain(given).chain(tidy))
 }
 
 fn log(home: &Path) -> std::fs::File {
@@ -219,4 +224,14 @@ pub(crate) fn processes_with(fragment: &str) -> Vec<u32> {
         String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).contains(fragment)
     })
     .collect()
+}
+
+/// The worker processes of the gateway with this data directory.
+pub(crate) fn workers_of(data_dir: &Path) -> std::collections::BTreeSet<u32> {
+    let of_gateway = format!("MOORLINE_WORKER_SCRATCH={}", data_dir.display());
+    let is_worker = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("moorline\0worker")
+    };
+    processes_with(&of_gateway).into_iter().filter(is_worker).collect()
 }

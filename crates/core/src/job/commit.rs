@@ -1,6 +1,6 @@
 //! From what is decided to what is durable, and from there to its effects.
 
-use moorline_types::{Batch, RecordKind, Timestamp, limits};
+use moorline_types::{Batch, RecordKind, Timestamp, WorkerSeq, limits};
 
 use super::{Effect, Job, Offer, UnderWay};
 use crate::record::Fact;
@@ -62,7 +62,9 @@ impl Job {
     }
 
     pub(super) fn acknowledge(&mut self) {
-        if let Some(fence) = self.fence {
+        if let Some(fence) = self.fence
+            && self.acknowledged > WorkerSeq::ZERO
+        {
             self.effects.push_back(Effect::Acknowledge { fence, worker_seq: self.acknowledged });
         }
     }

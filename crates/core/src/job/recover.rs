@@ -1,6 +1,6 @@
 //! A job from its records.
 
-use moorline_types::{Committed, JobId, Record};
+use moorline_types::{Committed, JobId, Record, Timestamp};
 
 use super::cancel::Cancellation;
 use super::{Job, JobLimits, Status};
@@ -29,8 +29,11 @@ pub enum RecoverError {
 }
 
 impl Job {
-    /// The job that these records make: all of its stream, in order. It has no worker until one is attached.
+    /// The job that these records make: all of its stream, in order. Its deadlines go on counting from where they were,
+    /// except for its waiting for a worker, which there could not have been. If a worker runs it, it waits for that
+    /// worker's next attachment; if a cancellation was asked for before any did, it ends.
     pub fn recover<R: AsRef<Record>>(
+        now: Timestamp,
         job: JobId,
         records: impl IntoIterator<Item = Committed<R>>,
         limits: JobLimits,
@@ -45,6 +48,10 @@ impl Job {
         for record in records {
             recovered.replay(record.get().as_ref())?;
         }
+        recovered.pending_since = now;
+        if recovered.status == Status::Pending && recovered.cancel.is_some() {
+            recovered.end_cancelled(now);
+        }
         Ok(recovered)
     }
 
@@ -56,7 +63,8 @@ impl Job {
             self.acknowledged = worker_seq;
         }
         match fact {
-            Fact::Started(_) => {
+            Fact::Started(started) => {
+                self.worker = Some(started.worker);
                 self.status = Status::Running;
                 self.started_at = Some(record.at);
             }

@@ -66,21 +66,32 @@ fn describe(fence: &Option<Fence>) -> String {
 }
 
 impl Job {
-    /// A worker runs the job, under this attachment.
-    pub fn handle_started(&mut self, now: Timestamp, worker: WorkerId, fence: Fence) {
+    /// A worker has the job, under this attachment: it has taken it up, or still runs it and is attached anew.
+    pub fn handle_attached(&mut self, now: Timestamp, worker: WorkerId, fence: Fence) {
+        let runs_it = self.worker == Some(worker);
         match self.status {
             Status::Pending => {
+                self.worker = Some(worker);
                 self.fence = Some(fence);
                 self.status = Status::Running;
                 self.started_at = Some(now);
                 self.waiting.push_back((now, Fact::Started(Started { worker, fence })));
                 self.cancel_on_worker();
             }
-            // It ended while the worker was taking it up.
-            Status::Success | Status::Error | Status::Cancelled | Status::TimedOut => {
+            Status::Running if runs_it && self.fence == Some(fence) => {}
+            Status::Running if runs_it => {
+                self.fence = Some(fence);
+                self.acknowledge();
+                self.cancel_on_worker();
+            }
+            // The ending is decided; its commit says the rest to the worker's new attachment.
+            Status::Success | Status::Error | Status::Cancelled | Status::TimedOut if runs_it && !self.is_settled() => {
+                self.fence = Some(fence);
+            }
+            // It ended while the worker was taking it up or was away, or another worker runs it.
+            Status::Running | Status::Success | Status::Error | Status::Cancelled | Status::TimedOut => {
                 self.effects.push_back(super::Effect::Kill { fence });
             }
-            Status::Running => {}
         }
     }
 

@@ -13,6 +13,10 @@ use crate::record::{Output, Success};
 const LIMITS: JobLimits = JobLimits { cancel_grace: Millis::from_secs(30), max_pending: Millis::from_secs(300) };
 const FENCE: Fence = Fence::FIRST;
 
+fn worker() -> WorkerId {
+    WorkerId::mint(Timestamp::from_unix_millis(1), [3; 10])
+}
+
 /// A job with a store that commits at once, or not.
 struct Bench {
     job: Job,
@@ -41,7 +45,7 @@ impl Bench {
     fn running(max_runtime_sec: Option<u64>) -> Self {
         let mut bench = Self::accepted(max_runtime_sec);
         bench.settle();
-        bench.job.handle_started(bench.now, WorkerId::mint(bench.now, [3; 10]), FENCE);
+        bench.job.handle_attached(bench.now, worker(), FENCE);
         bench.settle();
         bench.effects.clear();
         bench
@@ -54,6 +58,12 @@ impl Bench {
             self.job.handle_committed(self.now);
         }
         self.effects.extend(std::iter::from_fn(|| self.job.poll_effect()));
+    }
+
+    /// The gateway dies, and the next one makes the job anew from what was committed.
+    fn restart(&mut self) {
+        self.effects.clear();
+        self.job = Job::recover(self.now, self.job.id(), committed(&self.journal), LIMITS).unwrap();
     }
 
     fn pass(&mut self, length: Millis) {
@@ -78,6 +88,11 @@ impl Bench {
     }
 }
 
+fn committed(journal: &[Record]) -> impl Iterator<Item = moorline_types::Committed<std::sync::Arc<Record>>> {
+    let offsets = (1..).map(moorline_types::Offset::new);
+    offsets.zip(journal).map(|(at, record)| moorline_types::Committed::attest(at, std::sync::Arc::new(record.clone())))
+}
+
 fn event(kind: EventKind) -> Report {
     Report::Event { kind, ts: Timestamp::from_unix_millis(7), body: Json::parse("{}").unwrap() }
 }
@@ -95,7 +110,7 @@ fn a_job_that_goes_well_is_recorded_in_order_and_released_once() {
     let mut bench = Bench::accepted(None);
     bench.settle();
     assert_eq!(bench.effects, [Effect::Dispatch]);
-    bench.job.handle_started(bench.now, WorkerId::mint(bench.now, [3; 10]), FENCE);
+    bench.job.handle_attached(bench.now, worker(), FENCE);
     bench.report(1, event(EventKind::Log)).unwrap();
     bench.report(2, result()).unwrap();
     bench.settle();
@@ -199,7 +214,7 @@ fn cancelling_a_job_that_no_worker_has_ends_it_at_once() {
     bench.job.handle_cancel(bench.now, None, None).unwrap();
     bench.settle();
     assert_eq!(bench.endings(), [Status::Cancelled]);
-    bench.job.handle_started(bench.now, WorkerId::mint(bench.now, [3; 10]), FENCE);
+    bench.job.handle_attached(bench.now, worker(), FENCE);
     bench.settle();
     assert_eq!(bench.effects.last(), Some(&Effect::Kill { fence: FENCE }), "a worker that took it up too late stops");
 }
@@ -209,7 +224,7 @@ fn a_cancel_that_overtakes_the_start_reaches_the_worker_once() {
     let mut bench = Bench::accepted(None);
     bench.settle();
     bench.job.handle_cancel(bench.now, None, None).unwrap();
-    bench.job.handle_started(bench.now, WorkerId::mint(bench.now, [3; 10]), FENCE);
+    bench.job.handle_attached(bench.now, worker(), FENCE);
     bench.effects.clear();
     bench.settle();
     assert_eq!(bench.effects.len(), 1, "{:?}", bench.effects);
@@ -253,9 +268,10 @@ fn a_job_that_no_worker_takes_up_ends_and_says_so() {
 #[test]
 fn a_job_ends_with_its_worker() {
     let mut bench = Bench::running(None);
-    bench.job.handle_worker_lost(bench.now, Fence::new(99));
-    assert_eq!(bench.job.status(), Status::Running, "another attachment's loss is not this job's");
-    bench.job.handle_worker_lost(bench.now, FENCE);
+    let other = WorkerId::mint(bench.now, [9; 10]);
+    bench.job.handle_worker_lost(bench.now, other, Lost::Ended);
+    assert_eq!(bench.job.status(), Status::Running, "another worker's end is not this job's");
+    bench.job.handle_worker_lost(bench.now, worker(), Lost::Ended);
     bench.settle();
     assert_eq!(bench.endings(), [Status::Error]);
     assert_eq!(bench.effects, [Effect::Release]);
@@ -336,7 +352,7 @@ proptest! {
         let mut offered: Option<Batch> = None;
         for step in steps {
             match step {
-                Step::Start => bench.job.handle_started(bench.now, WorkerId::mint(bench.now, [3; 10]), FENCE),
+                Step::Start => bench.job.handle_attached(bench.now, worker(), FENCE),
                 Step::Event | Step::Result | Step::Failure => {
                     let report = match step {
                         Step::Result => result(),
@@ -348,7 +364,7 @@ proptest! {
                     }
                 }
                 Step::Cancel => drop(bench.job.handle_cancel(bench.now, None, None)),
-                Step::WorkerLost => bench.job.handle_worker_lost(bench.now, FENCE),
+                Step::WorkerLost => bench.job.handle_worker_lost(bench.now, worker(), Lost::Away),
                 Step::Abandon => bench.job.handle_abandoned(bench.now, "test".into()),
                 Step::Pass(millis) => bench.pass(Millis::new(millis)),
                 Step::Offer => offered = bench.job.poll_append().or(offered),
@@ -382,11 +398,121 @@ proptest! {
         prop_assert_eq!(bench.endings()[0], bench.job.status());
         prop_assert_eq!(bench.effects.iter().filter(|effect| **effect == Effect::Release).count(), 1);
 
-        let committed = bench.journal.iter().enumerate().map(|(n, record)| {
-            moorline_types::Committed::attest(moorline_types::Offset::new(n as u64 + 1), std::sync::Arc::new(record.clone()))
-        });
-        let recovered = Job::recover(bench.job.id(), committed, LIMITS).unwrap();
+        let recovered = Job::recover(bench.now, bench.job.id(), committed(&bench.journal), LIMITS).unwrap();
         prop_assert_eq!(recovered.status(), bench.job.status());
         prop_assert_eq!(recovered.head(), bench.job.head());
     }
+
+    /// A worker goes on through any number of gateways, which may die between any two steps: everything that it
+    /// reports is recorded once and in order, and the job has one ending.
+    #[test]
+    fn a_job_goes_on_through_any_number_of_gateways(steps in proptest::collection::vec(0_u8..6, 0..80)) {
+        let mut bench = Bench::running(None);
+        let mut fence = FENCE;
+        let mut reported = 0;
+        for step in steps.into_iter().chain([4, 5]) {
+            match step {
+                // The worker makes another report.
+                0 => reported += 1,
+                // It sends what it has not seen acknowledged, of which some was sent before.
+                1 | 2 => for n in bench.job.acknowledged().get() + 1..=reported {
+                    bench.job.handle_report(bench.now, fence, WorkerSeq::new(n), event(EventKind::Log)).unwrap();
+                },
+                3 => bench.settle(),
+                // What was decided and not committed is lost with the gateway.
+                4 => {
+                    bench.restart();
+                    prop_assert_eq!(bench.job.status(), Status::Running);
+                    let stale = bench.job.handle_report(bench.now, fence, WorkerSeq::FIRST, result());
+                    prop_assert!(stale.is_err(), "the worker is not attached to this gateway");
+                    fence = fence.next();
+                    bench.job.handle_attached(bench.now, worker(), fence);
+                }
+                _ => {
+                    fence = fence.next();
+                    bench.job.handle_attached(bench.now, worker(), fence);
+                    bench.settle();
+                }
+            }
+        }
+        for n in bench.job.acknowledged().get() + 1..=reported {
+            bench.job.handle_report(bench.now, fence, WorkerSeq::new(n), event(EventKind::Log)).unwrap();
+        }
+        bench.job.handle_report(bench.now, fence, WorkerSeq::new(reported + 1), result()).unwrap();
+        bench.settle();
+        let numbers: Vec<_> = bench.journal.iter().map(|record| record.seq.get()).collect();
+        prop_assert_eq!(numbers, (1..=bench.journal.len() as u64).collect::<Vec<_>>());
+        let seqs: Vec<_> =
+            bench.journal.iter().filter_map(|record| Fact::decode(record).unwrap().worker_seq()).collect();
+        prop_assert_eq!(seqs, (1..=reported + 1).map(WorkerSeq::new).collect::<Vec<_>>());
+        prop_assert_eq!(bench.endings(), [Status::Success]);
+    }
+}
+
+#[test]
+fn a_recovered_job_goes_on_only_on_its_own_worker() {
+    let mut bench = Bench::running(None);
+    bench.report(1, event(EventKind::Log)).unwrap();
+    bench.settle();
+    bench.restart();
+    assert_eq!(bench.job.worker(), Some(worker()));
+    let (other, fence) = (WorkerId::mint(bench.now, [9; 10]), Fence::new(7));
+    bench.job.handle_attached(bench.now, other, fence);
+    bench.settle();
+    assert_eq!(bench.effects, [Effect::Kill { fence }], "a worker that has no business with it stops");
+    bench.effects.clear();
+    let fence = Fence::new(8);
+    bench.job.handle_attached(bench.now, worker(), fence);
+    bench.settle();
+    assert_eq!(bench.effects, [Effect::Acknowledge { fence, worker_seq: WorkerSeq::FIRST }]);
+}
+
+#[test]
+fn what_was_under_way_when_the_gateway_died_goes_on() {
+    // A cancellation: the worker is told again, and has what is left of the grace.
+    let mut bench = Bench::running(None);
+    bench.job.handle_cancel(bench.now, None, Some("enough".into())).unwrap();
+    bench.settle();
+    let forced = bench.job.poll_timeout().unwrap();
+    bench.now = bench.now + Millis::from_secs(5);
+    bench.restart();
+    assert_eq!(bench.job.poll_timeout(), Some(forced));
+    let fence = Fence::new(2);
+    bench.job.handle_attached(bench.now, worker(), fence);
+    bench.settle();
+    let cancel = Effect::Cancel { fence, reason: "enough".into(), grace: LIMITS.cancel_grace };
+    assert_eq!(bench.effects, [cancel]);
+
+    // A deadline: it counts while no gateway is there.
+    let mut bench = Bench::running(Some(5));
+    let deadline = bench.job.poll_timeout().unwrap();
+    bench.restart();
+    assert_eq!(bench.job.poll_timeout(), Some(deadline));
+
+    // A cancellation that came before any worker took the job up.
+    let mut bench = Bench::accepted(None);
+    bench.settle();
+    bench.job.handle_cancel(bench.now, None, None).unwrap();
+    let batch = bench.job.poll_append().unwrap();
+    bench.journal.extend(batch.records);
+    bench.restart();
+    bench.settle();
+    assert_eq!(bench.endings(), [Status::Cancelled]);
+
+    // Waiting for a worker begins anew.
+    let mut bench = Bench::accepted(None);
+    bench.settle();
+    bench.now = bench.now + LIMITS.max_pending;
+    bench.restart();
+    assert_eq!(bench.job.poll_timeout().map(|deadline| deadline.at), Some(bench.now + LIMITS.max_pending));
+}
+
+#[test]
+fn a_job_whose_end_is_being_committed_tells_the_workers_new_attachment() {
+    let mut bench = Bench::running(None);
+    bench.report(1, result()).unwrap();
+    let fence = Fence::new(2);
+    bench.job.handle_attached(bench.now, worker(), fence);
+    bench.settle();
+    assert_eq!(bench.effects, [Effect::Acknowledge { fence, worker_seq: WorkerSeq::FIRST }, Effect::Release]);
 }

@@ -18,7 +18,7 @@ impl Job {
             self.cancel.as_ref().filter(|_| open).map(|cancel| (cancel.forced_at, DeadlineReason::CancelGrace));
         let runtime = self.runtime_deadline().filter(|_| running).map(|at| (at, DeadlineReason::MaxRuntime));
         let pending = (self.status == Status::Pending)
-            .then(|| (self.accepted_at + self.limits.max_pending, DeadlineReason::MaxPending));
+            .then(|| (self.pending_since + self.limits.max_pending, DeadlineReason::MaxPending));
         [retry, forced, runtime, pending].into_iter().flatten().min().map(|(at, why)| Deadline { at, why })
     }
 

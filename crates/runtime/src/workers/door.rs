@@ -1,4 +1,19 @@
 //! The socket at which workers attach.
+//!
+//! The gateway's secret gives the key of every worker that this gateway or an earlier run of it has started, so every
+//! one of them can prove itself. Whether it is let in is another question:
+//!
+//! | who | answer |
+//! | --- | --- |
+//! | another user, no proof, an unknown protocol | the connection is closed; nothing else happens |
+//! | proven, and expected | attached, in the place of an older link of the same worker |
+//! | proven and expected, but not the process that was started under that id | refused |
+//! | proven, and not expected: its jobs have been told to have ended | told to end itself |
+//!
+//! A worker is let in only when its process is on record: the next start of the gateway must be able to find whoever
+//! was given a job.
+
+mod refusals;
 
 use std::collections::HashMap;
 use std::io;
@@ -8,16 +23,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use moorline_types::{Fence, WorkerId};
+use moorline_worker::Stream;
 use moorline_worker::link::{AttachError, AttachParams, Candidate, accept};
 use moorline_worker::message::GatewayEpoch;
-use moorline_worker::peer;
-use moorline_worker::secret::WorkerKey;
+use moorline_worker::peer::{self, PeerError};
+use moorline_worker::secret::GatewaySecret;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
+use refusals::Refusals;
 
 /// Handshakes that may be under way at once. More wait in the socket's backlog; a hundred workers that come back
 /// together are served in two rounds of a millisecond each.
@@ -40,6 +59,39 @@ pub enum OpenDoorError {
     },
 }
 
+/// Why a peer at the worker socket was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// It belongs to somebody else.
+    #[error("a stranger is at the worker socket")]
+    Peer(#[source] PeerError),
+    /// It did not get through the handshake.
+    #[error("a peer at the worker socket was not attached")]
+    Attach(#[source] AttachError),
+    /// Its process is not on record.
+    #[error("{worker} was not attached: its process could not be recorded in time")]
+    NotRecorded {
+        /// Who it is.
+        worker: WorkerId,
+    },
+    /// Another process was started under its id.
+    #[error("process {peer} has proven to be {worker}, which is process {started}: it is refused and left alone")]
+    OtherProcess {
+        /// Who it says it is.
+        worker: WorkerId,
+        /// Its process.
+        peer: i32,
+        /// The process that was started.
+        started: i32,
+    },
+    /// It has no business here any more.
+    #[error("{worker} is not expected any more; it is told to end itself")]
+    NotExpected {
+        /// Who it is.
+        worker: WorkerId,
+    },
+}
+
 /// Attaches workers that the gateway knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WorkerDoor(Arc<Shared>);
@@ -49,16 +101,28 @@ struct Shared {
     pool: Arc<Pool>,
     tasks: Tasks,
     params: AttachParams,
+    secret: GatewaySecret,
     next_fence: AtomicU64,
-    expected: Mutex<HashMap<WorkerId, WorkerKey>>,
+    expected: Mutex<HashMap<WorkerId, Expected>>,
+    refusals: Refusals,
+}
+
+/// A worker that may attach.
+#[derive(Debug, Clone, Default)]
+struct Expected {
+    /// The process that was started, if it is a process.
+    pid: Option<i32>,
+    /// Cancelled when the worker is on record.
+    recorded: CancellationToken,
 }
 
 impl WorkerDoor {
-    /// A door into `pool`, in this life of the gateway.
-    pub fn new(pool: Arc<Pool>, tasks: Tasks, generation: GatewayEpoch) -> Self {
+    /// A door into `pool`, in this life of the gateway, for workers whose secrets are derived from `secret`.
+    pub fn new(pool: Arc<Pool>, tasks: Tasks, clock: Clock, generation: GatewayEpoch, secret: GatewaySecret) -> Self {
         let next_fence = AtomicU64::new(generation.get() * FENCES_PER_GENERATION + 1);
         let params = AttachParams::new(generation);
-        Self(Arc::new(Shared { pool, tasks, params, next_fence, expected: Mutex::default() }))
+        let (expected, refusals) = (Mutex::default(), Refusals::new(clock));
+        Self(Arc::new(Shared { pool, tasks, params, secret, next_fence, expected, refusals }))
     }
 
     /// Opens the socket. The caller holds the data directory, so a socket file that is there belongs to nobody.
@@ -82,23 +146,68 @@ impl WorkerDoor {
         self.0.params
     }
 
-    /// Expects a worker that will prove itself with this key.
-    pub(crate) fn expect(&self, worker: WorkerId, key: WorkerKey) {
-        lock(&self.0.expected).insert(worker, key);
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.0.pool
     }
 
-    /// Stops expecting a worker: its process is gone.
+    pub(crate) fn secret(&self) -> &GatewaySecret {
+        &self.0.secret
+    }
+
+    /// Expects a worker. It is let in when it is on record.
+    pub(crate) fn expect(&self, worker: WorkerId) {
+        lock(&self.0.expected).insert(worker, Expected::default());
+    }
+
+    /// The worker is on record, as the process with this number if it is one.
+    pub(crate) fn record(&self, worker: WorkerId, pid: Option<i32>) {
+        if let Some(expected) = lock(&self.0.expected).get_mut(&worker) {
+            expected.pid = pid;
+            expected.recorded.cancel();
+        }
+    }
+
+    /// Stops expecting a worker: it is gone.
     pub(crate) fn forget(&self, worker: WorkerId) {
         lock(&self.0.expected).remove(&worker);
     }
 
-    /// Takes a worker that has proven itself, and serves it in a task of its own.
+    /// Takes a worker of this process, and serves it in a task of its own.
     pub(crate) async fn admit(&self, candidate: Candidate) -> Result<(), AttachError> {
         let fence = Fence::new(self.0.next_fence.fetch_add(1, Ordering::Relaxed));
-        let link = candidate.admit(fence, []).await?;
+        let committed = self.0.pool.committed(&candidate.info().held);
+        let link = candidate.admit(fence, committed).await?;
         let pool = Arc::clone(&self.0.pool);
         self.0.tasks.spawn(TaskKind::WorkerLink, async move { pool.serve(link).await });
         Ok(())
+    }
+
+    /// Leads a worker at the other end of `stream` through the handshake and lets it in, or does not. `peer` is its
+    /// process as the kernel tells it, where it does.
+    ///
+    /// # Errors
+    /// See [`DoorError`].
+    pub async fn attach(&self, stream: impl Stream, peer: Option<i32>) -> Result<(), DoorError> {
+        let key = |worker: WorkerId| std::future::ready(Some(self.0.secret.worker_secret(worker).key()));
+        let candidate = accept(stream, key, self.0.params).await.map_err(DoorError::Attach)?;
+        let worker = candidate.info().worker;
+        let Some(expected) = lock(&self.0.expected).get(&worker).cloned() else {
+            let reason = "this worker is not expected any more; its jobs have ended".to_owned();
+            candidate.refuse(reason, true).await.map_err(DoorError::Attach)?;
+            return Err(DoorError::NotExpected { worker });
+        };
+        let recorded = tokio::time::timeout(self.0.params.deadline, expected.recorded.cancelled()).await;
+        recorded.map_err(|_| DoorError::NotRecorded { worker })?;
+        // Read again: the number came with the record.
+        let started = lock(&self.0.expected).get(&worker).and_then(|expected| expected.pid);
+        if let (Some(started), Some(peer)) = (started, peer)
+            && started != peer
+        {
+            let reason = "another process was started under this worker's id".to_owned();
+            candidate.refuse(reason, false).await.map_err(DoorError::Attach)?;
+            return Err(DoorError::OtherProcess { worker, peer, started });
+        }
+        self.admit(candidate).await.map_err(DoorError::Attach)
     }
 
     async fn accept_all(self, listener: UnixListener) {
@@ -118,24 +227,16 @@ impl WorkerDoor {
             };
             let door = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerLink, async move {
-                if let Err(error) = door.attach(stream).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a worker was not attached");
+                if let Err(error) = door.attach_peer(stream).await {
+                    door.0.refusals.tell(&error);
                 }
                 drop(room);
             });
         }
     }
 
-    async fn attach(&self, stream: UnixStream) -> Result<(), AttachError> {
-        if let Err(error) = peer::check_same_user(&stream) {
-            tracing::warn!(%error, "a connection to the worker socket is refused");
-            return Ok(());
-        }
-        let expected = |worker: WorkerId| {
-            let key = lock(&self.0.expected).get(&worker).cloned();
-            std::future::ready(key)
-        };
-        let candidate = accept(stream, expected, self.0.params).await?;
-        self.admit(candidate).await
+    async fn attach_peer(&self, stream: UnixStream) -> Result<(), DoorError> {
+        let peer = peer::check_same_user(&stream).map_err(DoorError::Peer)?;
+        self.attach(stream, peer).await
     }
 }

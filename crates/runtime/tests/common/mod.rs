@@ -14,6 +14,7 @@ use moorline_runtime::{
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, RecordKind, Scope, Timestamp};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
+use moorline_worker::secret::GatewaySecret;
 
 /// How long a test waits for what must come. Time is virtual, so this is no delay.
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -41,6 +42,10 @@ pub(crate) fn memory() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(Epoch::mint(Timestamp::from_unix_millis(1), [7; 10]), TailLimits::default()))
 }
 
+fn secret() -> GatewaySecret {
+    GatewaySecret::new([9; 32])
+}
+
 impl Bench {
     pub(crate) async fn start() -> Self {
         Self::over(memory(), options()).await
@@ -57,7 +62,7 @@ impl Bench {
         let generation = raise_generation(shared.as_ref()).await.unwrap();
         let gateway = Gateway::new(shared, clock.clone(), options, names, tasks.clone());
         gateway.recover().await.unwrap();
-        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
+        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret());
         let spec = WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) };
         supervise(spec, door, clock, &tasks);
         Self { gateway, store }

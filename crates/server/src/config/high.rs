@@ -36,8 +36,10 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Log lines.
     pub log: LogConfig,
-    /// The program that is started for workers.
-    pub worker_program: PathBuf,
+    /// Whether an orderly stop ends the workers.
+    pub stop_workers: bool,
+    /// Workers.
+    pub workers: WorkersConfig,
     /// Which of the shipped agents are offered.
     pub builtin_agents: BTreeSet<BuiltinAgent>,
     /// The agents of the configuration file: no two of the same name and version, at most one default per name.
@@ -106,6 +108,19 @@ pub struct JobsConfig {
     pub cancel_grace: Duration,
     /// How long a job may run whose submission does not say; `None` is without bound.
     pub default_max_runtime: Option<Duration>,
+}
+
+/// Worker processes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WorkersConfig {
+    /// The program that is started for them.
+    pub program: PathBuf,
+    /// Whether those of the last run are taken over.
+    pub reattach: bool,
+    /// How long one may be away.
+    pub adoption_window: Duration,
+    /// How long one goes on without a gateway.
+    pub max_orphan_lifetime: Duration,
 }
 
 /// Which log lines are written, and how.

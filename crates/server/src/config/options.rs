@@ -132,13 +132,26 @@ options! {
         "1h",
         "How long a job may run whose submission does not say.";
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
-        "How long an orderly stop waits for jobs to end. Jobs that have not ended by then are ended, with an error that \
-         says so.";
+        "How long an orderly stop with `stop_workers` waits for jobs to end. Jobs that have not ended by then are ended, \
+         with an error that says so.";
     log_format = "log.format", Choice<LogFormat>, Choice::new(), Text("human"), "json",
         "How log lines on standard error are written: `human` for a terminal, `json` for a collector.";
     log_filter = "log.filter", Filter, Filter, Text("info"), "info,moorline_server=debug",
         "Which log lines are written: a level, and levels of their own for modules.";
-    worker_program = "worker.program", AnyPath, AnyPath,
+    stop_workers = "stop_workers", Switch, Switch, Text("false"), "true",
+        "Whether an orderly stop ends the workers too, and with them their jobs. Without it both go on, and the next \
+         start takes them over.";
+    reattach = "workers.reattach", Switch, Switch, Text("true"), "false",
+        "Whether a start takes the workers of the last run over, with their jobs. Without it they are ended, and their \
+         jobs with an error that says so.";
+    adoption_window = "workers.adoption_window", Length, Length { min: SECOND, max: HOUR }, Text("1m"), "10s",
+        "How long a worker may be away, at a start or after its link was lost, before it is ended and its jobs with an \
+         error that says so.";
+    max_orphan_lifetime = "workers.max_orphan_lifetime", Length, Length { min: SECOND, max: 30 * DAY }, Text("24h"),
+        "1h",
+        "How long a worker goes on without a gateway before it ends itself. It holds for workers that are started from \
+         then on.";
+    worker_program = "workers.program", AnyPath, AnyPath,
         Computed {
             shown: "the running program",
             needs: "a process that can find its own program",

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::agents::AgentConfig;
 use super::file;
-use super::high::{Config, JobsConfig, JournalConfig, LimitsConfig, LogConfig, SessionConfig, Transport};
+use super::high::{
+    Config, JobsConfig, JournalConfig, LimitsConfig, LogConfig, SessionConfig, Transport, WorkersConfig,
+};
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
 use super::option::ConfigOption;
@@ -106,7 +108,13 @@ fn config(
         },
         shutdown_grace: found.shutdown_grace?.value,
         log: LogConfig { format: found.log_format?.value, filter: found.log_filter?.value },
-        worker_program: found.worker_program?.value,
+        stop_workers: found.stop_workers?.value,
+        workers: WorkersConfig {
+            program: found.worker_program?.value,
+            reattach: found.reattach?.value,
+            adoption_window: found.adoption_window?.value,
+            max_orphan_lifetime: found.max_orphan_lifetime?.value,
+        },
         builtin_agents: found.builtin_agents?.value,
         agents,
     })

@@ -33,6 +33,12 @@ pub enum DataDirError {
         /// Its mode.
         mode: u32,
     },
+    /// The secret of its workers cannot be read back.
+    #[error("{} is damaged; end the workers of this gateway and remove the file: the next start makes another", path.display())]
+    DamagedSecret {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another gateway uses it.
     #[error("another gateway{} uses {}; stop it or choose another with --data-dir", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), path.display())]
     InUse {

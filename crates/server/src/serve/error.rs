@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use moorline_runtime::gateway::RecoverJobsError;
 use moorline_runtime::mint::NoEntropy;
-use moorline_runtime::workers::{GenerationError, OpenDoorError};
+use moorline_runtime::workers::{GenerationError, OpenDoorError, RecoverWorkersError};
 use moorline_store_sqlite::OpenError;
 use moorline_types::{AgentRefError, ResolvedAgent};
 
@@ -41,6 +41,9 @@ pub enum StartError {
     /// The jobs of the last run cannot be read.
     #[error(transparent)]
     Recover(#[from] RecoverJobsError),
+    /// The workers of the last run cannot be taken over.
+    #[error(transparent)]
+    Workers(#[from] RecoverWorkersError),
     /// Workers cannot attach.
     #[error(transparent)]
     WorkerDoor(#[from] OpenDoorError),

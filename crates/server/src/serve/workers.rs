@@ -1,16 +1,16 @@
 //! Which workers the configuration asks for: one for each agent, so that one agent's end is no other's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use moorline_agents::{Census, Echo};
-use moorline_runtime::workers::{Host, ProcessHost, WorkerSpec};
+use moorline_runtime::workers::ProcessSpec;
 use moorline_types::{AgentRefError, ResolvedAgent};
 use moorline_worker::exec::{ExecAgent, ExecSpec};
-use moorline_worker::sdk::Agent;
+use moorline_worker::sdk::{Agent, AgentDescription};
 
 use crate::config::{AgentConfig, BuiltinAgent, Config};
 use crate::data_dir::DataDir;
@@ -94,7 +94,7 @@ impl Program {
 pub(super) struct ConfiguredWorker {
     pub(super) agent: ResolvedAgent,
     pub(super) is_default: bool,
-    pub(super) spec: WorkerSpec,
+    pub(super) spec: ProcessSpec,
 }
 
 /// A worker for every agent of the configuration. The operator's come first: where one of them and a shipped one claim
@@ -102,47 +102,55 @@ pub(super) struct ConfiguredWorker {
 pub(super) fn specs(config: &Config, data_dir: &DataDir) -> Result<Vec<ConfiguredWorker>, StartError> {
     let mut workers: Vec<ConfiguredWorker> = Vec::new();
     for agent in &config.agents {
-        let hosted = Hosted::Program(program(agent, data_dir)?);
-        workers.push(worker(agent.agent.clone(), agent.is_default, &hosted, config, data_dir)?);
+        let program = program(agent, data_dir)?;
+        let described = AgentDescription {
+            agent: agent.agent.clone(),
+            description: program.description.clone(),
+            capacity: program.capacity,
+            is_default: agent.is_default,
+        };
+        workers.push(worker(described, &Hosted::Program(program), config, data_dir)?);
     }
     for builtin in &config.builtin_agents {
         let shipped = match builtin {
             BuiltinAgent::Census => Shipped::Census,
             BuiltinAgent::Echo => Shipped::Echo,
         };
-        let agent = shipped.agent()?.describe().agent;
-        if workers.iter().any(|worker| worker.agent == agent) {
-            return Err(StartError::AgentTwice { agent });
+        let described = AgentDescription { is_default: true, ..shipped.agent()?.describe() };
+        if workers.iter().any(|worker| worker.agent == described.agent) {
+            return Err(StartError::AgentTwice { agent: described.agent });
         }
-        workers.push(worker(agent, true, &Hosted::Shipped(shipped), config, data_dir)?);
+        workers.push(worker(described, &Hosted::Shipped(shipped), config, data_dir)?);
     }
     Ok(workers)
 }
 
-/// Removes the logs of workers of long ago. A worker's log is named after its id, which begins with the time.
-pub(super) fn prune_logs(data_dir: &DataDir) {
+/// Removes the logs of workers of long ago, but none `in_use`. A worker's log is named after its id, which begins with
+/// the time.
+pub(super) fn prune_logs<'a>(data_dir: &DataDir, in_use: impl Iterator<Item = &'a Path>) {
+    let in_use: BTreeSet<_> = in_use.collect();
     let logs = std::fs::read_dir(data_dir.workers()).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut logs: Vec<_> = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log")).collect();
     logs.sort_unstable();
     logs.truncate(logs.len().saturating_sub(KEPT_LOGS));
-    for log in logs {
-        if let Err(error) = std::fs::remove_file(&log) {
+    for log in logs.iter().filter(|log| !in_use.contains(log.as_path())) {
+        if let Err(error) = std::fs::remove_file(log) {
             tracing::warn!(log = %log.display(), %error, "an old worker's log stays");
         }
     }
 }
 
 fn worker(
-    agent: ResolvedAgent,
-    is_default: bool,
+    AgentDescription { agent, is_default, capacity, .. }: AgentDescription,
     hosted: &Hosted,
     config: &Config,
     data_dir: &DataDir,
 ) -> Result<ConfiguredWorker, StartError> {
-    let name = agent.to_string();
     let cwd = scratch(&agent, data_dir)?;
-    let host = ProcessHost {
-        program: config.worker_program.clone(),
+    let spec = ProcessSpec {
+        name: agent.to_string(),
+        agents: vec![(agent.clone(), capacity)],
+        program: config.workers.program.clone(),
         args: vec![OsString::from(WORKER_COMMAND)],
         env: vec![(SCRATCH_VARIABLE.into(), cwd.clone().into())],
         cwd,
@@ -150,7 +158,7 @@ fn worker(
         socket: data_dir.worker_socket().to_owned(),
         assignment: serde_json::to_value(hosted).map_err(StartError::Assignment)?,
     };
-    Ok(ConfiguredWorker { agent, is_default, spec: WorkerSpec { name, host: Host::Process(host) } })
+    Ok(ConfiguredWorker { agent, is_default, spec })
 }
 
 fn program(agent: &AgentConfig, data_dir: &DataDir) -> Result<Program, StartError> {

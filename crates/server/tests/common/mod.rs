@@ -18,6 +18,7 @@ use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, Millis, Principal, Scope, Timestamp};
 use moorline_wire::Profile;
 use moorline_worker::sdk::Agent;
+use moorline_worker::secret::GatewaySecret;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -45,6 +46,10 @@ pub(crate) fn service_options() -> ServiceOptions {
         hello_deadline: Millis::from_secs(10),
         heartbeat_interval: Millis::from_secs(30),
     }
+}
+
+fn secret() -> GatewaySecret {
+    GatewaySecret::new([9; 32])
 }
 
 impl Bench {
@@ -91,7 +96,7 @@ impl Bench {
         let generation = raise_generation(shared.as_ref()).await.unwrap();
         let gateway = Gateway::new(shared, clock.clone(), runtime, names, tasks.clone());
         gateway.recover().await.unwrap();
-        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), generation);
+        let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret());
         supervise(WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) }, door, clock, &tasks);
 
         let key = ApiKey::generate().unwrap();

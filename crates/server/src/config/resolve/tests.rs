@@ -262,7 +262,7 @@ fn nothing_given_is_a_configuration_for_this_machine_only() {
     assert!(config.builtin_agents.iter().eq(&[BuiltinAgent::Census, BuiltinAgent::Echo]));
     assert_eq!(resolved.rows.len(), ConfigOption::all().len());
     assert!(resolved.rows.iter().all(|row| row.origin == Origin::Default));
-    assert_eq!(config.worker_program, PathBuf::from("/usr/bin/moorline"));
+    assert_eq!(config.workers.program, PathBuf::from("/usr/bin/moorline"));
 }
 
 proptest::proptest! {

@@ -1,0 +1,261 @@
+//! A job outlives its gateway: real gateways, real workers, real programs, and real kills at moments that a seed
+//! decides. Afterwards what a client reads is compared with what the agent said: every event, in order, once.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Gateway, Running, json_lines, logs, stderr, wait_for};
+use fastrand::Rng;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Leaves workers to the next start, as is the default. They end a minute after the test if it is killed.
+const LEAVE: &[&str] = &["--stop-workers=false"];
+
+/// A program that says a number every so often. Its input is how many.
+const COUNTING: &str = r#"
+[[agents]]
+name = "count"
+version = "1.0.0"
+capacity = 64
+command = ["python3", "-u", "-c", """
+import json, sys, time
+number = json.loads(sys.stdin.readline())['input']
+for n in range(1, number + 1):
+    time.sleep(0.02)
+    print(n)
+print(json.dumps({'result': number}))
+"""]
+"#;
+
+/// What became of a job, read to its end.
+fn read(gateway: &Gateway, job: &str) -> Vec<Value> {
+    json_lines(&gateway.run(&["watch", job, "--json"]))
+}
+
+/// Somebody who watches the job until it ends or the gateway does.
+fn watching(gateway: &Gateway, job: &str) -> Running {
+    Running::start(gateway.command(&["watch", job, "--json"]).stderr(Stdio::null()))
+}
+
+/// The job ended well, after `count` events of which `text` says what each is.
+fn assert_whole(seen: &[Value], count: u64, text: impl Fn(u64) -> String) {
+    let said: Vec<String> = logs(seen).into_iter().map(|(_, message)| message).collect();
+    assert_eq!(said, (1..=count).map(text).collect::<Vec<_>>());
+    let numbers: Vec<_> = seen.iter().map(|line| line["event_seq"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (numbers[0]..).take(numbers.len()).collect::<Vec<_>>(), "without a hole");
+    let endings = seen.iter().filter(|line| line["type"] == "job.result" || line["type"] == "job.error").count();
+    assert_eq!((endings, &seen.last().unwrap()["type"]), (1, &json!("job.result")));
+}
+
+fn echo(events: u64, delay_ms: u64) -> Value {
+    json!({ "echo": { "events": events, "delay_ms": delay_ms } })
+}
+
+fn echoed(events: u64) -> impl Fn(u64) -> String {
+    move |n| format!("event {n} of {events}")
+}
+
+/// The worker processes of this gateway.
+fn workers(gateway: &Gateway) -> BTreeSet<u32> {
+    common::workers_of(&gateway.data_dir())
+}
+
+/// Lets the agents work for a moment.
+fn pass(millis: u64) {
+    // not a wait: the moment of a kill is what is tested
+    std::thread::sleep(Duration::from_millis(millis));
+}
+
+/// What decides about chances: a seed that is shown when the test fails.
+#[expect(clippy::print_stdout, reason = "the seed of a test that fails")]
+fn chances() -> Rng {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    Rng::with_seed(seed)
+}
+
+fn kill(pid: u32) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+}
+
+/// Kills the gateway and starts it again, a few times, twice in a row and right after a start among them.
+fn kill_often(mut gateway: Gateway, config: &str, rng: &mut Rng) -> Gateway {
+    for _ in 0..5 {
+        // A third of the kills come while the gateway is still busy taking its workers over.
+        if rng.u8(0..3) > 0 {
+            pass(rng.u64(0..900));
+        }
+        let (home, status) = gateway.end(Signal::KILL);
+        assert!(!status.success());
+        gateway = Gateway::over(home, config, LEAVE);
+    }
+    gateway
+}
+
+#[test]
+fn jobs_go_on_in_the_same_processes_whenever_the_gateway_is_killed() {
+    let mut rng = chances();
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let jobs: Vec<_> = (0..4).map(|_| gateway.submit("echo", &echo(400, 20))).collect();
+    let counted = gateway.submit("count", &json!(400));
+    let watch = watching(&gateway, &counted);
+    watch.line_with("job.event");
+    let before = workers(&gateway);
+    let gateway = kill_often(gateway, COUNTING, &mut rng);
+    for job in &jobs {
+        assert_whole(&read(&gateway, job), 400, echoed(400));
+    }
+    assert_whole(&read(&gateway, &counted), 400, |n| n.to_string());
+    assert_eq!(workers(&gateway), before);
+    assert_eq!(gateway.follow("count", &json!(3)).1, 0, "an adopted worker takes new work");
+    let (home, _) = Gateway::over(gateway.end(Signal::TERM).0, COUNTING, &["--stop-workers"]).end(Signal::TERM);
+    let data = home.path().join("data");
+    wait_for("nothing is left", || common::processes_with(data.to_str().unwrap()).is_empty());
+}
+
+/// Jobs that end, fail, are cancelled and run into their limit while no gateway is there, or just after.
+#[test]
+fn whatever_happened_while_no_gateway_was_there_is_told_once() {
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let short = gateway.submit("count", &json!(40));
+    let flood = gateway.submit("echo", &echo(3_000, 0));
+    let long = gateway.submit("echo", &echo(100_000, 10));
+    let watch = watching(&gateway, &long);
+    watch.line_with("job.event");
+    let cancelled = gateway.run(&["cancel", &long]);
+    assert!(cancelled.status.success(), "{}", stderr(&cancelled));
+    let (home, _) = gateway.end(Signal::KILL);
+    pass(1_500);
+    let gateway = Gateway::over(home, COUNTING, &[]);
+    assert_whole(&read(&gateway, &short), 40, |n| n.to_string());
+    assert_whole(&read(&gateway, &flood), 3_000, echoed(3_000));
+    assert_eq!(read(&gateway, &long).last().unwrap()["payload"]["final_status"], "cancelled");
+}
+
+#[test]
+fn a_hundred_jobs_go_on_at_once() {
+    let gateway = Gateway::with("", LEAVE);
+    let jobs: Vec<_> = (0..100).map(|_| gateway.submit("echo", &echo(50, 200))).collect();
+    let (home, _) = gateway.end(Signal::KILL);
+    let gateway = Gateway::over(home, "", &[]);
+    for job in &jobs {
+        assert_whole(&read(&gateway, job), 50, echoed(50));
+    }
+}
+
+#[test]
+fn a_worker_that_dies_with_the_gateway_ends_its_own_jobs_only() {
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let marker = format!("{}/scratch/count", gateway.data_dir().display());
+    let lost = gateway.submit("count", &json!(100_000));
+    let kept = gateway.submit("echo", &echo(100, 20));
+    let watch = watching(&gateway, &lost);
+    watch.line_with("job.event");
+    let worker = workers(&gateway).into_iter().find(|pid| common::processes_with(&marker).contains(pid)).unwrap();
+    let (home, _) = gateway.end(Signal::KILL);
+    kill(worker);
+    let gateway = Gateway::over(home, COUNTING, &[]);
+    let last = read(&gateway, &lost).pop().unwrap();
+    assert_eq!((&last["payload"]["code"], &last["payload"]["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)));
+    assert!(last["payload"]["message"].as_str().unwrap().contains("submit it again"), "{last}");
+    assert_whole(&read(&gateway, &kept), 100, echoed(100));
+    assert_eq!(gateway.follow("count", &json!(3)).1, 0, "there is another worker");
+}
+
+#[test]
+fn a_stop_in_order_leaves_jobs_running_and_the_next_start_takes_them_over() {
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let job = gateway.submit("count", &json!(200));
+    let before = workers(&gateway);
+    let (home, status) = gateway.end(Signal::TERM);
+    assert_eq!(status.code(), Some(0));
+    assert!(!home.path().join("data/gateway.json").exists());
+    assert_eq!(common::workers_of(&home.path().join("data")), before, "workers go on");
+    let gateway = Gateway::over(home, COUNTING, &[]);
+    assert_whole(&read(&gateway, &job), 200, |n| n.to_string());
+    assert_eq!(workers(&gateway), before);
+}
+
+#[test]
+fn without_reattach_the_workers_of_the_last_run_are_ended_and_their_jobs_told() {
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let job = gateway.submit("count", &json!(100_000));
+    let watch = watching(&gateway, &job);
+    watch.line_with("job.event");
+    let before = workers(&gateway);
+    let (home, _) = gateway.end(Signal::KILL);
+    let gateway = Gateway::over(home, COUNTING, &["--workers-reattach=false"]);
+    let last = read(&gateway, &job).pop().unwrap();
+    assert_eq!((&last["payload"]["code"], &last["payload"]["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)));
+    assert!(last["payload"]["message"].as_str().unwrap().contains("did not take over"), "{last}");
+    assert!(workers(&gateway).is_disjoint(&before));
+    assert_eq!(gateway.follow("count", &json!(3)).1, 0);
+}
+
+#[test]
+fn a_worker_whose_agent_has_changed_finishes_its_jobs_and_a_new_one_takes_the_next() {
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let job = gateway.submit("count", &json!(150));
+    let watch = watching(&gateway, &job);
+    watch.line_with("job.event");
+    let before = workers(&gateway);
+    let (home, _) = gateway.end(Signal::TERM);
+    let changed = COUNTING.replace("'result': number", "'result': 'changed'");
+    let gateway = Gateway::over(home, &changed, &[]);
+    let (seen, exit) = gateway.follow("count", &json!(3));
+    assert_eq!((exit, &seen.last().unwrap()["payload"]["result"]), (0, &json!("changed")));
+    let seen = read(&gateway, &job);
+    assert_whole(&seen, 150, |n| n.to_string());
+    assert_eq!(seen.last().unwrap()["payload"]["result"], 150, "it was finished by the worker that began it");
+    wait_for("the old worker has left", || workers(&gateway).intersection(&before).count() == 2);
+}
+
+/// A worker that is stopped answers nobody. It is not taken for dead before its time, and then it is ended.
+#[test]
+fn a_worker_that_does_not_come_back_is_ended_and_its_jobs_told() {
+    let gateway = Gateway::with(COUNTING, LEAVE);
+    let marker = format!("{}/scratch/count", gateway.data_dir().display());
+    let job = gateway.submit("count", &json!(100_000));
+    let watch = watching(&gateway, &job);
+    watch.line_with("job.event");
+    let worker = workers(&gateway).into_iter().find(|pid| common::processes_with(&marker).contains(pid)).unwrap();
+    let (home, _) = gateway.end(Signal::KILL);
+    kill_process(Pid::from_raw(i32::try_from(worker).unwrap()).unwrap(), Signal::STOP).unwrap();
+    let gateway = Gateway::over(home, COUNTING, &["--workers-adoption-window", "2s"]);
+    let last = read(&gateway, &job).pop().unwrap();
+    assert!(last["payload"]["message"].as_str().unwrap().contains("did not come back"), "{last}");
+    assert!(!workers(&gateway).contains(&worker));
+    assert_eq!(gateway.follow("count", &json!(3)).1, 0);
+}
+
+#[test]
+fn strangers_at_the_worker_socket_are_refused_and_change_nothing() {
+    use std::io::{Read as _, Write as _};
+    let gateway = Gateway::with("", &[]);
+    let job = gateway.submit("echo", &echo(50, 20));
+    for bytes in [&b""[..], b"\0\0\0\x02\xff\xff", b"GET / HTTP/1.1\r\n\r\n", &[0; 64]] {
+        let mut stranger = UnixStream::connect(gateway.data_dir().join("worker.sock")).unwrap();
+        stranger.write_all(bytes).unwrap();
+        stranger.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        // A reset is an answer too.
+        drop(stranger.read_to_end(&mut answer));
+        assert!(answer.is_empty(), "a stranger is told nothing");
+    }
+    assert_whole(&read(&gateway, &job), 50, echoed(50));
+    wait_for("the refusals are told", || gateway.log().contains("a peer at the worker socket is refused"));
+    let key = fs::read_to_string(gateway.data_dir().join("workers.key")).unwrap();
+    assert!(!gateway.log().contains(key.trim()));
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::mode(&fs::metadata(gateway.data_dir().join("workers.key")).unwrap()) & 0o777,
+        0o600
+    );
+}

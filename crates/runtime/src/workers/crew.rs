@@ -1,0 +1,218 @@
+//! The worker processes of a gateway, over all of its starts.
+//!
+//! ```text
+//!  start ──▶ manifest ──▶ process gone ─────────────────▶ its jobs end, entry removed
+//!                    ├──▶ not to be adopted ────────────▶ ended, its jobs end, entry removed
+//!                    ├──▶ configured as it was ─────────▶ adopted in the place of a new one
+//!                    └──▶ configured otherwise, or not ─▶ retires: finishes its jobs, then leaves
+//! ```
+//!
+//! A process is known by its identity ([`moorline_worker::process`]) and signalled through it, so no other can be hit.
+//! An adopted worker is no child of this process: how it ended cannot be told, that it ended can.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moorline_core::job::Lost;
+use moorline_store::{ReadError, Store};
+use moorline_types::{ResolvedAgent, WorkerId};
+use moorline_worker::peer;
+use moorline_worker::process::{Process, ProcessError};
+
+use super::WorkerDoor;
+use super::keeper::Keeper;
+use super::manifest::{Entry, Manifest, Offer};
+use crate::clock::Clock;
+use crate::tasks::{TaskKind, Tasks};
+
+/// What the operator decides about worker processes.
+#[derive(Debug, Clone, Copy)]
+pub struct CrewOptions {
+    /// Whether workers of the last run are adopted.
+    pub reattach: bool,
+    /// How long a worker may be away before it counts as lost.
+    pub adoption_window: Duration,
+    /// How long a worker lives without a gateway.
+    pub orphan_lifetime: Duration,
+}
+
+/// A worker process that is kept running.
+#[derive(Clone)]
+pub struct ProcessSpec {
+    /// For people: the agent that it hosts.
+    pub name: String,
+    /// What it hosts, and how many jobs of each it runs at once.
+    pub agents: Vec<(ResolvedAgent, u32)>,
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its environment, beyond the few variables that every worker gets.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory.
+    pub cwd: PathBuf,
+    /// Where the logs are; a worker's is named after its id.
+    pub logs: PathBuf,
+    /// The gateway's worker socket.
+    pub socket: PathBuf,
+    /// What the worker is to host, for the worker itself to read.
+    pub assignment: serde_json::Value,
+}
+
+impl fmt::Debug for ProcessSpec {
+    /// Without environment and assignment: both may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessSpec").field("name", &self.name).field("program", &self.program).finish_non_exhaustive()
+    }
+}
+
+/// Why the workers of the last run cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverWorkersError {
+    /// The manifest cannot be read.
+    #[error("the workers of the last run cannot be read")]
+    Read(#[from] ReadError),
+    /// A process cannot be looked at, so nobody knows whether it lives.
+    #[error("a worker of the last run cannot be looked at")]
+    Process(#[from] ProcessError),
+}
+
+/// See the module's documentation. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Crew(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) door: WorkerDoor,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+    pub(super) manifest: Manifest,
+    pub(super) options: CrewOptions,
+}
+
+/// A worker of the last run that lives.
+#[derive(Debug)]
+pub(super) struct Survivor {
+    pub(super) worker: WorkerId,
+    pub(super) entry: Entry,
+    pub(super) process: Process,
+}
+
+/// The workers of the last run that live, from [`Crew::recover`].
+#[derive(Debug)]
+pub struct Survivors(Vec<Survivor>);
+
+impl Survivors {
+    /// Where they log.
+    pub fn logs(&self) -> impl Iterator<Item = &std::path::Path> {
+        self.0.iter().map(|survivor| survivor.entry.log.as_path())
+    }
+}
+
+impl Crew {
+    /// The workers that attach at `door` and are written down in `store`.
+    pub fn new(door: WorkerDoor, clock: Clock, tasks: Tasks, store: Arc<dyn Store>, options: CrewOptions) -> Self {
+        Self(Arc::new(Shared { door, clock, tasks, manifest: Manifest::new(store), options }))
+    }
+
+    /// Finds the workers of the last run, and expects those that are to be adopted. To be called before
+    /// [`crate::Gateway::recover`] and before the door is opened.
+    ///
+    /// # Errors
+    /// See [`RecoverWorkersError`].
+    pub async fn recover(&self) -> Result<Survivors, RecoverWorkersError> {
+        let mut survivors = Vec::new();
+        let mut unwanted = Vec::new();
+        for (worker, entry) in self.0.manifest.all().await? {
+            match self.find(worker, &entry)? {
+                Some(process) if self.0.options.reattach => survivors.push(Survivor { worker, entry, process }),
+                Some(process) => unwanted.push(Survivor { worker, entry, process }),
+                None => self.0.manifest.remove(worker).await,
+            }
+        }
+        self.dismiss(unwanted).await;
+        for Survivor { worker, entry, process } in &survivors {
+            let _attachment = self.0.door.pool().await_worker(*worker, entry.agents());
+            self.0.door.expect(*worker);
+            self.0.door.record(*worker, Some(process.identity().pid));
+        }
+        Ok(Survivors(survivors))
+    }
+
+    /// The process of an entry, if it can be adopted.
+    fn find(&self, worker: WorkerId, entry: &Entry) -> Result<Option<Process>, RecoverWorkersError> {
+        let Some(identity) = &entry.process else {
+            tracing::warn!(%worker, name = %entry.name, "a worker was being started when the gateway ended; it had no job");
+            return Ok(None);
+        };
+        if entry.user != peer::our_user() {
+            tracing::error!(%worker, name = %entry.name, user = entry.user, "a worker belongs to another user and is left alone");
+            self.0.door.pool().found_gone(worker, Lost::NotAdopted);
+            return Ok(None);
+        }
+        let found = identity.find()?;
+        if found.is_none() {
+            tracing::warn!(%worker, name = %entry.name, pid = identity.pid, "a worker has ended while no gateway was there");
+        }
+        Ok(found)
+    }
+
+    /// Ends workers that are not to be adopted, all at once.
+    async fn dismiss(&self, unwanted: Vec<Survivor>) {
+        let ending = unwanted.into_iter().map(|Survivor { worker, entry, process }| async move {
+            tracing::warn!(%worker, name = %entry.name, pid = process.identity().pid, "a worker of the last run is ended");
+            self.0.door.pool().found_gone(worker, Lost::NotAdopted);
+            super::process::end(worker, &process).await;
+            self.0.manifest.remove(worker).await;
+        });
+        futures_util::future::join_all(ending).await;
+    }
+
+    /// Keeps a worker running for each of `specs`: one of the last run that was started in the same way, or a new one.
+    /// The other survivors retire.
+    pub fn keep(&self, specs: Vec<ProcessSpec>, Survivors(mut survivors): Survivors) {
+        for spec in specs {
+            let fingerprint = self.fingerprint(&spec);
+            let alike = |survivor: &Survivor| survivor.entry.fingerprint == fingerprint;
+            let adopted = survivors.iter().position(alike).map(|index| survivors.remove(index));
+            let keeper = Keeper::new(self.clone(), spec, fingerprint);
+            self.0.tasks.spawn(TaskKind::WorkerProcess, async move { keeper.run(adopted).await });
+        }
+        for survivor in survivors {
+            let (worker, name) = (survivor.worker, &survivor.entry.name);
+            tracing::info!(%worker, name, "a worker of the last run is not configured any more; it finishes its jobs");
+            self.0.door.pool().retire(worker);
+            let crew = self.clone();
+            self.0.tasks.spawn(TaskKind::WorkerProcess, async move { crew.watch_retiring(survivor).await });
+        }
+    }
+
+    async fn watch_retiring(&self, survivor: Survivor) {
+        let attachment = self.0.door.pool().watch_worker(survivor.worker);
+        super::process::watch(self, survivor.worker, &survivor.process, attachment).await;
+    }
+
+    /// What a worker is started with, as far as a change of it needs another worker.
+    fn fingerprint(&self, spec: &ProcessSpec) -> String {
+        let ProcessSpec { name, agents, program, args, env, cwd, socket, assignment, logs: _ } = spec;
+        let said = format!("{:?}", (name, agents, program, args, env, cwd, socket, assignment.to_string()));
+        self.0.door.secret().fingerprint(said.as_bytes())
+    }
+
+    pub(super) fn entry(&self, worker: WorkerId, spec: &ProcessSpec, fingerprint: &str) -> Entry {
+        let offer = |(agent, capacity): &(ResolvedAgent, u32)| Offer { agent: agent.to_string(), capacity: *capacity };
+        Entry {
+            name: spec.name.clone(),
+            agents: spec.agents.iter().map(offer).collect(),
+            fingerprint: fingerprint.to_owned(),
+            socket: spec.socket.clone(),
+            log: spec.logs.join(format!("{worker}.log")),
+            user: peer::our_user(),
+            started: self.0.clock.now(),
+            process: None,
+        }
+    }
+}

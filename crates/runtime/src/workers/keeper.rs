@@ -1,0 +1,106 @@
+//! Keeping one worker process running: started or adopted, watched, started again after a growing wait when it ends.
+
+use moorline_types::WorkerId;
+use moorline_worker::launch::{Assignment, AssignmentKind, LaunchSpec, Launched, launch};
+
+use super::crew::{Crew, ProcessSpec, Survivor};
+use super::process::{self, Fate};
+use super::restart::Restart;
+use crate::mint;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    crew: Crew,
+    spec: ProcessSpec,
+    fingerprint: String,
+}
+
+impl Keeper {
+    pub(super) const fn new(crew: Crew, spec: ProcessSpec, fingerprint: String) -> Self {
+        Self { crew, spec, fingerprint }
+    }
+
+    /// Keeps a worker running until the gateway stops, beginning with `adopted`.
+    #[tracing::instrument(name = "supervisor", skip_all, fields(worker_name = %self.spec.name))]
+    pub(super) async fn run(self, adopted: Option<Survivor>) {
+        let stopping = self.crew.0.tasks.stopping().clone();
+        let mut restart = Restart::new(self.crew.0.clock.clone());
+        let mut adopted = adopted;
+        while !stopping.is_cancelled() {
+            restart.begin();
+            match adopted.take() {
+                Some(survivor) => self.adopt(survivor).await,
+                None => self.start().await,
+            }
+            restart.wait(&stopping).await;
+        }
+    }
+
+    async fn adopt(&self, Survivor { worker, process, .. }: Survivor) {
+        tracing::info!(%worker, pid = process.identity().pid, "a worker of the last run is adopted");
+        let attachment = self.crew.0.door.pool().watch_worker(worker);
+        if process::watch(&self.crew, worker, &process, attachment).await == Fate::Gone {
+            tracing::warn!(%worker, "the adopted worker has ended and will be started again");
+        }
+    }
+
+    async fn start(&self) {
+        let worker = match mint::worker_id(self.crew.0.clock.now()) {
+            Ok(worker) => worker,
+            Err(error) => return tracing::error!(%error, "no worker can be named"),
+        };
+        let mut entry = self.crew.entry(worker, &self.spec, &self.fingerprint);
+        // Written down before it runs, so that a gateway that dies in between leaves nothing that nobody knows.
+        if let Err(error) = self.crew.0.manifest.put(worker, &entry).await {
+            return tracing::error!(%error, "a worker is not started, because it cannot be written down");
+        }
+        // Expected before it runs, so that it cannot be faster than we are.
+        self.crew.0.door.expect(worker);
+        match launch(self.launch_spec(worker)).await {
+            Ok(launched) => {
+                entry.process = Some(launched.identity.clone());
+                tracing::info!(%worker, pid = launched.identity.pid, log = %entry.log.display(), "a worker is started");
+                // Without the record it is not let in, and ended after the window for being away.
+                match self.crew.0.manifest.put(worker, &entry).await {
+                    Ok(()) => self.crew.0.door.record(worker, Some(launched.identity.pid)),
+                    Err(error) => tracing::error!(%worker, %error, "the worker's process cannot be written down"),
+                }
+                self.watch(worker, launched).await;
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the worker cannot be started");
+                self.crew.0.door.forget(worker);
+                self.crew.0.manifest.remove(worker).await;
+            }
+        }
+    }
+
+    async fn watch(&self, worker: WorkerId, launched: Launched) {
+        let Launched { process, mut child, .. } = launched;
+        let attachment = self.crew.0.door.pool().watch_worker(worker);
+        if process::watch(&self.crew, worker, &process, attachment).await == Fate::LeftAlone {
+            return;
+        }
+        match child.wait().await {
+            Ok(status) if self.crew.0.tasks.stopping().is_cancelled() => {
+                tracing::debug!(%worker, %status, "the worker has ended");
+            }
+            Ok(status) => tracing::warn!(%worker, %status, "the worker has ended and will be started again"),
+            Err(error) => tracing::error!(%worker, %error, "the worker cannot be waited for"),
+        }
+    }
+
+    fn launch_spec(&self, worker: WorkerId) -> LaunchSpec {
+        let ProcessSpec { program, args, env, cwd, logs, socket, assignment, .. } = self.spec.clone();
+        let secret = self.crew.0.door.secret().worker_secret(worker);
+        let assignment = Assignment {
+            socket,
+            worker_id: worker,
+            secret,
+            orphan_lifetime_ms: self.crew.0.options.orphan_lifetime.into(),
+            spec: AssignmentKind(assignment),
+        };
+        LaunchSpec { program, args, env, cwd, log_path: logs.join(format!("{worker}.log")), assignment }
+    }
+}
