@@ -13,9 +13,10 @@
 //! command tried again alone, because a trim or a small append may still succeed. A reader works on a snapshot of its
 //! own and never blocks the writer.
 //!
-//! Three files lie beside each other: the data, its write-ahead log (`-wal`, with `-shm` while it is open), and a lock
-//! file that one process holds as long as it lives. A copy of the first two at any moment is a store. Trimmed records
-//! leave room in the file that later ones use; the file does not shrink.
+//! Four files lie beside each other: the data, its write-ahead log (`-wal`, with `-shm` while it is open), a witness of
+//! how far the numbers have come (`-witness`), and a lock file that one process holds as long as it lives. A copy of the
+//! first two at any moment is a store; without the witness it has an epoch of its own. Trimmed records leave room in the
+//! file that later ones use; the file does not shrink.
 //!
 //! Deliberately absent: a row for several records of one batch (one row per record is what the offsets number; whether
 //! sharing pays is to be measured), and SQL anywhere but in the module `sql`.
@@ -28,6 +29,7 @@ mod reader;
 mod sql;
 mod store;
 mod thread;
+mod witness;
 mod writer;
 
 pub use open::OpenError;

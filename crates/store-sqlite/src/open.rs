@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::fault::{self, SqlError};
 use crate::options::SqliteOptions;
 use crate::sql::{self, State};
+use crate::witness::{self, Witness};
 
 /// Why a store was not opened. The text names the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +152,25 @@ fn prepare(conn: &mut Connection, options: &SqliteOptions) -> Result<State, Open
         sync_directory(path)?;
     }
     sql::limit_size(conn, options.max_bytes).map_err(failed)?;
-    sql::state(conn).map_err(failed)
+    let state = sql::state(conn).map_err(failed)?;
+    if identity.is_fresh {
+        return Ok(state);
+    }
+    match witness::judge(path, &state) {
+        Ok(()) => Ok(state),
+        Err(broken) => {
+            let epoch = Epoch::mint(options.now, options.entropy);
+            tracing::warn!(was = %state.epoch, %epoch, "the journal's epoch is renewed: {}", broken.as_str());
+            sql::renew_epoch(conn, epoch).map_err(failed)?;
+            Ok(State { epoch, ..state })
+        }
+    }
+}
+
+/// Opens the file that knows how far the store has come.
+pub(crate) fn open_witness(options: &SqliteOptions, state: &State) -> Result<Witness, OpenError> {
+    let path = &options.path;
+    Witness::open(path, state, options.durability).map_err(|source| OpenError::Io { path: path.into(), source })
 }
 
 /// Makes the file's name as durable as its content.

@@ -9,7 +9,7 @@ use moorline_types::{Entropy, Timestamp};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Durability {
     /// The death of the process, however sudden. A power cut or a crash of the operating system may lose the last
-    /// moments before it, as a whole and from the end; the numbers given in them are then given again, under the same
+    /// moments before it, as a whole and from the end; the numbers given in them are then given again, under another
     /// epoch. Where observers outlive such a crash, use [`Power`](Self::Power).
     #[default]
     Process,
@@ -29,9 +29,9 @@ pub struct SqliteOptions {
     /// How large the data file may become, in bytes; beyond it the store is full. `None` leaves that to the disk. The
     /// write-ahead log comes on top.
     pub max_bytes: Option<u64>,
-    /// When the store is opened, for the epoch of a fresh one.
+    /// When the store is opened, for an epoch that begins.
     pub now: Timestamp,
-    /// Randomness for the epoch of a fresh one.
+    /// Randomness for an epoch that begins.
     pub entropy: Entropy,
 }
 

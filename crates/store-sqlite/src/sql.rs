@@ -156,6 +156,13 @@ pub(crate) fn migrate(conn: &mut Connection, from: i64, epoch: Epoch) -> Result<
     Ok(())
 }
 
+/// Names the lineage anew, out of the log into the file as well.
+pub(crate) fn renew_epoch(conn: &Connection, epoch: Epoch) -> Result<(), SqlError> {
+    conn.execute("UPDATE store SET epoch = ?1", params![epoch.to_bytes()])?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
 /// Limits the size of the data file.
 pub(crate) fn limit_size(conn: &Connection, max_bytes: Option<u64>) -> Result<(), SqlError> {
     let page_bytes: i64 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;

@@ -120,7 +120,8 @@ fn open(options: SqliteOptions) -> Result<(StoreLock, Committer), OpenError> {
     let lock = lock::acquire(&options.path)?;
     let (conn, state) = open::open_writer(&options)?;
     tracing::info!(path = %options.path.display(), epoch = %state.epoch, head = %state.head, "store opened");
-    Ok((lock, Committer::new(conn, state, options.tail)))
+    let witness = open::open_witness(&options, &state)?;
+    Ok((lock, Committer::new(conn, state, witness, options.tail)))
 }
 
 fn run(mut queue: mpsc::Receiver<Command>, mut committer: Committer) {
@@ -135,7 +136,7 @@ fn run(mut queue: mpsc::Receiver<Command>, mut committer: Committer) {
                 }
                 Command::LimitSize { max_bytes, reply } => drop(reply.send(committer.limit_size(max_bytes))),
                 // Whatever waits behind this is dropped with the queue, which its callers read as `Closed`.
-                Command::Close => return,
+                Command::Close => return committer.close(),
             }
         }
     }

@@ -10,19 +10,21 @@ use super::heads::Heads;
 use super::write::{Staging, Write};
 use crate::fault::{Failure, SqlError};
 use crate::sql::{self, State};
+use crate::witness::Witness;
 
 /// Has the connection that writes. What it remembers of the database is what the last commit left.
 pub(super) struct Committer {
     conn: Connection,
     heads: Heads,
     state: State,
+    witness: Witness,
     tail: Arc<Tail>,
 }
 
 impl Committer {
-    pub(super) fn new(conn: Connection, state: State, limits: TailLimits) -> Self {
+    pub(super) fn new(conn: Connection, state: State, witness: Witness, limits: TailLimits) -> Self {
         let tail = Arc::new(Tail::new(state.head, limits));
-        Self { conn, heads: Heads::default(), state, tail }
+        Self { conn, heads: Heads::default(), state, witness, tail }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -56,6 +58,18 @@ impl Committer {
         }
     }
 
+    /// The store is closed in order.
+    pub(super) fn close(self) {
+        let Self { conn, state, witness, .. } = self;
+        if let Err((_, error)) = conn.close() {
+            tracing::warn!(%error, "the store is not closed in order");
+            return;
+        }
+        if let Err(error) = witness.close(&state) {
+            tracing::warn!(%error, "that the store is closed is not noted");
+        }
+    }
+
     pub(super) fn limit_size(&mut self, max_bytes: Option<u64>) -> Result<(), WriteError> {
         sql::limit_size(&self.conn, max_bytes).map_err(|error| Failure::from(error).into())
     }
@@ -70,6 +84,10 @@ impl Committer {
         let state = State { head: staging.head, revision: staging.revision, ..self.state };
         tx.commit()?;
         self.state = state;
+        // Without the note the next opening may not notice that numbers went back; the commit stands.
+        if let Err(error) = self.witness.advance(&state) {
+            tracing::warn!(%error, "how far the store has come is not noted");
+        }
         Ok(())
     }
 }

@@ -26,6 +26,10 @@ impl Place {
         self.0.path().join("store.db-wal")
     }
 
+    pub fn witness(&self) -> PathBuf {
+        self.0.path().join("store.db-witness")
+    }
+
     /// The files that a new process would find if the one that has the store open were killed at this moment.
     pub fn copy(&self) -> Self {
         let copy = Self::new();
@@ -33,6 +37,7 @@ impl Place {
         if self.log().exists() {
             fs::copy(self.log(), copy.log()).expect("the log can be copied");
         }
+        fs::copy(self.witness(), copy.witness()).expect("the witness can be copied");
         copy
     }
 
