@@ -94,6 +94,16 @@ async def a_streamed_result_is_put_together(gateway: Gateway) -> None:
             assert done.result is None and done.result_id and done.result_size == len(expected), done
 
 
+async def a_streamed_result_comes_inline_to_a_client_without_the_feature(gateway: Gateway) -> None:
+    async with gateway.client(features=("heartbeat",)) as client:
+        text = ["\u00fcbrigens, ", "das war es"]
+        handle = await client.submit(agent="scribe", input={"do": "text", "parts": text})
+        seen = await events(handle)
+        assert {event["kind"] for event in seen} == {"status"}, seen
+        done = await handle.done
+        assert done.result == "".join(text) and done.result_id is None, done
+
+
 async def a_failure_has_its_type(gateway: Gateway) -> None:
     async with gateway.client() as client:
         handle = await client.submit(agent="scribe", input={"do": "fail"})
@@ -118,6 +128,17 @@ async def a_cancelled_job_ends_as_cancelled(gateway: Gateway) -> None:
         cancelled = await raises(CancelledError, handle.done)
         assert "enough" in str(cancelled), cancelled
         assert (await (await client.submit(agent="echo", input=1)).done).result == 1
+
+
+async def a_cancellation_that_is_refused_ends_nothing_else(gateway: Gateway) -> None:
+    """The SDK takes any error for the end of all its jobs, so the gateway says nothing."""
+    async with gateway.client() as client:
+        over = await client.submit(agent="echo", input=1)
+        await over.done
+        handle = await client.submit(agent="scribe", input={"do": "count", "to": 3, "pause": 0.2})
+        await client.cancel_job("job_01KRHDRWGW0W3GE1R70W3GE1R7", reason="not a job")
+        await client.cancel_job(over.job_id, reason="too late")
+        assert (await handle.done).result == 3
 
 
 async def a_job_that_runs_too_long_ends_as_timed_out(gateway: Gateway) -> None:
@@ -244,9 +265,11 @@ SCENARIOS = [
     a_lease_comes_back_as_it_was_asked_for,
     every_kind_of_event_arrives,
     a_streamed_result_is_put_together,
+    a_streamed_result_comes_inline_to_a_client_without_the_feature,
     a_failure_has_its_type,
     what_does_not_exist_is_refused_by_type,
     a_cancelled_job_ends_as_cancelled,
+    a_cancellation_that_is_refused_ends_nothing_else,
     a_job_that_runs_too_long_ends_as_timed_out,
     a_subscription_brings_the_history_and_the_rest,
     what_comes_right_after_a_subscription_is_dropped_by_the_sdk,
