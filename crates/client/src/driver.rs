@@ -47,6 +47,7 @@ mod sequence;
 use acks::Acks;
 pub(crate) use acks::Receipt;
 use calls::{Call, Calls, Expects, Request};
+pub(crate) use jobs::Hold;
 use jobs::WatchedJobs;
 use outbox::Outbox;
 use sequence::Sequence;

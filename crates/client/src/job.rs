@@ -8,7 +8,7 @@ use moorline_wire::{BodyError, DecodeError, Event, JobRef, MessageType, Reason, 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::client::{answer, ended};
-use crate::driver::{Command, Receipt};
+use crate::driver::{Command, Hold, Receipt};
 use crate::error::{CallError, Ended};
 use crate::gap::Gap;
 use crate::state::ConnectionState;
@@ -113,18 +113,23 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 pub(crate) struct Queued {
     update: Result<JobUpdate, Ended>,
-    /// Goes when the program takes the update.
+    /// Both go when the program takes the update.
     _receipt: Option<Arc<Receipt>>,
+    _hold: Option<Arc<Hold>>,
 }
 
 impl Queued {
-    pub(crate) const fn update(update: JobUpdate, receipt: Option<Arc<Receipt>>) -> Self {
-        Self { update: Ok(update), _receipt: receipt }
+    pub(crate) const fn update(update: JobUpdate, receipt: Option<Arc<Receipt>>, hold: Arc<Hold>) -> Self {
+        Self { update: Ok(update), _receipt: receipt, _hold: Some(hold) }
+    }
+
+    pub(crate) fn gap(gap: &Gap) -> Self {
+        Self { update: Ok(JobUpdate::Gap(gap.clone())), _receipt: None, _hold: None }
     }
 
     /// The last thing that is said of a job that cannot be watched any longer.
     pub(crate) const fn end(why: Ended) -> Self {
-        Self { update: Err(why), _receipt: None }
+        Self { update: Err(why), _receipt: None, _hold: None }
     }
 }
 

@@ -19,7 +19,8 @@
 //! One task owns the socket. Calls reach it through a bounded channel, answers come back one by one, and each job has
 //! a bounded queue of updates.
 //!
-//! **Back-pressure.** When a job's queue is full, the socket is not read until there is room again: nothing is dropped
+//! **Back-pressure.** When a job's queue is full, or the queues hold more than a few megabytes, the socket is not read
+//! until there is room again: nothing is dropped
 //! and nothing piles up, neither here nor, since a runtime keeps events in its journal, there. The other jobs and the
 //! answers to calls wait meanwhile; whoever does not want to read a job's updates drops its [`JobHandle`]. Our own
 //! heartbeats go on, so the runtime keeps the session, and the time in which we did not read is not counted as the

@@ -15,13 +15,16 @@ use crate::job::{JobUpdate, Queued};
 use crate::request::SubscribeRequest;
 
 mod early;
+mod held;
 mod trail;
 
 use early::Early;
+use held::Held;
+pub(crate) use held::Hold;
 use trail::{Place, Trail};
 
-/// Updates that one job may have waiting. A burst of a fast agent fits; at the largest frame they bound what one job
-/// can hold in memory to some hundred megabytes.
+/// Updates that one job may have waiting. A burst of a fast agent fits. What they may hold in memory has a bound of its
+/// own.
 const JOB_QUEUE: usize = 64;
 
 /// Jobs by id. A job is known from its acceptance to its end, whether or not anybody holds its handle.
@@ -32,6 +35,7 @@ pub(super) struct WatchedJobs {
     unknown: HashMap<JobRef, Early>,
     /// Updates whose queue was full, in order.
     stalled: VecDeque<(mpsc::Sender<Queued>, Queued)>,
+    held: Held,
 }
 
 /// How a job came to be watched.
@@ -163,12 +167,14 @@ impl WatchedJobs {
             Place::Seen => return Delivery::Queued,
             Place::Caught(missing) | Place::Short(missing) => Some(Gap { missing, cause: GapCause::NewSession }),
         };
+        let hold = self.held.hold(arrival.bytes);
         for queue in &watched.queues {
             if let Some(gap) = &gap {
-                offer(&mut self.stalled, queue, Queued::update(JobUpdate::Gap(gap.clone()), None));
+                offer(&mut self.stalled, queue, Queued::gap(gap));
             }
             if !matches!(place, Place::Caught(_)) {
-                offer(&mut self.stalled, queue, Queued::update(arrival.update.clone(), arrival.receipt.clone()));
+                let (receipt, hold) = (arrival.receipt.clone(), Arc::clone(&hold));
+                offer(&mut self.stalled, queue, Queued::update(arrival.update.clone(), receipt, hold));
             }
         }
         if is_terminal {
@@ -190,14 +196,14 @@ impl WatchedJobs {
     fn tell(&mut self, job: &JobRef, gap: Gap) {
         let Some(watched) = self.jobs.get(job) else { return };
         for queue in &watched.queues {
-            offer(&mut self.stalled, queue, Queued::update(JobUpdate::Gap(gap.clone()), None));
+            offer(&mut self.stalled, queue, Queued::gap(&gap));
         }
     }
 
     /// Tells every job of a gap in the session's numbers.
     pub(super) fn tell_all(&mut self, gap: &Gap) {
         for queue in self.jobs.values().flat_map(|watched| &watched.queues) {
-            offer(&mut self.stalled, queue, Queued::update(JobUpdate::Gap(gap.clone()), None));
+            offer(&mut self.stalled, queue, Queued::gap(gap));
         }
     }
 
@@ -224,14 +230,15 @@ impl WatchedJobs {
         requests
     }
 
-    /// Whether an update waits for room in its queue.
+    /// Whether the program has to take something before more should come.
     pub(super) fn is_stalled(&self) -> bool {
-        !self.stalled.is_empty()
+        !self.stalled.is_empty() || self.held.is_full()
     }
 
-    /// Waits until the first of the stalled updates is in its queue, or its handle is gone. Cancel safe.
+    /// Waits until the first of the stalled updates is in its queue, or its handle is gone, or there is room for more.
+    /// Cancel safe.
     pub(super) async fn deliver(&mut self) {
-        let Some((queue, _)) = self.stalled.front() else { return };
+        let Some((queue, _)) = self.stalled.front() else { return self.held.freed().await };
         let room = queue.clone().reserve_owned().await;
         let update = self.stalled.pop_front();
         if let (Ok(room), Some((_, update))) = (room, update) {
