@@ -183,14 +183,7 @@ impl Gateway {
         let now = self.now();
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
-        let claimed = match key {
-            Some(key) => Some(key.claim(now, id).await.map_err(|error| not_accepted(&error))?),
-            None => None,
-        };
-        if let Err(error) = self.announce(&job).await {
-            self.withdraw(&job, claimed).await;
-            return Err(not_accepted(&error));
-        }
+        let claimed = self.announce(&job, key).await.map_err(|error| not_accepted(&error))?;
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = vec![attach(now, id)];
         records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
@@ -203,10 +196,29 @@ impl Gateway {
         Ok(self.start(job, place))
     }
 
-    /// Takes note of a job before its first record, so that a start finds it and a list shows it.
-    async fn announce(&self, job: &Job) -> Result<(), PutError> {
-        self.0.open_jobs.add(job.id(), job.owner()).await?;
-        self.0.index.add(job.id(), job.accepted()).await
+    /// Takes note of a job before its first record: a start finds it, a list shows it, and its key is taken. All at
+    /// once, so that the store has one commit for them; a crash may leave any of them, and each is repaired by itself.
+    async fn announce(&self, job: &Job, key: Option<FreeKey>) -> Result<Option<Claimed>, PutError> {
+        let claim = async {
+            match key {
+                Some(key) => key.claim(job.accepted_at(), job.id()).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let open = self.0.open_jobs.add(job.id(), job.owner());
+        let listed = self.0.index.add(job.id(), job.accepted());
+        let (claimed, open, listed) = tokio::join!(claim, open, listed);
+        match (claimed, open.and(listed)) {
+            (Ok(claimed), Ok(())) => Ok(claimed),
+            (Ok(claimed), Err(error)) => {
+                self.withdraw(job, claimed).await;
+                Err(error)
+            }
+            (Err(error), _) => {
+                self.withdraw(job, None).await;
+                Err(error)
+            }
+        }
     }
 
     /// Forgets a job that is not accepted.

@@ -303,7 +303,7 @@ impl SessionHandle {
             Some(idempotency) => match self.gateway.recognise(&self.principal().id, idempotency).await? {
                 Submission::New(key) => Some(key),
                 Submission::Repeated(summary) => {
-                    self.watch_from_start(summary.job).await?;
+                    self.watch_from_start(summary.job, request.overflow).await?;
                     return Ok(summary);
                 }
             },
@@ -360,6 +360,12 @@ impl SessionHandle {
         Ok(subscription(request.history.is_some()))
     }
 
+    /// The trace of a job that the session sees, if it has one and can be found.
+    pub async fn trace_of(&self, job: JobId) -> Option<TraceId> {
+        let found = self.gateway.find(self.principal(), &job.to_string()).await;
+        found.map_or(None, |summary| summary.accepted.trace_id)
+    }
+
     /// A page of the jobs of the session's principal (spec 6.6).
     ///
     /// # Errors
@@ -369,12 +375,12 @@ impl SessionHandle {
     }
 
     /// Sees a job with its history, unless it is seen already.
-    async fn watch_from_start(&mut self, job: JobId) -> Result<(), Refusal> {
+    async fn watch_from_start(&mut self, job: JobId, overflow: Overflow) -> Result<(), Refusal> {
         if self.session.watching().contains(&job) {
             return Ok(());
         }
         self.check_room()?;
-        let subscribed = Subscribed { job, from: StreamSeq::FIRST, overflow: Overflow::CatchUp };
+        let subscribed = Subscribed { job, from: StreamSeq::FIRST, overflow };
         self.append([Fact::Subscribed(subscribed)]).await
     }
 

@@ -180,7 +180,14 @@ async fn a_session_that_is_resumed_and_submits_again_sees_its_job_once() {
     let welcome = client.recv().await.unwrap();
     client.session = welcome["session_id"].as_str().map(str::to_owned);
     let payload = submission("k", &json!({ "echo": { "events": 5 } }));
-    let accepted = submit(&mut client, "msg_1", &payload).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    client
+        .send(&json!({
+            "arcp": "1.1", "id": "msg_1", "type": "job.submit", "session_id": client.session, "trace_id": trace,
+            "payload": payload,
+        }))
+        .await;
+    let accepted = client.recv_type("job.accepted").await;
     drop(client);
 
     let mut client = bench.connect().await;
@@ -200,6 +207,7 @@ async fn a_session_that_is_resumed_and_submits_again_sees_its_job_once() {
                 answered = true;
             }
             kind => {
+                assert_eq!(frame["trace_id"], trace, "also on another connection than the submission's: {frame}");
                 numbers.push(frame["event_seq"].as_u64().unwrap());
                 ended |= kind == "job.result";
             }

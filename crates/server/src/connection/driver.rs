@@ -11,7 +11,9 @@ use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle, mint};
 use moorline_types::{EventKind, EventSeq, JobId, MessageId, Timestamp, TraceId, limits};
-use moorline_wire::payload::{Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe};
+use moorline_wire::payload::{
+    Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
+};
 use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
 use moorline_wire::vendor::{Cursor, Extensions, Gap, GapReason};
 use moorline_wire::{
@@ -72,8 +74,8 @@ struct Driver<'a> {
     profile: Option<Profile>,
     features: FeatureSet,
     outbox: VecDeque<Bytes>,
-    /// The traces of the jobs that the session watches, for their envelopes.
-    traces: HashMap<JobId, TraceId>,
+    /// The traces of the jobs that the session watches, for their envelopes; what is not here is looked up.
+    traces: HashMap<JobId, Option<TraceId>>,
 }
 
 impl<'a> Driver<'a> {
@@ -382,10 +384,7 @@ impl<'a> Driver<'a> {
             ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id, &extensions).await,
             ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref()).await,
             ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe, &extensions).await,
-            ClientMessage::Unsubscribe(unsubscribe) => match &mut self.session {
-                Some(session) => session.unsubscribe(unsubscribe.job_id.as_str()).await,
-                None => Ok(()),
-            },
+            ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe).await,
             ClientMessage::Ack(ack) => match &mut self.session {
                 Some(session) => session.acknowledge(ack.last_processed_seq),
                 None => Ok(()),
@@ -413,9 +412,7 @@ impl<'a> Driver<'a> {
     ) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let job = session.submit(from_wire::submit(submit, trace_id, extensions, self.features)?).await?;
-        if let Some(trace) = job.accepted.trace_id {
-            self.traces.insert(job.job, trace);
-        }
+        self.traces.insert(job.job, job.accepted.trace_id);
         self.push(Some(job.job), to_wire::accepted(&job, id));
         Ok(())
     }
@@ -456,10 +453,21 @@ impl<'a> Driver<'a> {
         let request = from_wire::subscribe(subscribe, extensions, self.features, default)?;
         let subscription = session.subscribe(subscribe.job_id.as_str(), request).await?;
         let job = subscription.job.job;
-        if let Some(trace) = subscription.job.accepted.trace_id {
-            self.traces.insert(job, trace);
-        }
+        let is_new = self.traces.insert(job, subscription.job.accepted.trace_id).is_none();
         self.push(Some(job), to_wire::subscribed(&subscription, id));
+        if is_new && subscription.job.status.is_terminal() && !subscription.replayed {
+            // Nothing follows, so nothing would remove it.
+            self.traces.remove(&job);
+        }
+        Ok(())
+    }
+
+    async fn unsubscribe(&mut self, unsubscribe: &Unsubscribe) -> Result<(), Refusal> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        session.unsubscribe(unsubscribe.job_id.as_str()).await?;
+        if let Some(job) = unsubscribe.job_id.known() {
+            self.traces.remove(&job);
+        }
         Ok(())
     }
 
@@ -491,6 +499,11 @@ impl<'a> Driver<'a> {
         let Some(handle) = &self.session else { return Ok(()) };
         let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
         let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
+        let trace_id = match self.traces.get(&delivery.job) {
+            Some(known) => *known,
+            // The session was resumed: the job was submitted on another connection.
+            None => *self.traces.entry(delivery.job).insert_entry(handle.trace_of(delivery.job).await).get(),
+        };
         if let RuntimeMessage::JobResult(result) = &message
             && result.result_id.is_some()
             && !self.features.contains(Feature::ResultChunk)
@@ -504,7 +517,7 @@ impl<'a> Driver<'a> {
         let frame = Frame {
             session_id: Some(session.into()),
             job_id: Some(delivery.job.into()),
-            trace_id: self.traces.get(&delivery.job).copied(),
+            trace_id,
             event_seq: Some(delivery.event_seq),
             extensions: Extensions { replayed, ..Extensions::NONE },
             ..Frame::new(id, message)
@@ -521,7 +534,7 @@ impl<'a> Driver<'a> {
         let now = self.service.gateway().now();
         let frame = Frame {
             job_id: job.map(Into::into),
-            trace_id: job.and_then(|job| self.traces.get(&job).copied()),
+            trace_id: job.and_then(|job| self.traces.get(&job).copied().flatten()),
             extensions: self.extensions(&message),
             ..Frame::new(self.message_id(now), self.profile().adapt(message))
         };
