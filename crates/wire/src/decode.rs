@@ -213,7 +213,8 @@ fn read<M: Message>(envelope: &Envelope<'_>) -> Result<Frame<M>, DecodeErrorKind
     let id = envelope.id()?;
     envelope.check_version()?;
     let name = envelope.type_name()?;
-    let optional = envelope.is_optional()?;
+    let extensions = envelope.extensions()?;
+    let optional = extensions.is_optional();
     let Some(message_type) = MessageType::read(&name) else {
         return Err(DecodeErrorKind::UnknownType { name: shortened(&name), optional });
     };
@@ -223,11 +224,11 @@ fn read<M: Message>(envelope: &Envelope<'_>) -> Result<Frame<M>, DecodeErrorKind
         job_id: envelope.job_id()?,
         trace_id: match envelope.trace_id() {
             Err(_) if M::LENIENT => None,
-            trace_id => trace_id?,
+            trace_id => trace_id?.or_else(|| extensions.trace_id()),
         },
         event_seq: envelope.event_seq()?,
         optional,
-        extensions: envelope.extensions(M::LENIENT)?,
+        extensions: extensions.read(M::LENIENT)?,
         message: (),
     };
     match M::read(message_type, envelope.payload()?)? {

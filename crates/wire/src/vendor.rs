@@ -1,7 +1,8 @@
 //! What the spec does not have: extensions of the envelope, and messages of our own.
 //!
 //! Every name begins with `x-vendor.moorline.`, as the spec asks of vendors (section 15). A peer that does not know an
-//! extension ignores it; a message of our own is sent only to a client that negotiated its feature.
+//! extension ignores it; a message of our own is sent only to a client that negotiated its feature. Of what other
+//! vendors put into `extensions`, only a trace context is read.
 //!
 //! | name | where |
 //! | --- | --- |
@@ -13,7 +14,7 @@
 //! | [`RETRY`] | `extensions` of `session.closed` and `session.error` of a runtime that is going away: [`Retry`] |
 //! | [`GAP`] | a message, [`Gap`], and the feature of the same name |
 
-use moorline_types::{Epoch, EventSeq};
+use moorline_types::{Epoch, EventSeq, TraceId};
 use serde_json::value::RawValue;
 
 use crate::decode::{FieldError, object, value};
@@ -186,11 +187,13 @@ struct Written {
     retry: Option<Retry>,
 }
 
-/// The `extensions` object as it stands in an envelope. What others put there is not looked at.
+/// The `extensions` object as it stands in an envelope.
 #[derive(Default, serde::Deserialize)]
 pub(crate) struct RawExtensions {
     #[serde(default)]
-    pub(crate) optional: Option<Box<RawValue>>,
+    optional: Option<Box<RawValue>>,
+    #[serde(default, rename = "x-vendor.opentelemetry.tracecontext")]
+    tracecontext: Option<Box<RawValue>>,
     #[serde(default, rename = "x-vendor.moorline.cursor")]
     cursor: Option<Box<RawValue>>,
     #[serde(default, rename = "x-vendor.moorline.resume")]
@@ -206,6 +209,23 @@ pub(crate) struct RawExtensions {
 }
 
 impl RawExtensions {
+    /// Whether a receiver that does not know the message's type may ignore it.
+    pub(crate) fn is_optional(&self) -> bool {
+        self.optional.as_ref().is_some_and(|raw| raw.get() == "true")
+    }
+
+    /// The trace that the tracing layer of some clients puts here and not into `trace_id`. One that does not parse is
+    /// none: the client's own code did not write it.
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        #[derive(serde::Deserialize)]
+        struct TraceContext {
+            traceparent: String,
+        }
+
+        let context: TraceContext = serde_json::from_str(self.tracecontext.as_ref()?.get()).ok()?;
+        context.traceparent.parse().ok()
+    }
+
     /// Reads our own. One that is not what it has to be is an error, or left out if `lenient`.
     pub(crate) fn read(&self, lenient: bool) -> Result<Extensions, FieldError> {
         let reader = Reader { lenient };

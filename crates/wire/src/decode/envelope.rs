@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{DecodeErrorKind, FieldError, Problem, shortened};
 use crate::encode::PROTOCOL_VERSION;
-use crate::vendor::{Extensions, RawExtensions};
+use crate::vendor::RawExtensions;
 use crate::{JobRef, SessionRef};
 
 /// The fields of an envelope as text. Null counts as absent; unknown fields are ignored.
@@ -87,17 +87,7 @@ impl<'a> Envelope<'a> {
         Ok(self.payload.unwrap_or("{}"))
     }
 
-    /// Whether a receiver that does not know the type may ignore the message.
-    pub(super) fn is_optional(&self) -> Result<bool, FieldError> {
-        Ok(self.raw_extensions()?.optional.is_some_and(|raw| raw.get() == "true"))
-    }
-
-    /// Our own extensions. One that cannot be read is left out if `lenient`.
-    pub(super) fn extensions(&self, lenient: bool) -> Result<Extensions, FieldError> {
-        self.raw_extensions()?.read(lenient)
-    }
-
-    fn raw_extensions(&self) -> Result<RawExtensions, FieldError> {
+    pub(super) fn extensions(&self) -> Result<RawExtensions, FieldError> {
         self.extensions.map_or_else(|| Ok(RawExtensions::default()), |raw| super::object("extensions", raw))
     }
 }

@@ -112,6 +112,28 @@ fn a_runtimes_odd_trace_id_is_left_out_and_a_clients_is_refused() {
 }
 
 #[test]
+fn a_trace_that_a_tracing_layer_puts_into_the_extensions_counts_if_there_is_no_other() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const OTHER: &str = "11111111111111111111111111111111";
+    let context = |traceparent: &str| format!(r#"{{"traceparent":"{traceparent}","tracestate":"a=b"}}"#);
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    for (trace_id, context, expected) in [
+        ("null".to_owned(), context(&parent), Some(TRACE)),
+        (format!("{OTHER:?}"), context(&parent), Some(OTHER)),
+        ("null".to_owned(), context("00-nothing"), None),
+        ("null".to_owned(), r#"["x"]"#.to_owned(), None),
+        ("null".to_owned(), "null".to_owned(), None),
+    ] {
+        let frame = format!(
+            r#"{{"arcp":"1.1","id":"a","type":"job.submit","trace_id":{trace_id},"payload":{{"agent":"a"}},
+                "extensions":{{"x-vendor.opentelemetry.tracecontext":{context}}}}}"#
+        );
+        let frame = decode_client(frame.as_bytes(), DecodeLimits::default()).unwrap();
+        assert_eq!(frame.trace_id.map(|trace| trace.to_string()).as_deref(), expected, "{context}");
+    }
+}
+
+#[test]
 fn a_welcome_may_list_bare_names_and_leave_out_the_session() {
     let welcome = expect_message!(
         runtime("session.welcome", r#"{"runtime":{"name":"r"},"capabilities":{"agents":["echo",{"name":"b"}]}}"#),
