@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Gateway, json_lines, stderr, stdout};
+use common::{Gateway, json_lines, stderr, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -124,4 +124,27 @@ fn lists_and_keys_survive_a_killed_gateway() {
         stderr(&other)
     );
     assert_eq!(ids(&jobs(&gateway, &[])), [job]);
+}
+
+#[test]
+fn a_key_finds_its_job_that_went_on_while_no_gateway_was_there() {
+    let gateway = Gateway::with(AGENTS, &[]);
+    let go = gateway.home.path().join("go");
+    let wait = format!("while [ ! -e '{}' ]; do sleep 0.05; done; echo '{{\"result\": 7}}'", go.display());
+    let input = json!(wait).to_string();
+    let args = ["submit", "script", "--input", &input, "--idempotency-key", "once"];
+    let job = stdout(&gateway.run(&args)).trim().to_owned();
+    wait_for("the job to run", || ids(&jobs(&gateway, &["--status", "running"])) == [job.as_str()]);
+    let (home, _) = gateway.end(Signal::KILL);
+
+    let gateway = Gateway::over(home, AGENTS, &[]);
+    assert_eq!(ids(&jobs(&gateway, &["--status", "running"])), [job.as_str()], "{}", gateway.log());
+    assert_eq!(stdout(&gateway.run(&args)).trim(), job);
+    std::fs::write(&go, "").unwrap();
+    let followed = gateway.run(&[&args[..], &["--follow", "--json"]].concat());
+    assert_eq!(followed.status.code(), Some(0), "{}", stderr(&followed));
+    let last = json_lines(&followed).pop().unwrap();
+    assert_eq!((&last["job_id"], &last["payload"]["result"]), (&json!(job), &json!(7)));
+    assert_eq!(ids(&jobs(&gateway, &["--status", "success"])), [job], "one job in all");
+    assert_eq!(jobs(&gateway, &[]).len(), 1);
 }
