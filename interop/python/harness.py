@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,13 +144,39 @@ class Runtime:
         return await self.moorline(*args, *self.connection)
 
     @asynccontextmanager
-    async def started(self, *args: str) -> AsyncIterator[asyncio.subprocess.Process]:
-        """A command that is ended here at the latest."""
-        process = await self.moorline.start(*args, *self.connection)
+    async def proxied(self) -> AsyncIterator[tuple[Runtime, Callable[[], int]]]:
+        """The same runtime over connections that can be cut, as a failing network does. Cutting says how many."""
+        host, port = self.connection[1].removeprefix("ws://").removesuffix("/arcp").split(":")
+        open_now: set[asyncio.StreamWriter] = set()
+
+        async def serve(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+            far, forth = await asyncio.open_connection(host, int(port))
+            open_now.add(back)
+            await asyncio.gather(_pass(near, forth), _pass(far, back))
+            open_now.discard(back)
+
+        def cut() -> int:
+            for writer in open_now:
+                writer.transport.abort()
+            return len(open_now)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/arcp"
         try:
-            yield process
+            yield Runtime(self.sdk, self.moorline, ("--url", url, *self.connection[2:])), cut
         finally:
-            await end(process)
+            server.close()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.transport.abort()
 
 
 def new_client(token: str, **options: Any) -> ARCPClient:

@@ -26,6 +26,10 @@ use crate::transport::{ByteStream, Dial};
 /// hide that the runtime does not read.
 const COMMAND_QUEUE: usize = 16;
 
+/// How long a runtime that confirms no cancel has to refuse one. It answers a request in the order in which it came, so
+/// a round trip is enough.
+const REFUSED_WITHIN: Duration = Duration::from_secs(2);
+
 /// A connection to a runtime and the session on it.
 ///
 /// Clones share the connection. It is closed when the last clone is dropped; jobs go on.
@@ -155,8 +159,8 @@ impl Client {
     /// # Errors
     /// The runtime refused, did not answer in time, or is not connected.
     pub async fn cancel(&self, job: &JobRef, reason: Option<Reason>) -> Result<(), CallError> {
-        let job = job.clone();
-        self.call(|reply| Command::Cancel { job, reason, reply }).await
+        let Shared { commands, state, info, call_timeout, .. } = &*self.shared;
+        cancel(commands, state, info, *call_timeout, job.clone(), reason).await
     }
 
     /// A page of the jobs that the principal may see.
@@ -197,8 +201,25 @@ impl Client {
     }
 
     fn handle(&self, opening: Opening) -> JobHandle {
-        let Shared { commands, state, call_timeout, .. } = &*self.shared;
-        JobHandle::new(opening, commands.downgrade(), state.clone(), *call_timeout)
+        let Shared { commands, state, info, call_timeout, .. } = &*self.shared;
+        JobHandle::new(opening, commands.downgrade(), state.clone(), info.clone(), *call_timeout)
+    }
+}
+
+/// Asks for a job's end. Where that is not confirmed, no refusal within a moment is as good.
+pub(crate) async fn cancel(
+    commands: &mpsc::Sender<Command>,
+    over: &watch::Receiver<ConnectionState>,
+    info: &watch::Receiver<Arc<SessionInfo>>,
+    after: Duration,
+    job: JobRef,
+    reason: Option<Reason>,
+) -> Result<(), CallError> {
+    let confirms = info.borrow().profile.conduct().confirms_cancels;
+    let after = if confirms { after } else { after.min(REFUSED_WITHIN) };
+    match answer(commands, over, after, |reply| Command::Cancel { job, reason, reply }).await {
+        Err(CallError::Timeout { .. }) if !confirms => Ok(()),
+        answered => answered,
     }
 }
 

@@ -251,8 +251,8 @@ pub enum Ended {
         #[source]
         source: Arc<ConnectError>,
     },
-    /// The session was lost, and the runtime does not show this job to a new one.
-    #[error("the session was lost and the job cannot be watched by a new one: {0}")]
+    /// The runtime does not show this job any longer.
+    #[error("the job cannot be watched any longer: {0}")]
     JobUnavailable(Refused),
     /// The transport failed.
     #[error("the connection failed: {source}")]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use moorline_types::{EventSeq, Json, Timestamp};
 use moorline_wire::payload::{Accepted, JobError, JobResult, Subscribed};
 use moorline_wire::{BodyError, DecodeError, Event, JobRef, MessageType, Reason, payload};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use crate::client::{answer, ended};
+use crate::client::{cancel, ended};
 use crate::driver::{Command, Hold, Receipt};
 use crate::error::{CallError, Ended};
 use crate::gap::Gap;
-use crate::state::ConnectionState;
+use crate::state::{ConnectionState, SessionInfo};
 
 /// Something about a job.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +98,7 @@ pub struct JobHandle {
     updates: mpsc::Receiver<Queued>,
     commands: mpsc::WeakSender<Command>,
     state: watch::Receiver<ConnectionState>,
+    info: watch::Receiver<Arc<SessionInfo>>,
     call_timeout: std::time::Duration,
     over: bool,
 }
@@ -138,6 +139,7 @@ impl JobHandle {
         opening: Opening,
         commands: mpsc::WeakSender<Command>,
         state: watch::Receiver<ConnectionState>,
+        info: watch::Receiver<Arc<SessionInfo>>,
         call_timeout: std::time::Duration,
     ) -> Self {
         let Opening { opened, updates } = opening;
@@ -145,7 +147,7 @@ impl JobHandle {
             Opened::Accepted(accepted) => accepted.job_id.clone(),
             Opened::Subscribed(subscribed) => subscribed.job_id.clone(),
         };
-        Self { id, opened, updates, commands, state, call_timeout, over: false }
+        Self { id, opened, updates, commands, state, info, call_timeout, over: false }
     }
 
     /// The job.
@@ -201,8 +203,6 @@ impl JobHandle {
         let Some(commands) = self.commands.upgrade() else {
             return Err(CallError::Disconnected(ended(&self.state)));
         };
-        let job = self.id.clone();
-        let command = |reply: oneshot::Sender<Result<(), CallError>>| Command::Cancel { job, reason, reply };
-        answer(&commands, &self.state, self.call_timeout, command).await
+        cancel(&commands, &self.state, &self.info, self.call_timeout, self.id.clone(), reason).await
     }
 }

@@ -36,6 +36,8 @@ pub struct RuntimeConduct {
     /// Whether events are acknowledged if that was negotiated. Some runtimes forget what was acknowledged, also for
     /// those who subscribe to the job later.
     pub acknowledges: bool,
+    /// Whether a cancel is confirmed. One runtime only answers a cancel that it refuses.
+    pub confirms_cancels: bool,
 }
 
 /// How a session is ended.
@@ -100,6 +102,7 @@ impl RuntimeProfile {
             numbering: Numbering::Dense,
             resume: ResumeConduct::Whole,
             acknowledges: true,
+            confirms_cancels: true,
         };
         match self {
             Self::Spec => spec,
@@ -115,12 +118,14 @@ impl RuntimeProfile {
                 numbering: Numbering::PerSubscription,
                 resume: ResumeConduct::WithoutJobs,
                 acknowledges: false,
+                confirms_cancels: false,
             },
             Self::Go => RuntimeConduct {
                 farewell: Farewell::Close,
                 numbering: Numbering::Reordered,
                 resume: ResumeConduct::Late,
                 acknowledges: false,
+                ..spec
             },
             Self::Java => RuntimeConduct {
                 farewell: Farewell::Silent,

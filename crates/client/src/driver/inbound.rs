@@ -7,7 +7,8 @@ use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
 use moorline_wire::vendor::{self, Cursor};
 use moorline_wire::{
-    ClientMessage, DecodeError, ErrorCode, Frame, JobRef, MessageType, RuntimeMessage, decode_runtime,
+    ClientMessage, DecodeError, ErrorCode, Frame, JobRef, JobStatus, MessageType, ResumeConduct, RuntimeMessage,
+    decode_runtime,
 };
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
@@ -244,16 +245,25 @@ impl Driver {
     }
 
     fn subscribed(&mut self, subscribed: Box<Subscribed>) {
+        let job = subscribed.job_id.clone();
+        let is_over = subscribed.current_status.known().is_some_and(JobStatus::is_terminal);
         let named = subscribed.request_id.as_ref().and_then(|id| self.calls.take_named(id));
-        let call = named.or_else(|| self.calls.take_about(&subscribed.job_id, MessageType::Subscribed));
+        let call = named.or_else(|| self.calls.take_about(&job, MessageType::Subscribed));
         match call {
-            Some(Call { expects: Expects::Subscribed { job, updates, reply }, .. }) => {
+            Some(Call { expects: Expects::Subscribed { updates, reply, .. }, .. }) => {
                 self.jobs.confirm(&job);
                 answered(reply, Ok(Opening { opened: Opened::Subscribed(subscribed), updates }));
             }
             Some(Call { expects: Expects::Rejoined { .. }, .. }) => {}
-            Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::Subscribed))),
-            None => tracing::debug!(job = %subscribed.job_id, "a subscription that nobody asked for was ignored"),
+            Some(call) => return self.fail(call, &CallError::Refused(misnamed(MessageType::Subscribed))),
+            None => {
+                tracing::debug!(%job, "a subscription that nobody asked for was ignored");
+                return;
+            }
+        }
+        // Such a runtime has sent the history by now. What is not in it does not come any more.
+        if is_over && self.conduct.resume == ResumeConduct::WithoutJobs {
+            self.jobs.give_up(&job, &Ended::JobUnavailable(end_not_kept()));
         }
     }
 
@@ -311,6 +321,16 @@ fn confirm_cancel(call: Call) {
         Expects::Accepted { .. } | Expects::Subscribed { .. } | Expects::Rejoined { .. } | Expects::Jobs { .. } => {
             call.fail(&CallError::Refused(misnamed(MessageType::Cancelled)));
         }
+    }
+}
+
+/// A job that is over, whose end the runtime has forgotten.
+fn end_not_kept() -> Refused {
+    Refused {
+        code: ErrorCode::JobNotFound.into(),
+        message: "the job has ended, and the runtime has not kept its result".to_owned(),
+        retryable: false,
+        details: None,
     }
 }
 

@@ -207,8 +207,9 @@ impl WatchedJobs {
         }
     }
 
-    /// Prepares for a new session: which jobs it has to subscribe to, and how. Jobs that nobody holds are forgotten.
-    pub(super) fn rejoin(&mut self) -> Vec<SubscribeRequest> {
+    /// Prepares for a new session: which jobs it has to subscribe to, and how. Jobs that nobody holds are forgotten. A
+    /// history that is not `whole` lacks what was reported while there was no session.
+    pub(super) fn rejoin(&mut self, whole: bool) -> Vec<SubscribeRequest> {
         self.jobs.retain(|_, watched| watched.is_held());
         let mut requests = Vec::new();
         let mut untold = Vec::new();
@@ -219,8 +220,8 @@ impl WatchedJobs {
             };
             if !request.history {
                 untold.push((job.clone(), Missing::Unknown));
-            } else if !watched.trail.retrace() {
-                untold.push((job.clone(), Missing::Nothing));
+            } else if !watched.trail.retrace(whole) {
+                untold.push((job.clone(), if whole { Missing::Nothing } else { Missing::Unknown }));
             }
             requests.push(request);
         }

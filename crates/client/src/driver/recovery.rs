@@ -211,7 +211,8 @@ impl Driver {
 
     fn rejoin_jobs(&mut self, being_subscribed: &[JobRef]) {
         let can_subscribe = self.info.features.contains(Feature::Subscribe);
-        for request in self.jobs.rejoin() {
+        let whole = self.conduct.resume != ResumeConduct::WithoutJobs;
+        for request in self.jobs.rejoin(whole) {
             let job = request.job.clone();
             if being_subscribed.contains(&job) {
                 // The caller's own subscription is made again.

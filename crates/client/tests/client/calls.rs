@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use moorline_client::wire::payload::{ListJobs, Submit};
-use moorline_client::{CallError, Client, JobUpdate, SubmitRequest};
+use moorline_client::{CallError, Client, ConnectOptions, JobUpdate, SubmitRequest};
 use moorline_types::Json;
 use serde_json::json;
 
-use crate::peer::{Peer, connect_with, connected, echo, listening, refusal, soon, submitted, update, welcome};
+use crate::peer::{Peer, connect_with, connected, echo, refusal, soon, submitted, update, welcome};
+use crate::rig::{self, Rig};
 
 #[tokio::test]
 async fn a_job_is_submitted_and_watched_to_its_end() {
@@ -212,18 +213,10 @@ async fn a_request_that_is_too_large_is_not_sent() {
     submitted(&client, &mut peer, "job_1").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_comes_too_late_is_not_taken_for_the_next_ones() {
-    let (listener, mut options) = listening().await;
-    options.call_timeout = Duration::from_millis(50);
-    let serve = async {
-        let mut peer = Peer::accept(crate::peer::accepted(&listener).await).await;
-        peer.expect("session.hello").await;
-        peer.send("session.welcome", &welcome(None)).await;
-        peer
-    };
-    let (client, mut peer) = tokio::join!(Client::connect(options), serve);
-    let client = client.unwrap();
+    let options = ConnectOptions { call_timeout: Duration::from_secs(5), ..rig::options() };
+    let (client, mut peer, _rig) = Rig::connected(options).await;
     let error = soon("giving up", client.submit(echo())).await.unwrap_err();
     assert!(matches!(error, CallError::Timeout { .. }), "{error}");
     let serve = async {

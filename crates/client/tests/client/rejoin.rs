@@ -147,7 +147,26 @@ async fn a_runtime_whose_resume_loses_jobs_gets_a_new_session_at_once() {
     say(&mut peer, 2, "b").await;
     peer.send("job.subscribed", &json!({"job_id": "job_1", "current_status": "running", "replayed": 2})).await;
     say(&mut peer, 1, "c").await;
-    for expected in ["Nothing", "b", "c"] {
+    // Its history has no more than was sent while there was a session.
+    for expected in ["Unknown", "b", "c"] {
         assert_eq!(said(&mut job).await, expected);
     }
+    drop(peer);
+    let mut peer = rig.welcomed(token, None).await;
+    peer.expect("job.subscribe").await;
+    peer.send("job.subscribed", &json!({"job_id": "job_1", "current_status": "success"})).await;
+    let ended = soon("the end", job.next()).await.unwrap().unwrap_err();
+    assert!(ended.to_string().contains("has not kept its result"), "{ended}");
+
+    // There, no cancel is confirmed, but one that is refused is refused at once.
+    let other = "job_2".parse().unwrap();
+    let (cancelled, _) = tokio::join!(client.cancel(&other, None), peer.expect("job.cancel"));
+    cancelled.unwrap();
+    let serve = async {
+        let cancel = peer.expect("job.cancel").await;
+        let error = json!({"code": "JOB_NOT_FOUND", "message": "m", "request_id": cancel["id"]});
+        peer.send("session.error", &error).await;
+    };
+    let (cancelled, ()) = tokio::join!(client.cancel(&other, None), serve);
+    assert_eq!(crate::peer::refusal(cancelled), "JOB_NOT_FOUND");
 }

@@ -19,6 +19,8 @@ pub(super) struct Trail {
     last: u64,
     /// Records that a replay has brought so far, while there is one.
     retraced: Option<u64>,
+    /// Whether the replay has everything.
+    whole: bool,
 }
 
 /// What a record is.
@@ -35,8 +37,9 @@ pub(super) enum Place {
 }
 
 impl Trail {
-    /// A replay from the job's beginning follows; answers whether any of it was seen.
-    pub(super) fn retrace(&mut self) -> bool {
+    /// A replay from the job's beginning follows, which has everything or not; answers whether any of it was seen.
+    pub(super) fn retrace(&mut self, whole: bool) -> bool {
+        self.whole = whole;
         self.retraced = (self.seen > 0).then_some(0);
         self.retraced.is_some()
     }
@@ -61,7 +64,8 @@ impl Trail {
             return Place::Seen;
         }
         self.retraced = None;
-        Place::Caught(if digest(update) == self.last { Missing::Nothing } else { Missing::Unknown })
+        let is_same = self.whole && digest(update) == self.last;
+        Place::Caught(if is_same { Missing::Nothing } else { Missing::Unknown })
     }
 }
 
@@ -111,10 +115,10 @@ mod tests {
     #[test]
     fn a_replay_is_known_again_and_what_follows_is_new() {
         let mut trail = seen(&["a", "b", "c"]);
-        assert!(trail.retrace());
+        assert!(trail.retrace(true));
         let places: Vec<_> = ["a", "b", "c", "d"].map(|text| trail.follow(&log(text))).into();
         assert_eq!(places, [Place::Seen, Place::Seen, Place::Caught(Missing::Nothing), Place::New]);
-        assert!(trail.retrace(), "a second loss begins anew, with four");
+        assert!(trail.retrace(true), "a second loss begins anew, with four");
         let places: Vec<_> = ["a", "b", "c", "d"].map(|text| trail.follow(&log(text))).into();
         assert_eq!(places[3], Place::Caught(Missing::Nothing));
     }
@@ -122,18 +126,21 @@ mod tests {
     #[test]
     fn another_history_is_not_taken_for_the_same() {
         let mut trail = seen(&["a", "b"]);
-        trail.retrace();
+        trail.retrace(true);
         trail.follow(&log("a"));
         assert_eq!(trail.follow(&log("x")), Place::Caught(Missing::Unknown));
+        let mut trail = seen(&["a"]);
+        trail.retrace(false);
+        assert_eq!(trail.follow(&log("a")), Place::Caught(Missing::Unknown), "a history with holes");
         let mut trail = seen(&["a", "b"]);
-        trail.retrace();
+        trail.retrace(true);
         assert_eq!(trail.follow(&result()), Place::Short(Missing::Unknown), "it was trimmed");
     }
 
     #[test]
     fn a_job_of_which_nothing_was_seen_has_nothing_to_be_known_again() {
         let mut trail = Trail::default();
-        assert!(!trail.retrace());
+        assert!(!trail.retrace(true));
         assert_eq!(trail.follow(&log("a")), Place::New);
     }
 }
