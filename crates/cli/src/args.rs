@@ -74,6 +74,8 @@ pub(crate) struct Demo {
     pub(crate) json: bool,
     pub(crate) top: u64,
     pub(crate) report: Option<PathBuf>,
+    /// Nothing is broken on purpose.
+    pub(crate) calm: bool,
 }
 
 #[derive(Debug)]
@@ -263,7 +265,7 @@ fn config_arg(option: &ConfigOption) -> Arg {
 fn demo() -> Clap {
     let number = Arg::new("top").long("top").value_name("N").value_parser(value_parser!(u64).range(1..=1_000));
     Clap::new("demo")
-        .about("Take stock of a directory, with a gateway, a worker and a client started for it")
+        .about("Take stock of a directory, while the connection is cut and the gateway is killed")
         .arg(
             Arg::new("directory")
                 .value_name("DIR")
@@ -282,7 +284,13 @@ fn demo() -> Clap {
                 .value_hint(ValueHint::FilePath)
                 .help("Keep the full report in this file"),
         )
-        .after_help("Ctrl-C cancels the job.\n\nExamples:\n  moorline demo\n  moorline demo ~/src --top 5\n  moorline demo . --json | jq .files")
+        .arg(
+            Arg::new("calm")
+                .long("calm")
+                .action(ArgAction::SetTrue)
+                .help("Only the census: no connection is cut and no gateway killed on the way"),
+        )
+        .after_help("A second job counts aloud while the client's connection is cut and the gateway is killed with\nSIGKILL and started again. At the end it is counted what was lost and repeated. Not with --json.\n\nCtrl-C cancels both jobs.\n\nExamples:\n  moorline demo\n  moorline demo ~/src --top 5\n  moorline demo . --json | jq .files")
 }
 
 fn submit() -> Clap {
@@ -467,6 +475,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             json: of.get_flag("json"),
             top: of.get_one("top").copied().unwrap_or(10),
             report: path("report"),
+            calm: of.get_flag("calm"),
         }),
         "submit" => Command::Submit(Submit {
             agent: text("agent").unwrap_or_default(),

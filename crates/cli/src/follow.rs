@@ -14,6 +14,7 @@ use moorline_client::{
 use moorline_types::EventSeq;
 use serde_json::{Number, Value, json};
 
+use crate::commands::demo::Seen;
 use crate::connection_notes::ConnectionNotes;
 use crate::exit::{Exit, exit_of};
 use crate::output::{Output, Style, printable};
@@ -45,11 +46,14 @@ pub(crate) struct Followed {
     pub(crate) numbered: u64,
     /// Breaks in the numbering.
     pub(crate) gaps: u64,
+    /// What was seen, if it is to be compared.
+    pub(crate) seen: Vec<Seen>,
 }
 
 /// Shows updates of one job.
 pub(crate) struct Follower<'a> {
-    connection: ConnectionNotes,
+    /// None if somebody else tells of the connection.
+    connection: Option<ConnectionNotes>,
     output: &'a Output,
     form: Form,
     job: String,
@@ -60,6 +64,8 @@ pub(crate) struct Follower<'a> {
     shows_result: bool,
     numbered: u64,
     gaps: u64,
+    /// What was seen; none if nobody compares it.
+    seen: Option<Vec<Seen>>,
 }
 
 /// The connection ended before the job did.
@@ -73,7 +79,7 @@ pub(crate) struct Interrupted {
 impl<'a> Follower<'a> {
     pub(crate) fn new(client: &Client, job: &JobHandle, form: Form, output: &'a Output) -> Self {
         Self {
-            connection: ConnectionNotes::new(client),
+            connection: Some(ConnectionNotes::new(client)),
             output,
             form,
             job: job.id().to_string(),
@@ -84,7 +90,20 @@ impl<'a> Follower<'a> {
             shows_result: true,
             numbered: 0,
             gaps: 0,
+            seen: None,
         }
+    }
+
+    /// Leaves it to the caller to tell of the connection.
+    pub(crate) fn without_connection(mut self) -> Self {
+        self.connection = None;
+        self
+    }
+
+    /// Keeps what was seen.
+    pub(crate) fn with_memory(mut self) -> Self {
+        self.seen = Some(Vec::new());
+        self
     }
 
     /// Leaves the result to the caller.
@@ -98,13 +117,16 @@ impl<'a> Follower<'a> {
         loop {
             let update = tokio::select! {
                 update = job.next() => update,
-                notes = self.connection.next() => {
+                notes = told(&mut self.connection) => {
                     self.tell(&notes);
                     continue;
                 }
             };
             let Some(update) = update else { break };
             let update = update.map_err(|source| Interrupted { job: self.job.clone(), source })?;
+            if let Some(seen) = &mut self.seen {
+                seen.extend(Seen::of(&update));
+            }
             if let Some(followed) = self.show(update)? {
                 return Ok(followed);
             }
@@ -125,8 +147,9 @@ impl<'a> Follower<'a> {
         }
     }
 
-    const fn followed(&self, exit: Exit, result: Option<Value>) -> Followed {
-        Followed { exit, result, numbered: self.numbered, gaps: self.gaps }
+    fn followed(&mut self, exit: Exit, result: Option<Value>) -> Followed {
+        let seen = self.seen.take().unwrap_or_default();
+        Followed { exit, result, numbered: self.numbered, gaps: self.gaps, seen }
     }
 
     fn show(&mut self, update: JobUpdate) -> Result<Option<Followed>> {
@@ -378,6 +401,14 @@ impl<'a> Follower<'a> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// What there is to tell of the connection next.
+async fn told(connection: &mut Option<ConnectionNotes>) -> Vec<String> {
+    match connection {
+        Some(connection) => connection.next().await,
+        None => std::future::pending().await,
     }
 }
 

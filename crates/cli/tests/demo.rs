@@ -45,7 +45,16 @@ fn the_demo_takes_stock_of_a_directory_and_leaves_nothing_behind() {
     for fragment in ["4 files in 2 directories", "By type", "Rust", "Largest", "Newest", "Duplicates", "sub/one.txt"] {
         assert!(shown.contains(fragment), "{fragment:?} in:\n{shown}");
     }
-    assert!(told.contains("without a gap"), "{told}");
+    for fragment in [
+        "the connection is cut",
+        "resumed",
+        "kill -9",
+        "adopted the workers",
+        "the connection was cut once and the gateway killed once; of ",
+        " events 0 were lost and 0 repeated",
+    ] {
+        assert!(told.contains(fragment), "{fragment:?} in:\n{told}");
+    }
     assert!(told.contains("--report"), "where the report went: {told}");
     assert!(!shown.contains('\u{1b}') && !told.contains('\u{1b}'), "no colours into a pipe");
     assert_nothing_stays(temporary.path());
@@ -65,6 +74,16 @@ fn the_demo_speaks_json_to_scripts_and_keeps_the_report_that_is_asked_for() {
     let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(report["files"], 4);
     assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_calm_demo_breaks_nothing() {
+    let (tree, temporary) = (tree(), tempfile::tempdir().unwrap());
+    let output = demo(temporary.path(), &["--calm", tree.path().to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.contains("without a gap") && !told.contains("kill"), "{told}");
+    assert_nothing_stays(temporary.path());
 }
 
 #[test]
@@ -112,7 +131,9 @@ fn a_second_ctrl_c_does_not_wait_for_the_job() {
     // A worker that is held still cannot hear of the cancellation, so the job stays for as long as this takes.
     let worker = common::processes_with(&marker).into_iter().find(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let agent = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains("moorline\0worker")
+            && String::from_utf8_lossy(&agent).contains("scratch/census@")
     });
     let worker = rustix::process::Pid::from_raw(i32::try_from(worker.unwrap()).unwrap()).unwrap();
     rustix::process::kill_process(worker, Signal::STOP).unwrap();
