@@ -12,7 +12,10 @@ from arcp import (
     AgentNotAvailableError,
     AgentVersionNotAvailableError,
     CancelledError,
+    DuplicateKeyError,
+    InvalidRequestError,
     JobNotFoundError,
+    ListJobsFilter,
     PermissionDeniedError,
     ResumeWindowExpiredError,
     SessionResume,
@@ -258,6 +261,56 @@ async def a_resume_that_cannot_be_is_refused_by_type(gateway: Gateway) -> None:
     await client.close()
 
 
+async def a_repeated_submission_is_the_same_job(gateway: Gateway) -> None:
+    work = {"agent": "echo", "input": {"a": 1, "b": [2]}, "idempotency_key": "a repeated submission"}
+    async with gateway.client() as client:
+        first = await client.submit(**work)
+        done = await first.done
+        again = await client.submit(**{**work, "input": {"b": [2], "a": 1}})
+        assert again.job_id == first.job_id, (first.job_id, again.job_id)
+        assert (await again.done).result == done.result, "the end comes again"
+    async with gateway.client() as other:
+        handle = await other.submit(**work)
+        assert handle.job_id == first.job_id
+        assert (await handle.done).result == done.result
+    async with gateway.client() as third:
+        refused = await raises(DuplicateKeyError, third.submit(**{**work, "input": "something else"}))
+        assert refused.details["existing_job_id"] == first.job_id, refused.details
+
+
+async def many_submissions_with_one_key_at_once_are_one_job(gateway: Gateway) -> None:
+    work = {"agent": "echo", "input": "once", "idempotency_key": "many at once"}
+    async with gateway.client() as one, gateway.client() as two:
+        handles = await asyncio.gather(*(client.submit(**work) for client in [one, two] * 10))
+        assert len({handle.job_id for handle in handles}) == 1, handles
+        # The SDK keeps one handle of a job for each session: the last one has its end.
+        assert (await handles[-2].done).result == (await handles[-1].done).result == "once"
+
+
+async def jobs_are_listed_page_by_page(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        submitted = []
+        for n in range(5):
+            handle = await client.submit(agent="echo", input=n)
+            await handle.done
+            submitted.append(handle.job_id)
+        listed, cursor = [], None
+        while True:
+            page = await client.list_jobs(filter=ListJobsFilter(status=("success",)), limit=2, cursor=cursor)
+            assert len(page.jobs) <= 2 and all(job.status == "success" for job in page.jobs), page
+            listed += [job.job_id for job in page.jobs]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert listed[-5:] == sorted(submitted), (listed, submitted)
+        assert len(set(listed)) == len(listed), "each once"
+
+
+async def a_cursor_of_another_list_is_refused_by_type(gateway: Gateway) -> None:
+    async with gateway.client() as client:
+        await raises(InvalidRequestError, client.list_jobs(cursor="garbled"))
+
+
 SCENARIOS = [
     a_session_begins_with_what_both_can,
     a_wrong_token_is_unauthenticated,
@@ -275,6 +328,10 @@ SCENARIOS = [
     what_comes_right_after_a_subscription_is_dropped_by_the_sdk,
     after_an_unsubscribe_nothing_more_comes,
     many_jobs_at_once_each_get_their_own,
+    a_repeated_submission_is_the_same_job,
+    many_submissions_with_one_key_at_once_are_one_job,
+    jobs_are_listed_page_by_page,
+    a_cursor_of_another_list_is_refused_by_type,
     a_session_whose_connection_was_cut_is_resumed_without_a_gap,
     the_handle_of_before_a_cut_stays_broken_and_a_subscription_helps,
     a_resume_that_cannot_be_is_refused_by_type,
