@@ -1,0 +1,134 @@
+//! What goes out: every frame that a connection sends is made here, in the form that its client needs.
+
+use moorline_core::Refusal;
+use moorline_runtime::{Delivery, mint};
+use moorline_types::{EventKind, EventSeq, JobId, MessageId, Timestamp};
+use moorline_wire::payload::SessionError;
+use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
+use moorline_wire::vendor::{Cursor, Extensions};
+use moorline_wire::{Feature, Frame, MessageType, RuntimeMessage, encode};
+
+use super::{Broken, Driver};
+use crate::connection::inline;
+use crate::front::to_wire;
+
+impl Driver<'_> {
+    /// Takes note of which client it is, by its first frame.
+    pub(super) fn recognise(&mut self, frame: &[u8]) {
+        match detect(frame) {
+            Detected::Profile(profile) => self.profile = Some(profile),
+            Detected::SessionOpen { id } => {
+                self.profile = Some(Profile::Spec);
+                let now = self.service.gateway().now();
+                self.outbox.push_back(refuse_session_open(id.as_ref(), &self.message_id(now), now));
+            }
+        }
+    }
+
+    pub(super) fn profile(&self) -> Profile {
+        self.profile.unwrap_or(Profile::Spec)
+    }
+
+    pub(super) fn refuse(&mut self, refusal: &Refusal, asked: &Asked) {
+        self.tell(&to_wire::refusal(refusal), asked);
+    }
+
+    /// Tells of a refusal in the frames that this client understands.
+    pub(super) fn tell(&mut self, error: &SessionError, asked: &Asked) {
+        let now = self.service.gateway().now();
+        // Until there is a session, all that the client waits for is the answer to its hello.
+        let hello = Asked { message_type: Some(MessageType::Hello), ..asked.clone() };
+        let asked = if self.session.is_some() { asked } else { &hello };
+        let minted = Minted {
+            message: self.message_id(now),
+            job: mint::job_id(now).unwrap_or_else(|_| JobId::mint(now, [0; 10])),
+        };
+        for frame in self.profile().refuse(error, asked, now, &minted) {
+            self.send(now, frame);
+        }
+    }
+
+    /// A record that the session sees, under its number.
+    pub(super) async fn deliver(&mut self, delivery: &Delivery) -> Result<(), Broken> {
+        if let Some(missed) = delivery.missed {
+            let gap = to_wire::missed(missed, delivery.event_seq, self.service.gateway().epoch());
+            self.push(None, RuntimeMessage::Gap(gap));
+        }
+        let Some(handle) = &self.session else { return Ok(()) };
+        let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
+        let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
+        let trace_id = match self.traces.get(&delivery.job) {
+            Some(known) => *known,
+            // The session was resumed: the job was submitted on another connection.
+            None => *self.traces.entry(delivery.job).insert_entry(handle.trace_of(delivery.job).await).get(),
+        };
+        if let RuntimeMessage::JobResult(result) = &message
+            && result.result_id.is_some()
+            && !self.features.contains(Feature::ResultChunk)
+        {
+            let chunks = handle.events(delivery.job, EventKind::ResultChunk);
+            message = inline::told(chunks, result, delivery.record.at).await?;
+        }
+        let terminal = matches!(message, RuntimeMessage::JobResult(_) | RuntimeMessage::JobError(_));
+        let message = self.profile().adapt(message);
+        let id = mint::sequenced_message_id(session, delivery.event_seq, delivery.record.at);
+        let frame = Frame {
+            session_id: Some(session.into()),
+            job_id: Some(delivery.job.into()),
+            trace_id,
+            event_seq: Some(delivery.event_seq),
+            extensions: Extensions { replayed, ..Extensions::NONE },
+            ..Frame::new(id, message)
+        };
+        self.outbox.push_back(encode(&frame));
+        if terminal {
+            self.traces.remove(&delivery.job);
+        }
+        Ok(())
+    }
+
+    /// A message that is not part of the session's sequence.
+    pub(super) fn push(&mut self, job: Option<JobId>, message: RuntimeMessage) {
+        let now = self.service.gateway().now();
+        let frame = Frame {
+            job_id: job.map(Into::into),
+            trace_id: job.and_then(|job| self.traces.get(&job).copied().flatten()),
+            extensions: self.extensions(&message),
+            ..Frame::new(self.message_id(now), self.profile().adapt(message))
+        };
+        self.send(now, frame);
+    }
+
+    /// The frame, of this session.
+    fn send(&mut self, now: Timestamp, mut frame: Frame<RuntimeMessage>) {
+        // Before there is a session an error still names one: a peer that sees none drops the frame.
+        let session = match &self.session {
+            Some(session) => Some(session.id()),
+            None => mint::session_id(now).ok(),
+        };
+        frame.session_id = session.map(Into::into);
+        self.outbox.push_back(encode(&frame));
+    }
+
+    /// What a message says beside its payload: a welcome and a ping, where the numbering stands, so that a loss at the
+    /// quiet end of a stream is noticed.
+    fn extensions(&self, message: &RuntimeMessage) -> Extensions {
+        match (message, &self.session) {
+            (RuntimeMessage::Welcome(_), Some(session)) => self.cursor(session.given()),
+            (RuntimeMessage::Ping(_), Some(session)) => self.cursor(session.event_seq()),
+            _ => Extensions::NONE,
+        }
+    }
+
+    fn cursor(&self, event_seq: EventSeq) -> Extensions {
+        let cursor = Cursor { epoch: self.service.gateway().epoch(), event_seq };
+        Extensions { cursor: Some(cursor), ..Extensions::NONE }
+    }
+
+    pub(super) fn message_id(&self, now: Timestamp) -> MessageId {
+        mint::message_id(now).unwrap_or_else(|error| {
+            tracing::error!(%error, "an envelope gets an id of zeros");
+            MessageId::mint(now, [0; 10])
+        })
+    }
+}
