@@ -22,7 +22,7 @@ const PAGE: &str = "docs/CONFORMANCE.md";
 
 pub(crate) fn run() -> Result<()> {
     let sources = sources::all()?;
-    let tree = Tree::new(&sources, &Metadata::read()?.roots());
+    let tree = Tree::of_repository(&sources, &Metadata::read()?.roots());
     let problems = problems(&sources, &tree);
     if !problems.is_empty() {
         bail!("{} places:\n{}", problems.len(), problems.join("\n"));

@@ -47,7 +47,17 @@ pub(crate) struct Tree {
     pub(crate) dead: Vec<String>,
 }
 
+/// Where the programs of cargo-fuzz are: each is a crate of its own, outside of the workspace.
+const FUZZ_TARGETS: &str = "fuzz/fuzz_targets/";
+
 impl Tree {
+    /// The files of the repository, from the roots of the workspace's crates and from the programs of cargo-fuzz.
+    pub(crate) fn of_repository(sources: &[Source], workspace: &[Root]) -> Self {
+        let programs = sources.iter().filter(|source| source.path.starts_with(FUZZ_TARGETS));
+        let programs = programs.map(|source| Root { path: source.path.clone(), test: true });
+        Self::new(sources, &workspace.iter().cloned().chain(programs).collect::<Vec<_>>())
+    }
+
     pub(crate) fn new(sources: &[Source], roots: &[Root]) -> Self {
         let rust = sources.iter().filter(|source| source.path.ends_with(".rs"));
         let mut files: BTreeMap<&str, RustFile> =

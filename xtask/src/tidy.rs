@@ -27,7 +27,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn problems(sources: &[Source], metadata: &Metadata) -> Vec<String> {
-    let tree = Tree::new(sources, &metadata.roots());
+    let tree = Tree::of_repository(sources, &metadata.roots());
     let mut problems = arrows::wrong_arrows(metadata);
     problems.extend(arrows::without_lints(sources));
     problems.extend(sources.iter().flat_map(text::untidy));

@@ -6,7 +6,7 @@ use crate::metadata::{Metadata, Package};
 use crate::sources::Source;
 
 /// Who may depend on whom, beside everybody on `types`. Tests may reach further.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("wire", &["types"]),
     ("core", &["types"]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("client", &["types", "wire"]),
     ("cli", &["types", "wire", "server", "client", "worker", "runtime", "agents"]),
     ("sim", &["types", "core", "store", "worker", "runtime"]),
+    ("fuzz", &["types", "wire", "core"]),
     ("xtask", &[]),
 ];
 

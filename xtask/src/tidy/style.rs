@@ -13,8 +13,9 @@ const NUMBERED: [&str; 1] = ["PKCS "];
 /// What a test that sleeps says first, with the reason.
 const NOT_A_WAIT: &str = "// not a wait:";
 
-/// Where something may be called committed: the stores, the simulation, and the crate that declares the call.
-const ATTESTING: [&str; 4] = ["crates/store/", "crates/store-", "crates/sim/", "crates/types/"];
+/// Where something may be called committed: the stores, the simulation, the fuzzed machines, and the crate that
+/// declares the call.
+const ATTESTING: [&str; 5] = ["crates/store/", "crates/store-", "crates/sim/", "crates/fuzz/", "crates/types/"];
 
 /// Everything that is wrong with a file.
 pub(super) fn problems(file: &RustFile) -> Vec<String> {
