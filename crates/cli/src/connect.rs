@@ -11,6 +11,7 @@ use moorline_client::{Client, ConnectError, ConnectOptions, Dial, Dialing, dial_
 use moorline_server::config::{Config, Sources};
 use moorline_server::data_dir::Endpoint;
 use moorline_wire::Secret;
+use moorline_wire::vendor::OnGap;
 
 use crate::args::Connection;
 use crate::exit::{Exit, Stop};
@@ -26,6 +27,8 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Client> {
     };
     let mut options = ConnectOptions::new(url.clone(), token(connection, &url)?);
     options.reconnect = connection.reconnect;
+    // Every command says what is missing, so it may go on.
+    options.on_gap = OnGap::Continue;
     if let Some(path) = &connection.ca_cert {
         options.extra_roots_pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     }

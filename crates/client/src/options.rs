@@ -27,7 +27,8 @@ pub struct ConnectOptions {
     pub client_name: Name,
     /// Its version.
     pub client_version: Name,
-    /// The features to offer. The default is all; gaps are offered if [`Self::on_gap`] says so.
+    /// The features to offer. The default is all. Without that of gaps, no gap is told by the runtime, and nothing may
+    /// be asked for that makes one.
     pub features: FeatureSet,
     /// Certificates in PEM that are trusted as roots besides the public ones.
     pub extra_roots_pem: Vec<u8>,
@@ -71,14 +72,7 @@ impl ConnectOptions {
 
     /// The features that the hello names.
     pub(crate) fn offered(&self) -> FeatureSet {
-        let mut offered = self.features;
-        if !self.heartbeat {
-            offered = offered.without(Feature::Heartbeat);
-        }
-        if self.on_gap == OnGap::Refuse {
-            offered = offered.without(Feature::Gap);
-        }
-        offered
+        if self.heartbeat { self.features } else { self.features.without(Feature::Heartbeat) }
     }
 }
 

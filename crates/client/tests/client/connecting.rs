@@ -22,7 +22,7 @@ async fn a_session_begins_with_a_hello_and_a_welcome() {
         assert_eq!(payload["capabilities"]["encodings"], json!(["json"]));
         let features = payload["capabilities"]["features"].as_array().unwrap();
         assert!(features.contains(&json!("heartbeat")) && features.contains(&json!("ack")));
-        assert!(!features.contains(&json!("x-vendor.moorline.gap")), "by default a gap is refused");
+        assert!(features.contains(&json!("x-vendor.moorline.gap")));
         assert_eq!(hello["extensions"], json!({"x-vendor.moorline.profile": "1"}));
         assert!(hello.get("session_id").is_none() && payload.get("resume_token").is_none());
         peer.send("session.welcome", &welcome(None)).await;

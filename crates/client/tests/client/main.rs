@@ -4,10 +4,12 @@
 
 mod acks;
 mod calls;
+mod chaos;
 mod connecting;
 mod ending;
 mod liveness;
 mod peer;
+mod profiles;
 mod reconnect;
 mod rejoin;
 mod rig;

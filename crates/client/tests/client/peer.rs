@@ -85,6 +85,17 @@ impl Peer {
         self.send_with("job.event", &json!({"job_id": job, "event_seq": seq}), &payload).await;
     }
 
+    /// Sends a record of `job_1` that says its number, if the client is still there.
+    pub(crate) async fn try_event(&mut self, seq: u64) -> Result<(), Box<tokio_tungstenite::tungstenite::Error>> {
+        let body = json!({"level": "info", "message": seq.to_string()});
+        let payload = json!({"kind": "log", "ts": "2026-05-13T19:42:13Z", "body": body});
+        let frame = json!({
+            "arcp": "1.1", "id": "srv_1", "type": "job.event", "session_id": "sess_1", "job_id": "job_1",
+            "event_seq": seq, "payload": payload,
+        });
+        Ok(soon("the client's reading", self.socket.send(Message::text(frame.to_string()))).await?)
+    }
+
     pub(crate) async fn log(&mut self, job: &str, seq: u64) {
         self.event(job, seq, "log", &json!({"level": "info", "message": format!("{job} {seq}")})).await;
     }

@@ -51,10 +51,15 @@ pub(crate) const EPOCH: &str = "01KRHDRWGW0M2GA1850M2GA185";
 impl Rig {
     /// A client with a session, and the connection that it is on.
     pub(crate) async fn connected(options: ConnectOptions) -> (Client, Peer, Self) {
+        Self::connected_with("rt_1", options).await
+    }
+
+    /// The same with a runtime that mints tokens like this one.
+    pub(crate) async fn connected_with(token: &str, options: ConnectOptions) -> (Client, Peer, Self) {
         let (peers, dialed) = mpsc::channel(CONNECTIONS);
         let mut rig = Self { peers: dialed };
         let (client, peer) =
-            tokio::join!(Client::connect_with(Arc::new(Line { peers }), options), rig.welcomed("rt_1", None));
+            tokio::join!(Client::connect_with(Arc::new(Line { peers }), options), rig.welcomed(token, None));
         (client.unwrap(), peer, rig)
     }
 
