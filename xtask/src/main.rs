@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
 mod advisories;
+mod chaos;
 mod command;
 mod conformance;
 mod install;
@@ -21,6 +22,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
+use chaos::Chaos;
 use steps::{STEPS, Step};
 
 /// What the command line asks for.
@@ -28,6 +30,7 @@ enum Request {
     Help,
     All,
     One(&'static Step),
+    Chaos(Chaos),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         }
         Ok(Request::All) => steps::run_all(),
         Ok(Request::One(step)) => steps::run_one(step),
+        Ok(Request::Chaos(chaos)) => steps::run_chaos(chaos),
         Err(problem) => {
             eprint!("{problem}\n\n{}", help());
             ExitCode::from(2)
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
 fn request(args: &[String]) -> Result<Request, String> {
     match args {
         [] => Err("say what to run".to_owned()),
+        [name, rest @ ..] if name == "chaos" => Chaos::read(rest).map(Request::Chaos),
         [arg] => match arg.as_str() {
             "--help" | "-h" | "help" => Ok(Request::Help),
             "test" => Ok(Request::All),
@@ -66,6 +71,7 @@ fn help() -> String {
     for step in STEPS {
         help.push_str(&format!("cargo xtask {:<12} {}\n", step.name, step.about));
     }
+    help.push_str("\ncargo xtask chaos [--seed N] [--minutes M]   kill gateways and workers for a while\n");
     help.push_str(&format!(
         "\nA step that fails does not keep the next from running; the exit code says whether any failed.\n\
          {}=DIR names an advisory database in the form of RustSec's.\n",
@@ -105,5 +111,6 @@ mod tests {
         }
         assert!(matches!(asked("test"), Ok(Request::All)));
         assert!(matches!(asked("--help"), Ok(Request::Help)));
+        assert!(matches!(asked("chaos --minutes 1"), Ok(Request::Chaos(_))));
     }
 }

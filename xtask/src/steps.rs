@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::chaos::Chaos;
 use crate::command::cargo;
 use crate::{advisories, conformance, install, interop, licences, purity, tidy};
 
@@ -50,6 +51,15 @@ pub(crate) fn run_all() -> ExitCode {
 /// Runs one step.
 pub(crate) fn run_one(step: &Step) -> ExitCode {
     exit_code(run(step).passed)
+}
+
+/// Lets gateways and workers be killed for a while.
+pub(crate) fn run_chaos(chaos: Chaos) -> ExitCode {
+    let result = chaos.run();
+    if let Err(error) = &result {
+        eprintln!("chaos: {error:#}");
+    }
+    exit_code(result.is_ok())
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a step takes is shown, nothing depends on it")]

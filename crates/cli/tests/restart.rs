@@ -5,86 +5,16 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
-use std::time::Duration;
 
-use common::{Gateway, Running, json_lines, logs, stderr, wait_for};
+use common::survival::{
+    COUNTING, LEAVE, assert_whole, chances, echo, echoed, kill, pass, read, signal, watching, workers,
+};
+use common::{Gateway, stderr, wait_for};
 use fastrand::Rng;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
-
-/// Leaves workers to the next start, as is the default. They end a minute after the test if it is killed.
-const LEAVE: &[&str] = &["--stop-workers=false"];
-
-/// A program that says a number every so often. Its input is how many.
-const COUNTING: &str = r#"
-[[agents]]
-name = "count"
-version = "1.0.0"
-capacity = 64
-command = ["python3", "-u", "-c", """
-import json, sys, time
-number = json.loads(sys.stdin.readline())['input']
-for n in range(1, number + 1):
-    time.sleep(0.02)
-    print(n)
-print(json.dumps({'result': number}))
-"""]
-"#;
-
-/// What became of a job, read to its end.
-fn read(gateway: &Gateway, job: &str) -> Vec<Value> {
-    json_lines(&gateway.run(&["watch", job, "--json"]))
-}
-
-/// Somebody who watches the job until it ends or the gateway does.
-fn watching(gateway: &Gateway, job: &str) -> Running {
-    Running::start(gateway.command(&["watch", job, "--json"]).stderr(Stdio::null()))
-}
-
-/// The job ended well, after `count` events of which `text` says what each is.
-fn assert_whole(seen: &[Value], count: u64, text: impl Fn(u64) -> String) {
-    let said: Vec<String> = logs(seen).into_iter().map(|(_, message)| message).collect();
-    assert_eq!(said, (1..=count).map(text).collect::<Vec<_>>());
-    let numbers: Vec<_> = seen.iter().map(|line| line["event_seq"].as_u64().unwrap()).collect();
-    assert_eq!(numbers, (numbers[0]..).take(numbers.len()).collect::<Vec<_>>(), "without a hole");
-    let endings = seen.iter().filter(|line| line["type"] == "job.result" || line["type"] == "job.error").count();
-    assert_eq!((endings, &seen.last().unwrap()["type"]), (1, &json!("job.result")));
-}
-
-fn echo(events: u64, delay_ms: u64) -> Value {
-    json!({ "echo": { "events": events, "delay_ms": delay_ms } })
-}
-
-fn echoed(events: u64) -> impl Fn(u64) -> String {
-    move |n| format!("event {n} of {events}")
-}
-
-/// The worker processes of this gateway.
-fn workers(gateway: &Gateway) -> BTreeSet<u32> {
-    common::workers_of(&gateway.data_dir())
-}
-
-/// Lets the agents work for a moment.
-fn pass(millis: u64) {
-    // not a wait: the moment of a kill is what is tested
-    std::thread::sleep(Duration::from_millis(millis));
-}
-
-/// What decides about chances: a seed that is shown when the test fails.
-#[expect(clippy::print_stdout, reason = "the seed of a test that fails")]
-fn chances() -> Rng {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    Rng::with_seed(seed)
-}
-
-fn kill(pid: u32) {
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
-}
+use rustix::process::Signal;
+use serde_json::json;
 
 /// Kills the gateway and starts it again, a few times, twice in a row and right after a start among them.
 fn kill_often(mut gateway: Gateway, config: &str, rng: &mut Rng) -> Gateway {
@@ -102,7 +32,7 @@ fn kill_often(mut gateway: Gateway, config: &str, rng: &mut Rng) -> Gateway {
 
 #[test]
 fn jobs_go_on_in_the_same_processes_whenever_the_gateway_is_killed() {
-    let mut rng = chances();
+    let mut rng = chances(None);
     let gateway = Gateway::with(COUNTING, LEAVE);
     let jobs: Vec<_> = (0..4).map(|_| gateway.submit("echo", &echo(400, 20))).collect();
     let counted = gateway.submit("count", &json!(400));
@@ -228,7 +158,7 @@ fn a_worker_that_does_not_come_back_is_ended_and_its_jobs_told() {
     watch.line_with("job.event");
     let worker = workers(&gateway).into_iter().find(|pid| common::processes_with(&marker).contains(pid)).unwrap();
     let (home, _) = gateway.end(Signal::KILL);
-    kill_process(Pid::from_raw(i32::try_from(worker).unwrap()).unwrap(), Signal::STOP).unwrap();
+    signal(worker, Signal::STOP);
     let gateway = Gateway::over(home, COUNTING, &["--workers-adoption-window", "2s"]);
     let last = read(&gateway, &job).pop().unwrap();
     assert!(last["payload"]["message"].as_str().unwrap().contains("did not come back"), "{last}");

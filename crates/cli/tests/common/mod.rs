@@ -4,6 +4,8 @@
 
 pub(crate) mod proxy;
 
+pub(crate) mod survival;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
