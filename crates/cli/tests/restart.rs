@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 
 use common::survival::{
-    COUNTING, LEAVE, assert_whole, chances, echo, echoed, kill, pass, read, signal, watching, workers,
+    COUNTING, LEAVE, assert_in_order, assert_whole, chances, echo, echoed, kill, pass, read, signal, watching, workers,
 };
 use common::{Gateway, stderr, wait_for};
 use fastrand::Rng;
@@ -188,4 +188,26 @@ fn strangers_at_the_worker_socket_are_refused_and_change_nothing() {
         std::os::unix::fs::MetadataExt::mode(&fs::metadata(gateway.data_dir().join("workers.key")).unwrap()) & 0o777,
         0o600
     );
+}
+
+/// A program that says more than a worker keeps in memory goes on, and one that nobody comes back to leaves what it said.
+#[test]
+fn what_is_said_without_a_gateway_is_kept_on_disk_and_outlives_the_worker() {
+    let gateway = Gateway::with(COUNTING, &["--stop-workers=false", "--workers-max-orphan-lifetime", "3s"]);
+    let flood = gateway.submit("echo", &echo(20_000, 0));
+    let endless = gateway.submit("echo", &echo(1_000_000, 1));
+    watching(&gateway, &endless).line_with("job.event");
+    let data = gateway.data_dir();
+    let (home, _) = gateway.end(Signal::KILL);
+    wait_for("the workers end themselves", || common::workers_of(&data).is_empty());
+    let gateway = Gateway::over(home, COUNTING, &[]);
+    assert_whole(&read(&gateway, &flood), 20_000, echoed(20_000));
+    let seen = read(&gateway, &endless);
+    let said = assert_in_order(&seen, echoed(1_000_000));
+    assert!(said > 1_000, "it went on for three seconds: {said}");
+    let last = &seen.last().unwrap()["payload"];
+    assert_eq!((&last["code"], &last["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)));
+    let is_outbox = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with(".outbox");
+    let outboxes = || fs::read_dir(gateway.data_dir().join("workers")).unwrap().flatten().filter(is_outbox).count();
+    wait_for("nothing is left of them", || outboxes() == 0);
 }

@@ -7,6 +7,7 @@
 //! When a link ends its worker's jobs wait for its next one: the worker keeps what it has to report. That a worker is
 //! gone is said by whoever watches its process ([`crate::workers`]).
 
+mod leftover;
 mod report;
 
 use std::collections::{BTreeMap, HashMap};

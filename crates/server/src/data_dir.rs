@@ -8,7 +8,7 @@
 //! gateway.json   where the running gateway is reached; absent after a clean stop
 //! workers.key    the secret from which workers' secrets are derived
 //! worker.sock    where workers attach (elsewhere if this path is too long for a socket)
-//! workers/       one log per worker
+//! workers/       one log per worker, and what it cannot report yet
 //! scratch/       working directories of agents
 //! ```
 //!

@@ -10,6 +10,7 @@ mod dial;
 mod session;
 mod stop;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub use stop::Stop;
 
 use crate::backoff::Backoff;
 use crate::host::{Host, HostError};
-use crate::limits::{FLUSH_GRACE, HANDSHAKE_DEADLINE};
+use crate::limits::{FLUSH_GRACE, HANDSHAKE_DEADLINE, SIGNAL_GRACE};
 use crate::message::{GatewayEpoch, GoodbyeReason};
 use crate::random;
 use crate::sdk::Agent;
@@ -77,6 +78,14 @@ impl<D: Dial> Worker<D> {
         Ok(Self { identity, dial, host: Host::new(agents)?, contact: Arc::default() })
     }
 
+    /// Keeps reports that do not fit into memory in this directory while no gateway is attached, and what is left of
+    /// them at the end of the orphan lifetime ([`crate::leftover`]). Without this, agents wait.
+    #[must_use]
+    pub fn with_outbox(self, directory: PathBuf) -> Self {
+        self.host.spill_to(directory);
+        self
+    }
+
     /// When a gateway was last heard.
     pub(crate) fn contact(&self) -> Arc<Contact> {
         self.contact.clone()
@@ -84,11 +93,24 @@ impl<D: Dial> Worker<D> {
 
     /// Works until it ends. `stop` asks it to.
     pub async fn run(self, stop: Stop) -> Ended {
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             ended = self.stay_attached(&stop) => ended,
             reason = leave(&self.host, &stop) => Ended::Left(reason),
+        };
+        if ended == Ended::Orphaned {
+            self.give_up().await;
         }
+        ended
+    }
+
+    /// Nobody comes: ends the jobs, and leaves what they have said for whoever looks later.
+    async fn give_up(&self) {
+        self.host.close(SIGNAL_GRACE.into());
+        if timeout(SIGNAL_GRACE, self.host.idle()).await.is_err() {
+            tracing::warn!("some jobs have not ended within the grace");
+        }
+        self.host.leave_reports();
     }
 
     async fn stay_attached(&self, stop: &Stop) -> Ended {

@@ -12,13 +12,17 @@ mod run;
 mod state;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use moorline_types::{JobId, Millis, ResolvedAgent, WorkerSeq};
 use tokio::sync::Notify;
 
+use crate::leftover;
 use crate::limits::{MAX_HELD_JOBS, MAX_OFFERS};
 use crate::message::{AgentOffer, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
+use crate::outbox::LinkState;
+use crate::outbox::spill::SpillRoom;
 use crate::sdk::{Agent, Cancel, CancelCause, CancelRequest};
 use state::{Slot, State};
 
@@ -29,6 +33,8 @@ pub(crate) struct Host(Arc<Shared>);
 struct Shared {
     agents: BTreeMap<ResolvedAgent, Hosted>,
     state: Mutex<State>,
+    /// Where reports go that do not fit into memory.
+    spill: OnceLock<SpillRoom>,
     /// Something is to be said. One link listens.
     changed: Notify,
     /// A job has ended, or everything of it is acknowledged.
@@ -93,6 +99,7 @@ impl Host {
         Ok(Self(Arc::new(Shared {
             agents: hosted,
             state: Mutex::default(),
+            spill: OnceLock::new(),
             changed: Notify::new(),
             calmer: Notify::new(),
         })))
@@ -129,8 +136,33 @@ impl Host {
     /// Reports up to this one are committed.
     pub(crate) fn acknowledge(&self, job: JobId, seq: WorkerSeq) {
         let settled = self.0.lock().acknowledge(job, seq);
+        // What was on disk may have come into reach.
+        self.0.changed.notify_one();
         if settled.is_some() {
             self.0.calmer.notify_waiters();
+        }
+    }
+
+    /// Where reports go that do not fit into memory while no gateway is attached. To be said before the first job.
+    pub(crate) fn spill_to(&self, directory: PathBuf) {
+        self.0.spill.get_or_init(|| SpillRoom::new(directory));
+    }
+
+    /// A gateway is attached, or is not any more.
+    pub(crate) fn set_link(&self, link: LinkState) {
+        self.0.lock().set_link(link);
+    }
+
+    /// Writes down what is not acknowledged, for the gateway that comes after this worker.
+    pub(crate) fn leave_reports(&self) {
+        let Some(room) = self.0.spill.get() else { return };
+        let mut state = self.0.lock();
+        for (job, outbox) in state.outboxes() {
+            let written = room.make().and_then(|()| leftover::write(room.directory(), job, outbox.drain()));
+            match written {
+                Ok(()) => tracing::info!(%job, "what is not reported is left for the next start"),
+                Err(error) => tracing::error!(%job, %error, "what is not reported is lost"),
+            }
         }
     }
 
@@ -188,7 +220,8 @@ impl Host {
                 Ok(agent) => {
                     let cancel = Cancel::default();
                     let task = run::spawn(&self.0, agent, start.clone(), cancel.clone());
-                    state.insert(job, Slot::new(job, start.agent, cancel, task));
+                    let spill = self.0.spill.get().cloned();
+                    state.insert(job, Slot::new(job, start.agent, cancel, task, spill));
                     FromWorker::Started { job }
                 }
             }

@@ -9,7 +9,7 @@
 //! | [`sdk`] | authors of agents |
 //! | [`exec`] | any program as an agent |
 //! | [`worker_main()`], [`connect`] | programs that are workers |
-//! | [`link`], [`launch`], [`process`], [`in_process`], [`peer`] | the gateway |
+//! | [`link`], [`launch`], [`process`], [`in_process`], [`leftover`], [`peer`] | the gateway |
 //! | [`message`], [`handshake`], [`secret`], [`version`] | what both ends share |
 //! | [`proto`] | the wire, also described by `proto/worker.proto` |
 //!
@@ -28,6 +28,7 @@ mod host;
 pub mod in_process;
 mod json;
 pub mod launch;
+pub mod leftover;
 pub mod limits;
 pub mod link;
 pub mod message;

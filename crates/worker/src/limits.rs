@@ -52,6 +52,10 @@ pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
 /// reports it bounds what a job holds in its worker's memory.
 pub const REPORT_WINDOW_BYTES: usize = 4 * 1024 * 1024;
 
+/// The largest size of what all jobs of one worker keep on disk, beyond what they keep in memory. An hour of a line of a
+/// hundred bytes a millisecond fits; a machine with a dozen workers does not fill up while nobody looks.
+pub const MAX_SPILL_BYTES: u64 = 512 * 1024 * 1024;
+
 /// Answers to the gateway that wait for the link, beside reports. A gateway that asks for more without reading the
 /// answers is cut off.
 pub const MAX_NOTICES: usize = 2 * MAX_HELD_JOBS;

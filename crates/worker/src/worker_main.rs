@@ -64,7 +64,10 @@ fn work(assignment: Assignment, agents: Vec<Arc<dyn Agent>>) -> u8 {
     let lifetime = orphan_lifetime(assignment.orphan_lifetime_ms);
     let identity = Identity { worker: assignment.worker_id, key: assignment.secret.key(), orphan_lifetime: lifetime };
     let worker = match Worker::new(identity, UnixDial { path: assignment.socket }, agents) {
-        Ok(worker) => worker,
+        Ok(worker) => match assignment.outbox {
+            Some(directory) => worker.with_outbox(directory),
+            None => worker,
+        },
         Err(error) => return fail(EXIT_AGENTS, "these agents cannot be hosted together", &error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -90,6 +90,7 @@ impl Gateway {
                 worker_id: worker(1),
                 secret: secret(),
                 orphan_lifetime_ms: Millis::new(orphan_ms),
+                outbox: None,
                 spec: AssignmentKind(json!({ "events": events })),
             },
         }

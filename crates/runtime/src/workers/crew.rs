@@ -1,7 +1,7 @@
 //! The worker processes of a gateway, over all of its starts.
 //!
 //! ```text
-//!  start ──▶ manifest ──▶ process gone ─────────────────▶ its jobs end, entry removed
+//!  start ──▶ manifest ──▶ process gone ─────────────────▶ what it left is taken in, its jobs end, entry removed
 //!                    ├──▶ not to be adopted ────────────▶ ended, its jobs end, entry removed
 //!                    ├──▶ configured as it was ─────────▶ adopted in the place of a new one
 //!                    └──▶ configured otherwise, or not ─▶ retires: finishes its jobs, then leaves
@@ -19,8 +19,8 @@ use std::time::Duration;
 use moorline_core::job::Lost;
 use moorline_store::{ReadError, Store};
 use moorline_types::{ResolvedAgent, WorkerId};
-use moorline_worker::peer;
 use moorline_worker::process::{Process, ProcessError};
+use moorline_worker::{leftover, peer};
 
 use super::WorkerDoor;
 use super::keeper::Keeper;
@@ -93,6 +93,17 @@ pub(super) struct Shared {
     pub(super) options: CrewOptions,
 }
 
+/// What there is of a worker of the last run.
+#[derive(Debug)]
+enum Found {
+    /// Its process.
+    Alive(Process),
+    /// Nothing but what it may have left.
+    Ended,
+    /// Nothing that concerns this gateway.
+    Nothing,
+}
+
 /// A worker of the last run that lives.
 #[derive(Debug)]
 pub(super) struct Survivor {
@@ -101,14 +112,18 @@ pub(super) struct Survivor {
     pub(super) process: Process,
 }
 
-/// The workers of the last run that live, from [`Crew::recover`].
+/// The workers of the last run, from [`Crew::recover`].
 #[derive(Debug)]
-pub struct Survivors(Vec<Survivor>);
+pub struct Survivors {
+    alive: Vec<Survivor>,
+    /// Those that have ended, and may have left something to be taken in.
+    ended: Vec<(WorkerId, Entry)>,
+}
 
 impl Survivors {
     /// Where they log.
     pub fn logs(&self) -> impl Iterator<Item = &std::path::Path> {
-        self.0.iter().map(|survivor| survivor.entry.log.as_path())
+        self.alive.iter().map(|survivor| survivor.entry.log.as_path())
     }
 }
 
@@ -124,40 +139,43 @@ impl Crew {
     /// # Errors
     /// See [`RecoverWorkersError`].
     pub async fn recover(&self) -> Result<Survivors, RecoverWorkersError> {
-        let mut survivors = Vec::new();
-        let mut unwanted = Vec::new();
+        let (mut alive, mut unwanted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (worker, entry) in self.0.manifest.all().await? {
             match self.find(worker, &entry)? {
-                Some(process) if self.0.options.reattach => survivors.push(Survivor { worker, entry, process }),
-                Some(process) => unwanted.push(Survivor { worker, entry, process }),
-                None => self.0.manifest.remove(worker).await,
+                Found::Alive(process) if self.0.options.reattach => alive.push(Survivor { worker, entry, process }),
+                Found::Alive(process) => unwanted.push(Survivor { worker, entry, process }),
+                Found::Ended => ended.push((worker, entry)),
+                Found::Nothing => self.0.manifest.remove(worker).await,
             }
         }
         self.dismiss(unwanted).await;
-        for Survivor { worker, entry, process } in &survivors {
+        for (worker, entry) in &ended {
+            let _attachment = self.0.door.pool().await_worker(*worker, entry.agents());
+        }
+        for Survivor { worker, entry, process } in &alive {
             let _attachment = self.0.door.pool().await_worker(*worker, entry.agents());
             self.0.door.expect(*worker);
             self.0.door.record(*worker, Some(process.identity().pid));
         }
-        Ok(Survivors(survivors))
+        Ok(Survivors { alive, ended })
     }
 
-    /// The process of an entry, if it can be adopted.
-    fn find(&self, worker: WorkerId, entry: &Entry) -> Result<Option<Process>, RecoverWorkersError> {
+    /// What there is of an entry.
+    fn find(&self, worker: WorkerId, entry: &Entry) -> Result<Found, RecoverWorkersError> {
         let Some(identity) = &entry.process else {
             tracing::warn!(%worker, name = %entry.name, "a worker was being started when the gateway ended; it had no job");
-            return Ok(None);
+            return Ok(Found::Nothing);
         };
         if entry.user != peer::our_user() {
             tracing::error!(%worker, name = %entry.name, user = entry.user, "a worker belongs to another user and is left alone");
             self.0.door.pool().found_gone(worker, Lost::NotAdopted);
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
-        let found = identity.find()?;
-        if found.is_none() {
-            tracing::warn!(%worker, name = %entry.name, pid = identity.pid, "a worker has ended while no gateway was there");
+        if let Some(process) = identity.find()? {
+            return Ok(Found::Alive(process));
         }
-        Ok(found)
+        tracing::warn!(%worker, name = %entry.name, pid = identity.pid, "a worker has ended while no gateway was there");
+        Ok(Found::Ended)
     }
 
     /// Ends workers that are not to be adopted, all at once.
@@ -166,14 +184,18 @@ impl Crew {
             tracing::warn!(%worker, name = %entry.name, pid = process.identity().pid, "a worker of the last run is ended");
             self.0.door.pool().found_gone(worker, Lost::NotAdopted);
             super::process::end(worker, &process).await;
-            self.0.manifest.remove(worker).await;
+            self.remove(worker, &entry).await;
         });
         futures_util::future::join_all(ending).await;
     }
 
     /// Keeps a worker running for each of `specs`: one of the last run that was started in the same way, or a new one.
     /// The other survivors retire.
-    pub fn keep(&self, specs: Vec<ProcessSpec>, Survivors(mut survivors): Survivors) {
+    pub fn keep(&self, specs: Vec<ProcessSpec>, Survivors { alive: mut survivors, ended }: Survivors) {
+        for (worker, entry) in ended {
+            let crew = self.clone();
+            self.0.tasks.spawn(TaskKind::WorkerProcess, async move { crew.bury(worker, &entry, Lost::Ended).await });
+        }
         for spec in specs {
             let fingerprint = self.fingerprint(&spec);
             let alike = |survivor: &Survivor| survivor.entry.fingerprint == fingerprint;
@@ -192,7 +214,30 @@ impl Crew {
 
     async fn watch_retiring(&self, survivor: Survivor) {
         let attachment = self.0.door.pool().watch_worker(survivor.worker);
-        super::process::watch(self, survivor.worker, &survivor.process, attachment).await;
+        super::process::watch(self, survivor.worker, &survivor.entry, &survivor.process, attachment).await;
+    }
+
+    /// A worker has ended: takes in what it has left, ends the jobs that it did not finish, and forgets it.
+    pub(super) async fn bury(&self, worker: WorkerId, entry: &Entry, lost: Lost) {
+        let pool = self.0.door.pool();
+        let leftovers = leftover::find(&entry.outbox).unwrap_or_else(|error| {
+            tracing::error!(%worker, %error, "what the worker has left cannot be read");
+            Vec::new()
+        });
+        if !leftovers.is_empty() && !pool.take_in(worker, self.0.door.next_fence(), leftovers).await {
+            return;
+        }
+        self.0.door.forget(worker);
+        pool.worker_gone(worker, lost);
+        self.remove(worker, entry).await;
+    }
+
+    /// Removes what is kept about a worker that is gone.
+    async fn remove(&self, worker: WorkerId, entry: &Entry) {
+        if let Err(error) = leftover::remove(&entry.outbox) {
+            tracing::warn!(%worker, %error, "the outbox of a worker that is gone stays behind");
+        }
+        self.0.manifest.remove(worker).await;
     }
 
     /// What a worker is started with, as far as a change of it needs another worker.
@@ -210,6 +255,7 @@ impl Crew {
             fingerprint: fingerprint.to_owned(),
             socket: spec.socket.clone(),
             log: spec.logs.join(format!("{worker}.log")),
+            outbox: spec.logs.join(format!("{worker}.outbox")),
             user: peer::our_user(),
             started: self.0.clock.now(),
             process: None,

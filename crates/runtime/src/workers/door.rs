@@ -167,6 +167,11 @@ impl WorkerDoor {
         }
     }
 
+    /// Names an attachment.
+    pub(crate) fn next_fence(&self) -> Fence {
+        Fence::new(self.0.next_fence.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Stops expecting a worker: it is gone.
     pub(crate) fn forget(&self, worker: WorkerId) {
         lock(&self.0.expected).remove(&worker);
@@ -174,7 +179,7 @@ impl WorkerDoor {
 
     /// Takes a worker of this process, and serves it in a task of its own.
     pub(crate) async fn admit(&self, candidate: Candidate) -> Result<(), AttachError> {
-        let fence = Fence::new(self.0.next_fence.fetch_add(1, Ordering::Relaxed));
+        let fence = self.next_fence();
         let committed = self.0.pool.committed(&candidate.info().held);
         let link = candidate.admit(fence, committed).await?;
         let pool = Arc::clone(&self.0.pool);

@@ -4,6 +4,7 @@ use moorline_types::WorkerId;
 use moorline_worker::launch::{Assignment, AssignmentKind, LaunchSpec, Launched, launch};
 
 use super::crew::{Crew, ProcessSpec, Survivor};
+use super::manifest::Entry;
 use super::process::{self, Fate};
 use super::restart::Restart;
 use crate::mint;
@@ -37,10 +38,10 @@ impl Keeper {
         }
     }
 
-    async fn adopt(&self, Survivor { worker, process, .. }: Survivor) {
+    async fn adopt(&self, Survivor { worker, entry, process }: Survivor) {
         tracing::info!(%worker, pid = process.identity().pid, "a worker of the last run is adopted");
         let attachment = self.crew.0.door.pool().watch_worker(worker);
-        if process::watch(&self.crew, worker, &process, attachment).await == Fate::Gone {
+        if process::watch(&self.crew, worker, &entry, &process, attachment).await == Fate::Gone {
             tracing::warn!(%worker, "the adopted worker has ended and will be started again");
         }
     }
@@ -57,7 +58,7 @@ impl Keeper {
         }
         // Expected before it runs, so that it cannot be faster than we are.
         self.crew.0.door.expect(worker);
-        match launch(self.launch_spec(worker)).await {
+        match launch(self.launch_spec(worker, &entry)).await {
             Ok(launched) => {
                 entry.process = Some(launched.identity.clone());
                 tracing::info!(%worker, pid = launched.identity.pid, log = %entry.log.display(), "a worker is started");
@@ -66,7 +67,7 @@ impl Keeper {
                     Ok(()) => self.crew.0.door.record(worker, Some(launched.identity.pid)),
                     Err(error) => tracing::error!(%worker, %error, "the worker's process cannot be written down"),
                 }
-                self.watch(worker, launched).await;
+                self.watch(worker, &entry, launched).await;
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the worker cannot be started");
@@ -76,10 +77,10 @@ impl Keeper {
         }
     }
 
-    async fn watch(&self, worker: WorkerId, launched: Launched) {
+    async fn watch(&self, worker: WorkerId, entry: &Entry, launched: Launched) {
         let Launched { process, mut child, .. } = launched;
         let attachment = self.crew.0.door.pool().watch_worker(worker);
-        if process::watch(&self.crew, worker, &process, attachment).await == Fate::LeftAlone {
+        if process::watch(&self.crew, worker, entry, &process, attachment).await == Fate::LeftAlone {
             return;
         }
         match child.wait().await {
@@ -91,16 +92,17 @@ impl Keeper {
         }
     }
 
-    fn launch_spec(&self, worker: WorkerId) -> LaunchSpec {
-        let ProcessSpec { program, args, env, cwd, logs, socket, assignment, .. } = self.spec.clone();
+    fn launch_spec(&self, worker: WorkerId, entry: &Entry) -> LaunchSpec {
+        let ProcessSpec { program, args, env, cwd, socket, assignment, .. } = self.spec.clone();
         let secret = self.crew.0.door.secret().worker_secret(worker);
         let assignment = Assignment {
             socket,
             worker_id: worker,
             secret,
             orphan_lifetime_ms: self.crew.0.options.orphan_lifetime.into(),
+            outbox: Some(entry.outbox.clone()),
             spec: AssignmentKind(assignment),
         };
-        LaunchSpec { program, args, env, cwd, log_path: logs.join(format!("{worker}.log")), assignment }
+        LaunchSpec { program, args, env, cwd, log_path: entry.log.clone(), assignment }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) socket: PathBuf,
     /// Where it logs.
     pub(crate) log: PathBuf,
+    /// Where it keeps what it cannot report.
+    pub(crate) outbox: PathBuf,
     /// The user that it runs as.
     pub(crate) user: u32,
     /// When it was started.
@@ -125,6 +127,7 @@ mod tests {
             fingerprint: "f".to_owned(),
             socket: "/s".into(),
             log: "/l".into(),
+            outbox: "/o".into(),
             user: 1,
             started: now,
             process: Some(process),

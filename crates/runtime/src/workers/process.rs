@@ -8,6 +8,7 @@ use moorline_worker::process::{Process, Signal};
 use tokio::sync::watch;
 
 use super::crew::Crew;
+use super::manifest::Entry;
 
 /// How long a worker has to leave after it was told to over its link, and then after a SIGTERM.
 const LEAVE_GRACE: Duration = Duration::from_secs(3);
@@ -26,6 +27,7 @@ pub(super) enum Fate {
 pub(super) async fn watch(
     crew: &Crew,
     worker: WorkerId,
+    entry: &Entry,
     process: &Process,
     mut attachment: watch::Receiver<bool>,
 ) -> Fate {
@@ -58,9 +60,7 @@ pub(super) async fn watch(
         }
     };
     kill_rest(worker, process);
-    shared.door.forget(worker);
-    shared.door.pool().worker_gone(worker, lost);
-    shared.manifest.remove(worker).await;
+    crew.bury(worker, entry, lost).await;
     Fate::Gone
 }
 

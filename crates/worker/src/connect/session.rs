@@ -12,6 +12,7 @@ use crate::host::{Handled, Host};
 use crate::limits::WRITE_BATCH;
 use crate::link::lost_after;
 use crate::message::{GatewayEpoch, GoodbyeReason, Malformed, decode};
+use crate::outbox::LinkState;
 use crate::proto::{self, GatewayMessage, WorkerMessage, worker_message};
 use crate::stream::{Reader, Writer};
 
@@ -73,6 +74,7 @@ impl Session {
     pub(crate) async fn serve(self, host: &Host, contact: &Contact, stop: &Stop) -> SessionEnd {
         let Self { mut reader, mut writer, heartbeat, .. } = self;
         contact.heard();
+        host.set_link(LinkState::Attached);
         let lost = tokio::select! {
             lost = read(&mut reader, host, contact, stop, lost_after(heartbeat)) => lost,
             failed = write(&mut writer, host, heartbeat) => Lost::Frame(failed),
@@ -81,6 +83,7 @@ impl Session {
                 return SessionEnd::Left(reason);
             }
         };
+        host.set_link(LinkState::Lost);
         SessionEnd::Lost(lost)
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 
 use crate::limits::MAX_NOTICES;
 use crate::message::{FromWorker, HeldJob, Report};
-use crate::outbox::{Outbox, Refused};
+use crate::outbox::spill::SpillRoom;
+use crate::outbox::{LinkState, Outbox, Refused};
 use crate::sdk::{Cancel, CancelRequest};
 use crate::tasks::Task;
 
@@ -19,6 +20,7 @@ pub(super) struct State {
     ready: VecDeque<JobId>,
     /// Answers to the gateway of the present link.
     notices: VecDeque<FromWorker>,
+    link: LinkState,
     closed: bool,
 }
 
@@ -45,8 +47,14 @@ pub(super) enum Pushed {
 }
 
 impl Slot {
-    pub(super) fn new(job: JobId, agent: ResolvedAgent, cancel: Cancel, task: Task<()>) -> Self {
-        Self { agent, outbox: Outbox::new(job), cancel, room: Arc::default(), is_ready: false, _task: task }
+    pub(super) fn new(
+        job: JobId,
+        agent: ResolvedAgent,
+        cancel: Cancel,
+        task: Task<()>,
+        spill: Option<SpillRoom>,
+    ) -> Self {
+        Self { agent, outbox: Outbox::new(job, spill), cancel, room: Arc::default(), is_ready: false, _task: task }
     }
 }
 
@@ -112,11 +120,11 @@ impl State {
     /// Takes a report in.
     pub(super) fn push(&mut self, job: JobId, at: Timestamp, report: Report) -> Pushed {
         let Some(slot) = self.jobs.get_mut(&job) else { return Pushed::Ended };
-        match slot.outbox.push(at, report) {
+        match slot.outbox.push(at, report, self.link) {
             Err(Refused::Finished) => Pushed::Ended,
             Err(Refused::Full(report)) => Pushed::Full { report, room: slot.room.clone() },
             Ok(()) => {
-                if !slot.is_ready {
+                if !slot.is_ready && slot.outbox.has_next() {
                     slot.is_ready = true;
                     self.ready.push_back(job);
                 }
@@ -125,11 +133,28 @@ impl State {
         }
     }
 
+    /// Whether a gateway is attached. Agents that wait for room may have some when none is.
+    pub(super) fn set_link(&mut self, link: LinkState) {
+        self.link = link;
+        for slot in self.jobs.values() {
+            slot.room.notify_waiters();
+        }
+    }
+
+    /// Takes out everything that is not acknowledged, by job.
+    pub(super) fn outboxes(&mut self) -> impl Iterator<Item = (JobId, &mut Outbox)> {
+        self.jobs.iter_mut().map(|(job, slot)| (*job, &mut slot.outbox))
+    }
+
     /// Forgets what is committed; returns the job if nothing of it is left.
     pub(super) fn acknowledge(&mut self, job: JobId, seq: WorkerSeq) -> Option<Slot> {
         let slot = self.jobs.get_mut(&job)?;
         slot.outbox.acknowledge(seq);
         slot.room.notify_waiters();
+        if !slot.is_ready && slot.outbox.has_next() {
+            slot.is_ready = true;
+            self.ready.push_back(job);
+        }
         if slot.outbox.is_settled() { self.remove(job) } else { None }
     }
 

@@ -20,6 +20,10 @@ pub struct Assignment {
     pub secret: WorkerSecret,
     /// How long it lives without a gateway; zero for the usual.
     pub orphan_lifetime_ms: Millis,
+    /// A directory of its own for reports that do not fit into memory while no gateway is there; without one its agents
+    /// wait.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outbox: Option<PathBuf>,
     /// What it is to host.
     pub spec: AssignmentKind,
 }
