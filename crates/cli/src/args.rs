@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, ValueHint, value_parser};
 use clap_complete::Shell;
 use moorline_client::ReconnectPolicy;
 use moorline_client::wire::JobStatus;
 use moorline_server::config::ConfigOption;
+use moorline_wire::Word as _;
+use moorline_wire::vendor::Overflow;
 
 use crate::exit;
 use crate::output::Color;
@@ -96,6 +98,7 @@ pub(crate) struct Watch {
     pub(crate) history: bool,
     /// With history: only what follows this number of the session that submitted the job.
     pub(crate) from: Option<u64>,
+    pub(crate) overflow: Option<Overflow>,
     pub(crate) json: bool,
 }
 
@@ -343,11 +346,23 @@ fn watch() -> Clap {
                 .conflicts_with("no-history")
                 .help("Show only what follows event N, as the session that submitted the job numbers it"),
         )
+        .arg(
+            Arg::new("overflow")
+                .long("overflow")
+                .value_name("POLICY")
+                .value_parser(overflow())
+                .help("What becomes of events that are not read in time [default: the gateway's]"),
+        )
         .arg(json("Print JSON, one object a line"))
         .after_help(
             "Shows the job from its first event, also one that has ended, and goes on after a lost connection. The exit \
              code says how it ended. Ctrl-C stops watching; the job goes on.\n\nExamples:\n  moorline watch job_01KAH4...\n  moorline watch job_01KAH4... --json | jq .payload",
         )
+}
+
+fn overflow() -> impl TypedValueParser<Value = Overflow> {
+    PossibleValuesParser::new(Overflow::ALL.iter().map(|policy| policy.as_str()))
+        .try_map(|policy| Overflow::read(&policy).ok_or("no such policy"))
 }
 
 fn result() -> Clap {
@@ -491,6 +506,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             job: text("job").unwrap_or_default(),
             history: !of.get_flag("no-history"),
             from: of.get_one("from").copied(),
+            overflow: of.get_one("overflow").copied(),
             json: of.get_flag("json"),
         }),
         "result" => Command::Result(Fetch {

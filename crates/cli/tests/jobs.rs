@@ -68,6 +68,23 @@ fn a_job_is_watched_from_its_first_event_as_often_as_one_likes() {
 }
 
 #[test]
+fn a_watch_may_begin_in_the_middle_and_leave_out_what_is_replaced() {
+    let gateway = Gateway::start();
+    let job = gateway.submit("echo", &json!({ "echo": { "events": 100 } }));
+    let whole = json_lines(&gateway.run(&["watch", &job, "--json"]));
+    let rest = json_lines(&gateway.run(&["watch", &job, "--json", "--from", "90"]));
+    let payloads =
+        |lines: &[serde_json::Value]| -> Vec<_> { lines.iter().map(|line| line["payload"].clone()).collect() };
+    assert_eq!(payloads(&rest), payloads(&whole[90..]));
+    for policy in ["catch_up", "latest", "disconnect"] {
+        let seen = json_lines(&gateway.run(&["watch", &job, "--json", "--overflow", policy]));
+        assert_eq!(payloads(&seen), payloads(&whole), "nothing of this job replaces anything: {policy}");
+    }
+    assert_eq!(gateway.run(&["watch", &job, "--from", "1", "--no-history"]).status.code(), Some(2));
+    assert_eq!(gateway.run(&["watch", &job, "--overflow", "panic"]).status.code(), Some(2));
+}
+
+#[test]
 fn what_the_gateway_refuses_is_told_with_a_remedy() {
     let gateway = Gateway::start();
     for (args, exit, fragment) in [

@@ -114,6 +114,8 @@ pub(crate) struct Driver {
     was_of_use: bool,
     /// Where the session was resumed because something was missing after it. If it is missing again, it is gone.
     resumed_after: Option<EventSeq>,
+    /// Whether numbers may be left out that the runtime tells of only before the next one.
+    leaves_out: bool,
     /// When the runtime wants us back.
     come_back: Option<Duration>,
     /// Set once a close was asked for.
@@ -179,6 +181,7 @@ impl Driver {
             connected_at: now,
             was_of_use: false,
             resumed_after: None,
+            leaves_out: false,
             come_back: None,
             closing: None,
             last_words: None,
@@ -356,6 +359,8 @@ impl Driver {
     }
 
     fn ask(&mut self, request: Request, expects: Expects) {
+        let overflow = request.extensions.subscribe.map(|options| options.overflow);
+        self.leaves_out |= matches!(overflow, Some(Overflow::Skip | Overflow::Latest));
         let call = Call { id: self.mint.message_id(), request, expects, is_repeated: false };
         let frame = self.framed(&call);
         let bytes = encode(&frame).len();

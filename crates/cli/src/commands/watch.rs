@@ -14,8 +14,8 @@ use crate::signals::Signals;
 pub(crate) async fn run(args: Watch, connection: &Connection, output: &Output) -> Result<Exit> {
     let id = args.job.parse().context("the job's id").context(Stop(Exit::Usage))?;
     let client = connect(connection).await?;
-    let request =
-        SubscribeRequest { history: args.history, from: args.from.map(EventSeq::new), ..SubscribeRequest::live(id) };
+    let Watch { history, from, overflow, .. } = args;
+    let request = SubscribeRequest { job: id, history, from: from.map(EventSeq::new), overflow };
     let job = client.subscribe(request).await?;
     let form = if args.json { Form::Json } else { Form::Human };
     follow(client, job, form, output).await

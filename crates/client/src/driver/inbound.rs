@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
-use moorline_wire::vendor::{self, Cursor};
+use moorline_wire::vendor::{self, Cursor, GapReason};
 use moorline_wire::{
     ClientMessage, DecodeError, ErrorCode, Frame, JobRef, JobStatus, MessageType, ResumeConduct, RuntimeMessage,
     decode_runtime,
@@ -106,7 +106,7 @@ impl Driver {
             return ControlFlow::Continue(());
         };
         self.epoch = Some(cursor.epoch);
-        match self.sequence.missing_up_to(cursor.event_seq) {
+        match self.sequence.missing_up_to(cursor.event_seq).filter(|_| !self.leaves_out) {
             Some((from, to)) => self.miss(from, to),
             None => ControlFlow::Continue(()),
         }
@@ -130,6 +130,7 @@ impl Driver {
     fn gap(&mut self, gap: vendor::Gap) {
         tracing::warn!(reason = %gap.reason, next = %gap.next, "the runtime tells of a gap");
         self.epoch = Some(gap.epoch);
+        self.leaves_out |= matches!(gap.reason.known(), Some(GapReason::Skipped | GapReason::Superseded));
         self.sequence.begin_at(gap.next);
         self.jobs.tell_all(&Gap::from(gap));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use moorline_client::wire::payload::{ListJobs, Submit};
-use moorline_client::wire::vendor::OnGap;
+use moorline_client::wire::vendor::{OnGap, Overflow};
 use moorline_client::{
     CallError, ConnectOptions, ConnectionState, Continuity, Ended, Gap, GapCause, JobHandle, JobUpdate, Missing,
     ReconnectPolicy, SubmitRequest, SubscribeRequest,
@@ -114,6 +114,32 @@ async fn a_loss_at_the_quiet_end_of_a_stream_is_noticed_by_the_runtimes_heartbea
     peer.send("session.welcome", &crate::rig::resumable("rt_2")).await;
     send(&mut peer, [3]).await;
     assert_sees(&mut job, 1..=3).await;
+}
+
+/// What was left out at the end of a stream is told before the next number, and is no loss until then.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_out_as_was_asked_for_is_no_loss() {
+    let (client, mut peer, mut rig) = Rig::connected(options()).await;
+    let request =
+        SubscribeRequest { overflow: Some(Overflow::Latest), ..SubscribeRequest::live("job_1".parse().unwrap()) };
+    let serve = async {
+        let subscribe = peer.expect("job.subscribe").await;
+        assert_eq!(subscribe["extensions"]["x-vendor.moorline.subscribe"]["overflow"], "latest");
+        peer.send("job.subscribed", &json!({"job_id": "job_1", "current_status": "running"})).await;
+    };
+    let (job, ()) = tokio::join!(client.subscribe(request), serve);
+    let mut job = job.unwrap();
+    let cursor = json!({"extensions": {"x-vendor.moorline.cursor": {"epoch": EPOCH, "event_seq": 3}}});
+    peer.send_with("session.ping", &cursor, &json!({"nonce": "p_1"})).await;
+    peer.expect("session.pong").await;
+    let gap = json!({"from": 1, "to": 3, "next": 4, "reason": "superseded", "epoch": EPOCH});
+    peer.send("x-vendor.moorline.gap", &gap).await;
+    send(&mut peer, [4]).await;
+    let JobUpdate::Gap(gap) = update(&mut job).await else { panic!("a gap") };
+    assert_eq!(gap.missing, numbers(1, 3));
+    assert_sees(&mut job, [4]).await;
+    drop(peer);
+    rig.welcomed("rt_2", Some(("rt_1", 4))).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,6 +38,7 @@ async fn what_is_unknown_or_unreadable_disturbs_nobody() {
     peer.send_message(Message::binary(vec![0; 10])).await;
     peer.send_message(Message::Ping(vec![1].into())).await;
     peer.send("x-vendor.acme.news", &json!({})).await;
+    peer.send("session.pong", &json!({"ping_nonce": "nobody_asked"})).await;
     peer.send("job.submit", &json!({"agent": "echo"})).await;
     peer.log("job_of_nobody", 1).await;
     peer.event("job_1", 2, "x-vendor.acme.heat", &json!({"k": 1})).await;
