@@ -311,6 +311,44 @@ async def a_cursor_of_another_list_is_refused_by_type(gateway: Gateway) -> None:
         await raises(InvalidRequestError, client.list_jobs(cursor="garbled"))
 
 
+async def what_one_client_acknowledges_stays_there_for_others(gateway: Gateway) -> None:
+    async with gateway.client() as owner, gateway.client() as observer:
+        job = await owner.submit(agent="scribe", input={"do": "count", "to": 30})
+        await events(job)
+        await owner.ack(owner.latest_event_seq)
+        # Answered after it, so it was taken.
+        assert (await (await owner.submit(agent="echo", input=1)).done).result == 1
+        subscription = await observer.subscribe(job.job_id, history=True)
+        numbers = [event["body"]["message"] for event in await events(subscription.handle)]
+        assert numbers == [str(n) for n in range(1, 31)], numbers
+
+
+async def a_session_and_its_job_outlive_a_killed_gateway(gateway: Gateway) -> None:
+    client = new_client(gateway.token)
+    first = await gateway.transport()
+    await client.connect(first)
+    handle = await client.submit(agent="scribe", input={"do": "count", "to": 100, "pause": 0.02})
+    async for event in handle.events():
+        if event["body"]["message"] == "10":
+            break
+    await gateway.kill_and_start_again()
+    await raises(TransportClosed, handle.done)
+    resume = SessionResume(
+        session_id=client.session_id,
+        resume_token=client.welcome.resume_token,
+        last_event_seq=client.latest_event_seq,
+    )
+    second = await gateway.transport()
+    await client.resume(second, resume=resume)
+    while not any(frame["type"] in ("job.result", "job.error") for frame in second.received):
+        await asyncio.sleep(0.01)
+    frames = first.numbered() + second.numbered()
+    assert [frame["event_seq"] for frame in frames] == list(range(1, 102)), frames
+    assert [frame["payload"]["body"]["message"] for frame in frames[:-1]] == [str(n) for n in range(1, 101)]
+    assert frames[-1]["payload"]["result"] == 100, frames[-1]
+    await client.close()
+
+
 SCENARIOS = [
     a_session_begins_with_what_both_can,
     a_wrong_token_is_unauthenticated,
@@ -335,4 +373,6 @@ SCENARIOS = [
     a_session_whose_connection_was_cut_is_resumed_without_a_gap,
     the_handle_of_before_a_cut_stays_broken_and_a_subscription_helps,
     a_resume_that_cannot_be_is_refused_by_type,
+    what_one_client_acknowledges_stays_there_for_others,
+    a_session_and_its_job_outlive_a_killed_gateway,
 ]

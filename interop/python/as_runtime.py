@@ -190,6 +190,27 @@ async def a_watch_goes_on_after_its_connection_was_cut(runtime: Runtime) -> None
     assert (await follower).status == SUCCESS
 
 
+async def a_repeated_submission_is_the_same_job(runtime: Runtime) -> None:
+    args = ["submit", "echo", "--input", "1", "--idempotency-key", "a repeated submission", "--follow", "--json"]
+    first, again = await runtime.run(*args), await runtime.run(*args)
+    assert first.status == again.status == SUCCESS, (first, again)
+    assert first.lines()[-1]["job_id"] == again.lines()[-1]["job_id"], (first, again)
+    assert again.lines()[-1]["payload"]["result"] == 1, again
+    args[3] = "2"
+    assert (await runtime.run(*args)).status == REFUSED
+
+
+async def the_jobs_are_listed(runtime: Runtime) -> None:
+    """The SDK names the time of a job's beginning otherwise, and leaves its lease out."""
+    follower, job = await following(runtime, "count", "20")
+    ran = await runtime.run("jobs", "--status", "running", "--agent", "count@1.0.0", "--json")
+    assert ran.status == SUCCESS, ran
+    assert [line["job_id"] for line in ran.lines()] == [job], ran
+    assert (await follower).status == SUCCESS
+    ran = await runtime.run("jobs", "--all", "--json")
+    assert {line["job_id"]: line["status"] for line in ran.lines()}[job] == "success", ran
+
+
 async def what_a_job_does_without_its_client_is_lost(runtime: Runtime) -> None:
     """The SDK keeps events and results of a job only while the connection of its submitter lasts."""
     submitted = await runtime.run("submit", "count", "--input", "20")
@@ -215,5 +236,7 @@ SCENARIOS = [
     a_watch_brings_the_history_and_the_rest,
     a_result_is_fetched_later,
     a_watch_goes_on_after_its_connection_was_cut,
+    a_repeated_submission_is_the_same_job,
+    the_jobs_are_listed,
     what_a_job_does_without_its_client_is_lost,
 ]

@@ -66,12 +66,39 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-@dataclass(frozen=True)
 class Gateway:
     """A gateway of ours."""
 
-    url: str
-    token: str
+    def __init__(self, moorline: Command, home: Path) -> None:
+        self.moorline = moorline
+        self.home = home
+        self.url = ""
+        self.process: asyncio.subprocess.Process | None = None
+
+    @property
+    def token(self) -> str:
+        return (self.home / "data" / "admin.token").read_text().strip()
+
+    async def start(self, listen: str) -> None:
+        # Nothing may outlive the scenarios: workers end with the gateway, or by themselves soon after its death.
+        args = ["--stop-workers", "--shutdown-grace", "1s", "--workers-max-orphan-lifetime", "1m", "--listen", listen]
+        with (self.home / "log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                self.moorline.program, "serve", "--config", self.home / "moorline.toml",
+                "--data-dir", self.home / "data", *args,
+                env=_environment(), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
+            )
+        async with asyncio.timeout(PATIENCE_SEC):
+            line = (await self.process.stdout.readline()).decode().strip()
+        if not line.startswith("listening url="):
+            raise RuntimeError(f"the gateway did not start: {line}\n{(self.home / 'log').read_text()}")
+        self.url = line.removeprefix("listening url=")
+
+    async def kill_and_start_again(self) -> None:
+        """Kills it without a warning, and starts it on what it left, at the same address."""
+        self.process.kill()
+        await self.process.wait()
+        await self.start(self.url.removeprefix("ws://").removesuffix("/arcp"))
 
     async def transport(self, hurried: bool = False) -> Recorder:
         return Recorder(await WebSocketTransport.connect(self.url), hurried)
@@ -191,21 +218,12 @@ async def gateway(moorline: Command) -> AsyncIterator[Gateway]:
         config = Path(home, "moorline.toml")
         agent = json.dumps(str(HERE / "agent.py"))
         config.write_text(CONFIG.format(python=json.dumps(sys.executable), agent=agent))
-        data = Path(home, "data")
-        with Path(home, "log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                moorline.program, "serve", "--config", config, "--data-dir", data, "--listen", "127.0.0.1:0",
-                env=_environment(), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-            )
+        gateway = Gateway(moorline, Path(home))
+        await gateway.start("127.0.0.1:0")
         try:
-            async with asyncio.timeout(PATIENCE_SEC):
-                line = (await process.stdout.readline()).decode().strip()
-            if not line.startswith("listening url="):
-                raise RuntimeError(f"the gateway did not start: {line}\n{Path(home, 'log').read_text()}")
-            url = line.removeprefix("listening url=")
-            yield Gateway(url, data.joinpath("admin.token").read_text().strip())
+            yield gateway
         finally:
-            await end(process)
+            await end(gateway.process)
 
 
 @asynccontextmanager
