@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::process::Stdio;
 
-use common::{Gateway, Running, wait_for};
+use common::{Gateway, Running, peak, wait_for};
 use serde_json::json;
 
 /// The result's size. Large enough that a process which held it would be told from one that does not; small enough for
@@ -40,14 +40,6 @@ for _ in range(size // (256 * 1024)):
 sys.stdout.flush()
 """]
 "#;
-
-/// The most memory that a process has had so far; none if it has ended.
-fn peak(pid: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kib * 1024)
-}
 
 #[test]
 fn a_large_result_is_held_by_no_process() {

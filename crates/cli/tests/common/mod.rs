@@ -217,6 +217,14 @@ pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The most memory that a process has had so far; none if it has ended.
+pub(crate) fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// The processes whose command line has this in it, by number.
 pub(crate) fn processes_with(fragment: &str) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
