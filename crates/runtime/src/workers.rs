@@ -17,3 +17,6 @@ pub use crew::{Crew, CrewOptions, ProcessSpec, RecoverWorkersError, Survivors};
 pub use door::{DoorError, OpenDoorError, WorkerDoor};
 pub use generation::{GenerationError, raise_generation};
 pub use supervisor::{Host, WorkerSpec, supervise};
+
+#[cfg(test)]
+mod tests;

@@ -323,15 +323,22 @@ impl Simulation {
         self.faulty = !self.faulty;
     }
 
-    /// The gateway dies without a word, and some time later another one starts over what it left behind. The worker
-    /// goes on meanwhile.
+    /// The gateway dies without a word, or stops, and some time later another one starts over what it left behind. The
+    /// worker goes on meanwhile.
     async fn kill(&mut self) {
         for client in &mut self.clients {
             client.connected = None;
         }
         self.gate.close();
+        if self.rng.bool() {
+            // In order for once: what is under way may still be committed, and its worker told.
+            self.gateway.close();
+            patiently(self.gateway.stop()).await;
+        }
         // From here on the old gateway can commit nothing more, whatever its tasks still do.
         self.world.store = Arc::new(self.world.store.reopen(TAIL));
+        // It may linger: whatever its workers tell it meanwhile, it must not claim to have.
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(0..100))).await;
         self.gateway.tasks().stopping().cancel();
         self.world.store.faults().allow();
         self.faulty = false;

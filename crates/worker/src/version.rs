@@ -64,7 +64,8 @@ pub enum NoCommonVersion {
 }
 
 impl VersionRange {
-    /// What this build speaks.
+    /// What this build speaks: its own version, and the one before as soon as there is one. A gateway and a worker that
+    /// are one version apart understand each other, whichever is the newer: the handshake picks the newest common one.
     pub const OURS: Self = Self { min: ProtocolVersion::V1, max: ProtocolVersion::V1 };
 
     /// The newest version that both speak. `self` is the gateway's range, `theirs` the worker's.

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,9 +21,26 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The command, with nothing of the environment that could lead it elsewhere.
 pub(crate) fn moorline<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_moorline"));
+    isolated(Command::new(env!("CARGO_BIN_EXE_moorline")), args)
+}
+
+fn isolated<I: AsRef<OsStr>>(mut command: Command, args: impl IntoIterator<Item = I>) -> Command {
     command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(Stdio::null());
     command
+}
+
+/// The command, told to end by SIGTERM when the thread that starts it does, where there is a program for that: a test
+/// that is killed leaves no gateway behind.
+fn mortal<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    static SETPRIV: OnceLock<bool> = OnceLock::new();
+    let wrapper = ["--pdeathsig", "TERM"];
+    let is_there = || Command::new("setpriv").args(wrapper).arg("true").status().is_ok_and(|status| status.success());
+    if !SETPRIV.get_or_init(is_there) {
+        return moorline(args);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(wrapper).arg(env!("CARGO_BIN_EXE_moorline"));
+    isolated(command, args)
 }
 
 pub(crate) fn stdout(output: &Output) -> String {
@@ -185,7 +202,7 @@ pub(crate) fn serve(home: &Path, flags: &[&str]) -> Command {
     let given_flag =
         |flag: &OsStr| flags.iter().any(|given| given.split('=').next() == flag.to_str().unwrap().split('=').next());
     let tidy = tidy.into_iter().filter(|flag| !given_flag(flag));
-    moorline(fixed.into_iter().chain(given).chain(tidy))
+    mortal(fixed.into_iter().chain(given).chain(tidy))
 }
 
 fn log(home: &Path) -> std::fs::File {
