@@ -1,0 +1,373 @@
+//! What may be typed: every command, its options and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Arg, ArgAction, Command as Clap, ValueHint, value_parser};
+use clap_complete::Shell;
+use moorline_client::wire::JobStatus;
+use moorline_server::config::ConfigOption;
+use moorline_wire::Word as _;
+use moorline_wire::vendor::Overflow;
+
+use crate::exit;
+use crate::output::Color;
+
+/// The whole command line as the parser knows it.
+pub(crate) fn command() -> Clap {
+    Clap::new("moorline")
+        .about("A durable runtime and session gateway for long-running agent work")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .after_help(exit::HELP)
+        .args(global_args())
+        .subcommand(serve())
+        .subcommand(config())
+        .subcommand(demo())
+        .subcommand(submit())
+        .subcommand(watch())
+        .subcommand(result())
+        .subcommand(cancel())
+        .subcommand(jobs())
+        .subcommand(agents())
+        .subcommand(version())
+        .subcommand(completions())
+        .subcommand(Clap::new("worker").about("Host an agent for a gateway that started this process").hide(true))
+}
+
+fn global_args() -> Vec<Arg> {
+    let heading = "Connection";
+    let path = |name: &'static str| {
+        Arg::new(name).long(name).global(true).value_parser(value_parser!(PathBuf)).help_heading(heading)
+    };
+    vec![
+        Arg::new("url")
+            .long("url")
+            .env("MOORLINE_URL")
+            .value_name("URL")
+            .global(true)
+            .help_heading(heading)
+            .help("The gateway's address, such as ws://127.0.0.1:7707/arcp [default: the one in the data directory]"),
+        Arg::new("token")
+            .long("token")
+            .env("MOORLINE_TOKEN")
+            .hide_env_values(true)
+            .value_name("KEY")
+            .global(true)
+            .help_heading(heading)
+            .help("An API key [default: admin.token in the data directory, for the gateway of that directory only]"),
+        path("token-file").value_name("FILE").value_hint(ValueHint::FilePath).help("A file that holds an API key"),
+        path("data-dir")
+            .value_name("DIR")
+            .env("MOORLINE_DATA_DIR")
+            .value_hint(ValueHint::DirPath)
+            .help("The data directory of a gateway on this machine [default: $XDG_DATA_HOME/moorline]"),
+        path("ca-cert")
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
+            .help("A PEM file with further certificates to trust"),
+        Arg::new("reconnect-for")
+            .long("reconnect-for")
+            .value_name("DURATION")
+            .global(true)
+            .value_parser(duration)
+            .help_heading(heading)
+            .help("How long a lost connection is sought again, such as 30s or 1h [default: 10m]"),
+        Arg::new("no-reconnect")
+            .long("no-reconnect")
+            .global(true)
+            .action(ArgAction::SetTrue)
+            .help_heading(heading)
+            .conflicts_with("reconnect-for")
+            .help("End when the connection is lost"),
+        Arg::new("color")
+            .long("color")
+            .value_name("WHEN")
+            .global(true)
+            .value_parser(value_parser!(Color))
+            .default_value("auto")
+            .help("When to use colours; NO_COLOR is respected"),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .global(true)
+            .action(ArgAction::Count)
+            .help("Log what the client does to standard error; twice and thrice for more"),
+    ]
+}
+
+fn serve() -> Clap {
+    let stdio = Arg::new("stdio").long("stdio").action(ArgAction::SetTrue);
+    Clap::new("serve")
+        .about("Run a gateway")
+        .arg(stdio.help("Serve one client on standard input and output instead of the network"))
+        .args(config_args())
+        .after_help(
+            "Prints one line `listening url=URL` when clients can connect. SIGTERM and SIGINT shut down in order; a\n\
+             second one cuts the grace short. The first start prints an administrator's API key, once, and leaves it in\n\
+             admin.token in the data directory.\n\n\
+             Examples:\n  moorline serve\n  moorline serve --listen 127.0.0.1:0 --data-dir /tmp/m\n  \
+             moorline serve --config moorline.toml --log-format json",
+        )
+}
+
+fn config() -> Clap {
+    let check = Clap::new("check").about("Report every mistake in the configuration").args(config_args());
+    let show = Clap::new("show").about("Print every value and where it came from").args(config_args());
+    Clap::new("config")
+        .about("Look at the gateway's configuration")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(check)
+        .subcommand(show)
+        .after_help("Examples:\n  moorline config check --config moorline.toml\n  MOORLINE_LISTEN=127.0.0.1:0 moorline config show")
+}
+
+fn config_args() -> Vec<Arg> {
+    let file = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help("The configuration file [env: MOORLINE_CONFIG] [default: moorline.toml here or in $XDG_CONFIG_HOME/moorline]");
+    let options = ConfigOption::all().iter().filter(|option| option.key != "data_dir").map(config_arg);
+    std::iter::once(file).chain(options).collect()
+}
+
+fn config_arg(option: &ConfigOption) -> Arg {
+    let flag = option.flag();
+    let help = format!("{} [default: {}]", option.doc.replace('`', ""), option.default_shown());
+    let arg = Arg::new(flag.clone()).long(flag).help(help).help_heading("Configuration");
+    if option.is_switch() {
+        // A switch may be given a value too, so that a flag can undo what a file says.
+        arg.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("true|false")
+    } else {
+        arg.value_name(option.value_name)
+    }
+}
+
+fn demo() -> Clap {
+    let number = Arg::new("top").long("top").value_name("N").value_parser(value_parser!(u64).range(1..=1_000));
+    Clap::new("demo")
+        .about("Take stock of a directory, while the connection is cut and the gateway is killed")
+        .arg(
+            Arg::new("directory")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::DirPath)
+                .default_value(".")
+                .help("The directory"),
+        )
+        .arg(json("Print the result as JSON and nothing else"))
+        .arg(number.default_value("10").help("Entries in each list"))
+        .arg(
+            Arg::new("report")
+                .long("report")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Keep the full report in this file"),
+        )
+        .arg(
+            Arg::new("calm")
+                .long("calm")
+                .action(ArgAction::SetTrue)
+                .help("Only the census: no connection is cut and no gateway killed on the way"),
+        )
+        .after_help("A second job counts aloud while the client's connection is cut and the gateway is killed with\nSIGKILL and started again. At the end it is counted what was lost and repeated. Not with --json.\n\nCtrl-C cancels both jobs.\n\nExamples:\n  moorline demo\n  moorline demo ~/src --top 5\n  moorline demo . --json | jq .files")
+}
+
+fn submit() -> Clap {
+    let text = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    Clap::new("submit")
+        .about("Submit a job")
+        .arg(Arg::new("agent").value_name("AGENT").required(true).help("The agent: a name, or name@version"))
+        .arg(text("input", "JSON|@FILE|-").help("What the agent is given; @FILE and - read a file or standard input"))
+        .arg(text("lease", "JSON").help("What the job may do, such as {\"fs.read\": [\"/data/**\"]}"))
+        .arg(
+            text("max-runtime", "DURATION")
+                .value_parser(duration)
+                .help("End the job after running for so long, such as 30s, 5m or 1h"),
+        )
+        .arg(text("trace-id", "ID").help("The W3C trace that the job belongs to: 32 hexadecimal digits"))
+        .arg(
+            text("idempotency-key", "KEY")
+                .help("Makes it safe to submit again: with the same key there is one job, and other input is refused"),
+        )
+        .arg(follow_arg())
+        .arg(json("Print JSON, one object a line"))
+        .after_help(
+            "Without --follow, prints the job's id once it is accepted. With --follow, the exit code says how the job \
+             ended.\n\nExamples:\n  moorline submit echo --input '{\"hello\": \"world\"}' --follow\n  \
+             moorline submit census --input @job.json --max-runtime 10m\n  \
+             moorline submit census --input @job.json --idempotency-key nightly-2026-05-13 --follow\n  \
+             echo '[1, 2]' | moorline submit echo --input - --follow --json",
+        )
+}
+
+fn follow_arg() -> Arg {
+    Arg::new("follow").short('f').long("follow").action(ArgAction::SetTrue).help("Show the job's events until it ends")
+}
+
+fn watch() -> Clap {
+    Clap::new("watch")
+        .about("Show a job's events until it ends")
+        .arg(Arg::new("job").value_name("JOB").required(true).help("The job's id"))
+        .arg(
+            Arg::new("no-history")
+                .long("no-history")
+                .action(ArgAction::SetTrue)
+                .help("Show only what happens from here on"),
+        )
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("N")
+                .value_parser(value_parser!(u64))
+                .conflicts_with("no-history")
+                .help("Show only what follows event N, as the session that submitted the job numbers it"),
+        )
+        .arg(
+            Arg::new("overflow")
+                .long("overflow")
+                .value_name("POLICY")
+                .value_parser(overflow())
+                .help("What becomes of events that are not read in time [default: the gateway's]"),
+        )
+        .arg(json("Print JSON, one object a line"))
+        .after_help(
+            "Shows the job from its first event, also one that has ended, and goes on after a lost connection. The exit \
+             code says how it ended. Ctrl-C stops watching; the job goes on.\n\nExamples:\n  moorline watch job_01KAH4...\n  moorline watch job_01KAH4... --json | jq .payload",
+        )
+}
+
+fn overflow() -> impl TypedValueParser<Value = Overflow> {
+    PossibleValuesParser::new(Overflow::ALL.iter().map(|policy| policy.as_str()))
+        .try_map(|policy| Overflow::read(&policy).ok_or("no such policy"))
+}
+
+fn result() -> Clap {
+    Clap::new("result")
+        .about("Fetch a job's result, as it was made")
+        .arg(Arg::new("job").value_name("JOB").required(true).help("The job's id"))
+        .arg(
+            Arg::new("output")
+                .short('o')
+                .long("output")
+                .value_name("FILE|-")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Where to put it; a file appears when it is whole [default: standard output]"),
+        )
+        .after_help(
+            "Waits for a job that has not ended. A streamed result is written as it comes, whatever its size, and its \
+             size is checked; another one is JSON. The exit code says how the job ended.\n\nExamples:\n  \
+             moorline result job_01KAH4... | jq .\n  moorline result job_01KAH4... --output build.tar",
+        )
+}
+
+fn cancel() -> Clap {
+    Clap::new("cancel")
+        .about("Ask for a job's end")
+        .arg(Arg::new("job").value_name("JOB").required(true).help("The job's id"))
+        .arg(Arg::new("reason").long("reason").value_name("TEXT").help("Why, for the agent and whoever watches"))
+        .after_help("Examples:\n  moorline cancel job_01KAH4... --reason 'wrong directory'")
+}
+
+fn jobs() -> Clap {
+    let text = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    let statuses = JobStatus::ALL.iter().map(|status| status.as_str());
+    Clap::new("jobs")
+        .about("List the jobs that you have submitted, oldest first")
+        .arg(
+            text("status", "STATUS")
+                .value_parser(PossibleValuesParser::new(statuses))
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .help("Only those that stand so; several with commas"),
+        )
+        .arg(text("agent", "AGENT").help("Only those of this agent: a name, or name@version"))
+        .arg(text("after", "TIME").help("Only those that were accepted later, such as 2026-05-13T19:42:13Z"))
+        .arg(text("before", "TIME").help("Only those that were accepted earlier"))
+        .arg(
+            text("limit", "N")
+                .value_parser(value_parser!(u64).range(1..=1_000_000))
+                .default_value("100")
+                .help("At most so many"),
+        )
+        .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("limit").help("All of them"))
+        .arg(json("Print JSON, one job a line"))
+        .after_help(
+            "Whoever has the same principal is you. Jobs that are over are listed too.\n\nExamples:\n  moorline jobs --status running,pending\n  \
+             moorline jobs --agent census --after 2026-05-13T00:00:00Z\n  \
+             moorline jobs --all --json | jq -r 'select(.status == \"error\").job_id'",
+        )
+}
+
+fn agents() -> Clap {
+    Clap::new("agents").about("List the agents of a gateway").arg(json("Print JSON")).after_help(
+        "Examples:\n  moorline agents\n  moorline --url wss://gateway.example:7707/arcp --token-file key.txt agents --json",
+    )
+}
+
+fn version() -> Clap {
+    Clap::new("version")
+        .about("Print the version")
+        .arg(json("Print JSON"))
+        .after_help("Examples:\n  moorline version --json | jq -r .version")
+}
+
+fn completions() -> Clap {
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(Shell));
+    Clap::new("completions")
+        .about("Print a shell's completions")
+        .arg(shell.help("The shell"))
+        .after_help("Examples:\n  moorline completions bash > ~/.local/share/bash-completion/completions/moorline")
+}
+
+fn json(help: &'static str) -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+/// Reads `90s`, `5m`, `1h30m` or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a duration is a number with s, m or h, such as 30s or 1h30m".to_owned();
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let mut seconds: u64 = 0;
+    let mut digits = String::new();
+    for c in text.chars() {
+        let unit = match c {
+            '0'..='9' => {
+                digits.push(c);
+                continue;
+            }
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        seconds = number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or_else(wrong)?;
+        digits.clear();
+    }
+    if digits.is_empty() && !text.is_empty() { Ok(Duration::from_secs(seconds)) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_others_refused() {
+        for (text, seconds) in [("30", 30), ("30s", 30), ("5m", 300), ("1h30m", 5_400)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "s", "1d", "-1s", "1.5h", "9999999999999999999h", "5m3"] {
+            assert!(duration(text).is_err(), "{text:?}");
+        }
+    }
+}
