@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use moorline_types::{Epoch, MessageId};
 use moorline_wire::payload::{Auth, ClientCapabilities, ClientInfo, Hello, Resume, Welcome};
-use moorline_wire::vendor::{Extensions, ResumeOptions};
+use moorline_wire::vendor::{Extensions, ResumeOptions, Retry};
 use moorline_wire::{ClientMessage, DecodeLimits, Frame, Name, RuntimeMessage, RuntimeProfile, decode_runtime, encode};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::http::Uri;
@@ -146,7 +146,7 @@ async fn open(
         first_answer(&mut socket, options.max_frame_bytes).await
     };
     let Frame { session_id, extensions, message, .. } = deadline.bound(Stage::Welcome, greet).await??;
-    let welcome = welcomed(message)?;
+    let welcome = welcomed(message, extensions.retry)?;
     let features = options.offered().intersection(welcome.capabilities.features);
     let profile = RuntimeProfile::of(&welcome, &extensions);
     let session = welcome.session_id.clone().or(session_id);
@@ -190,14 +190,20 @@ async fn first_answer(socket: &mut Socket, max_bytes: usize) -> Result<Frame<Run
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "everything but a welcome and a refusal is out of place")]
-fn welcomed(answer: RuntimeMessage) -> Result<Welcome, ConnectError> {
+fn welcomed(answer: RuntimeMessage, retry: Option<Retry>) -> Result<Welcome, ConnectError> {
+    let rejected = |refused| Err(ConnectError::Rejected(Refused { retry_after: retry.map(wait), ..refused }));
     match answer {
         RuntimeMessage::Welcome(welcome) => Ok(*welcome),
-        RuntimeMessage::SessionError(error) => Err(ConnectError::Rejected(Refused::from(error))),
+        RuntimeMessage::SessionError(error) => rejected(Refused::from(error)),
         // One official runtime has no other frame for it.
-        RuntimeMessage::JobError(error) => Err(ConnectError::Rejected(Refused::from(error))),
+        RuntimeMessage::JobError(error) => rejected(Refused::from(error)),
         other => Err(ConnectError::Unexpected { found: other.message_type() }),
     }
+}
+
+/// How long to wait before coming back.
+pub(crate) const fn wait(retry: Retry) -> Duration {
+    Duration::from_millis(retry.after_ms)
 }
 
 /// One frame as a WebSocket message.

@@ -124,6 +124,8 @@ pub struct Refused {
     pub retryable: bool,
     /// What a program may want to know.
     pub details: Option<Json>,
+    /// When to ask again, if the runtime said.
+    pub retry_after: Option<Duration>,
 }
 
 impl fmt::Display for Refused {
@@ -143,6 +145,7 @@ impl From<SessionError> for Refused {
             message: error.message().to_owned(),
             retryable: error.is_retryable(),
             details: error.details,
+            retry_after: None,
         }
     }
 }
@@ -154,6 +157,7 @@ impl From<JobError> for Refused {
             message: error.message().to_owned(),
             retryable: error.is_retryable(),
             details: error.details,
+            retry_after: None,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What the runtime sends.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
@@ -17,7 +16,7 @@ use super::jobs::{Arrival, Delivery, Origin};
 use super::sequence::Arrived;
 use super::{Driver, answered};
 use crate::clock;
-use crate::connect::transport;
+use crate::connect::{transport, wait};
 use crate::error::{CallError, Ended, Refused};
 use crate::gap::{Gap, GapCause, Missing};
 use crate::job::{JobEvent, JobUpdate, Opened, Opening};
@@ -56,7 +55,7 @@ impl Driver {
         if !self.count(event_seq)? {
             return ControlFlow::Continue(());
         }
-        self.come_back = extensions.retry.map_or(self.come_back, |retry| Some(Duration::from_millis(retry.after_ms)));
+        self.come_back = extensions.retry.map_or(self.come_back, |retry| Some(wait(retry)));
         let about = About { job: job_id, seq: event_seq, bytes };
         match message {
             RuntimeMessage::Event(event) => self.update(about, JobUpdate::Event(JobEvent::new(event_seq, event))),
@@ -332,6 +331,7 @@ fn end_not_kept() -> Refused {
         message: "the job has ended, and the runtime has not kept its result".to_owned(),
         retryable: false,
         details: None,
+        retry_after: None,
     }
 }
 
@@ -342,5 +342,6 @@ fn misnamed(answer: MessageType) -> Refused {
         message: format!("the runtime answered this request with {answer}"),
         retryable: true,
         details: None,
+        retry_after: None,
     }
 }

@@ -69,6 +69,9 @@ impl Driver {
                 Err(error) => error,
             };
             tracing::debug!(%error, attempt, "there is no connection yet");
+            if let ConnectError::Rejected(refused) = &error {
+                self.come_back = refused.retry_after;
+            }
             match self.judge(&error, returning.is_some(), lost_at) {
                 Verdict::Later => {}
                 Verdict::Anew => returning = None,
