@@ -492,7 +492,7 @@ fn not_accepted(error: &PutError) -> Refusal {
     Refusal::StoreUnavailable { reason: put_reason(error) }
 }
 
-fn unavailable(error: ReadError) -> Refusal {
+pub(crate) fn unavailable(error: ReadError) -> Refusal {
     tracing::warn!(%error, "the journal was not read");
     Refusal::StoreUnavailable { reason: "it cannot be read" }
 }

@@ -19,7 +19,7 @@ use moorline_types::{
 
 use crate::claims::Idempotency;
 use crate::events::JobEvents;
-use crate::gateway::{Gateway, JobPage, JobQuery, JobSummary, Submission};
+use crate::gateway::{Gateway, JobPage, JobQuery, JobSummary, Submission, unavailable};
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
 
@@ -352,6 +352,10 @@ impl SessionHandle {
         match request.history {
             Some(after) => {
                 let from = self.gateway.first_after(&summary, after).await?;
+                // A job that is over has nothing more to show to whoever has seen its end: there is no end to wait for.
+                if summary.status.is_terminal() && from > self.gateway.head_of(job).await.map_err(unavailable)? {
+                    return Ok(subscription(false));
+                }
                 self.append([Fact::Subscribed(Subscribed { job, from, overflow })]).await?;
             }
             None if summary.status.is_terminal() => {}

@@ -236,3 +236,28 @@ async fn an_observer_that_stops_reading_delays_nobody_and_can_come_back() {
     let seen = tokio::time::timeout(LONG, to_the_end(&mut back, &job)).await.expect("the observer gets the rest");
     assert_eq!(seen.iter().map(essence).collect::<Vec<_>>(), own.iter().map(essence).collect::<Vec<_>>());
 }
+
+/// Whoever has seen a job's end and asks for what follows it waits for nothing: the session is done when it is closed.
+#[tokio::test]
+async fn history_after_the_end_of_a_job_is_not_waited_for() {
+    let bench = Bench::start().await;
+    let mut owner = bench.client().await;
+    let job = submit(&mut owner, "msg_1", "echo", json!({ "echo": { "events": 3 } })).await;
+    let last = to_the_end(&mut owner, &job).await.len();
+
+    let (mut observer, token) = open(&bench, &bench.hello()).await;
+    for from in [last, last + 5] {
+        let payload = json!({ "job_id": job, "history": true, "from_event_seq": from });
+        observer.say("msg_watch", "job.subscribe", payload).await;
+        let subscribed = observer.recv_type("job.subscribed").await;
+        assert_eq!(subscribed["payload"]["replayed"], false, "{subscribed}");
+        assert_eq!(subscribed["payload"]["current_status"], "success", "{subscribed}");
+    }
+    observer.say("msg_close", "session.close", json!({})).await;
+    observer.recv_type("session.closed").await;
+    let mut again = bench.connect().await;
+    let mut hello = bench.hello();
+    hello["payload"]["resume"] = json!({ "session_id": observer.session, "resume_token": token, "last_event_seq": 0 });
+    again.send(&hello).await;
+    assert_eq!(again.recv().await.unwrap()["payload"]["code"], "RESUME_WINDOW_EXPIRED");
+}

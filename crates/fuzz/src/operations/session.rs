@@ -107,10 +107,10 @@ impl SessionRun {
             return false;
         }
         match history {
+            // Nothing is left to be shown, and no end to be waited for.
+            Some(from) if over && from > journal.stream_head(StreamId::Job(job)) => return false,
             Some(from) => {
-                // Not beyond what there is: there has to be an end to be seen.
-                let head = journal.stream_head(StreamId::Job(job));
-                let from = from.min(if over { head } else { head.next() });
+                let from = from.min(journal.stream_head(StreamId::Job(job)).next());
                 connection.append(now, &Fact::Subscribed(Subscribed { job, from, overflow }), journal);
             }
             None if over => return false,
