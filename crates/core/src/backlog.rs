@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 
 use moorline_types::{EventSeq, JobId};
+use serde::{Deserialize, Serialize};
 
 use crate::record::Overflow;
 
@@ -52,12 +53,17 @@ pub struct Missed {
 }
 
 /// Why numbers are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MissedReason {
     /// The session was moved ahead.
     Skipped,
     /// Later records of the same kind replace them.
     Superseded,
+    /// The records were kept for as long as they are.
+    TrimmedByAge,
+    /// The records had to make room.
+    TrimmedBySize,
 }
 
 /// A record to be sent, and what is left out before it.
@@ -190,6 +196,11 @@ impl<T> Backlog<T> {
 }
 
 impl Missed {
+    /// The numbers after `seen` up to `to`, if there are any.
+    pub fn after(seen: EventSeq, to: EventSeq, reason: MissedReason) -> Option<Self> {
+        (seen < to).then_some(Self { from: seen.next(), to, reason })
+    }
+
     /// This range and the one directly after it.
     const fn and(self, later: Self) -> Self {
         let reason = match (self.reason, later.reason) {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
 use crate::Refusal;
+use crate::backlog::MissedReason;
 use crate::view::View;
 
 /// Checkpoints that are kept. A client comes back to where it was moments ago, or to where it was before its
@@ -60,6 +61,18 @@ impl TokenHash {
     fn matches(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
+}
+
+/// From where on a session can be read, because what it saw before is not kept any longer.
+///
+/// Written down before anything is removed: a session that was read across records that are gone would number the rest
+/// anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    /// The session there.
+    pub view: View,
+    /// Why.
+    pub reason: MissedReason,
 }
 
 /// See the module's documentation.
@@ -197,10 +210,22 @@ impl ResumeState {
         any
     }
 
-    /// From where to read on to see what follows this number.
-    pub fn view_before(&self, session: SessionId, number: EventSeq) -> View {
+    /// From where to read on to see what follows this number, which is not below the floor.
+    pub fn view_before(&self, session: SessionId, number: EventSeq, floor: Option<&Floor>) -> View {
         let reached = self.checkpoints.iter().rfind(|view| view.event_seq() <= number);
-        reached.cloned().unwrap_or_else(|| View::new(session, self.opened))
+        self.above(session, reached, floor)
+    }
+
+    /// From where to read on to see what follows this place in the journal.
+    pub fn view_at(&self, session: SessionId, place: Offset, floor: Option<&Floor>) -> View {
+        let reached = self.checkpoints.iter().rfind(|view| view.position() <= place);
+        self.above(session, reached, floor)
+    }
+
+    fn above(&self, session: SessionId, reached: Option<&View>, floor: Option<&Floor>) -> View {
+        let floor = floor.map(|floor| &floor.view);
+        let higher = reached.into_iter().chain(floor).max_by_key(|view| view.position());
+        higher.cloned().unwrap_or_else(|| View::new(session, self.opened))
     }
 }
 
@@ -291,12 +316,12 @@ mod tests {
             state.checkpoint(&view(number));
         }
         for (number, from) in [(0, 0), (9, 0), (10, 10), (19, 10), (20, 20), (31, 30)] {
-            assert_eq!(state.view_before(session(), EventSeq::new(number)).event_seq().get(), from, "{number}");
+            assert_eq!(state.view_before(session(), EventSeq::new(number), None).event_seq().get(), from, "{number}");
         }
-        assert_eq!(state.view_before(session(), EventSeq::ZERO).position(), Offset::new(5));
+        assert_eq!(state.view_before(session(), EventSeq::ZERO, None).position(), Offset::new(5));
         // A client that was rewound reaches the same numbers again.
         state.checkpoint(&view(15));
-        assert_eq!(state.view_before(session(), EventSeq::new(99)).event_seq().get(), 15);
+        assert_eq!(state.view_before(session(), EventSeq::new(99), None).event_seq().get(), 15);
         assert_eq!(state.given(), EventSeq::new(30));
     }
 
@@ -323,7 +348,7 @@ mod tests {
         assert_eq!(state.checkpoints.iter().map(|view| view.event_seq().get()).collect::<Vec<_>>(), [20, 30]);
         state.acknowledge(EventSeq::new(5));
         assert_eq!(state.acknowledged(), EventSeq::new(25), "an acknowledgement is not taken back");
-        assert_eq!(state.view_before(session(), EventSeq::new(12)).event_seq(), EventSeq::ZERO, "still readable");
+        assert_eq!(state.view_before(session(), EventSeq::new(12), None).event_seq(), EventSeq::ZERO, "still readable");
     }
 
     #[test]

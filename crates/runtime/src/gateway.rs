@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
+use crate::ended::Ended;
 use crate::events::JobEvents;
 use crate::job::JobTask;
 use crate::job_index::JobIndex;
@@ -32,6 +33,7 @@ use crate::view::Delivery;
 
 mod list;
 mod repeat;
+pub(crate) mod retention;
 mod sessions;
 
 pub use list::{JobPage, JobQuery, ListedJob};
@@ -59,6 +61,7 @@ struct Shared {
     pool: Arc<Pool>,
     open_jobs: OpenJobs,
     index: JobIndex,
+    ended: Ended,
     claims: Claims,
     last_seen: LastSeen,
     sessions: Arc<Sessions>,
@@ -104,6 +107,7 @@ impl Gateway {
         let open_jobs = OpenJobs::new(Arc::clone(&store));
         let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window));
         let index = JobIndex::new(Arc::clone(&store));
+        let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
         let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event, tasks.clone()));
         Self(Arc::new(Shared {
@@ -115,6 +119,7 @@ impl Gateway {
             pool,
             open_jobs,
             index,
+            ended,
             claims,
             last_seen: LastSeen::default(),
             sessions,
@@ -372,6 +377,7 @@ impl Gateway {
             tracing::info!(jobs = recovered, "jobs of the last run are taken up");
         }
         self.start_sweeping();
+        self.start_retaining();
         Ok(())
     }
 
@@ -379,7 +385,7 @@ impl Gateway {
     async fn settle(&self, id: JobId) -> Result<(), ReadError> {
         match self.read_summary(id).await? {
             Some(JobSummary { accepted, status, .. }) if status.is_terminal() => {
-                if let Err(error) = self.0.index.end(id, &accepted, status).await {
+                if let Err(error) = self.0.index.end(self.now(), id, &accepted, status).await {
                     tracing::warn!(job = %id, %error, "the job's end is noted in the index at the next start");
                     return Ok(());
                 }

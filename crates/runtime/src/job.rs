@@ -154,13 +154,13 @@ impl JobTask {
     }
 
     async fn finish(self, over: bool) {
-        let Self { job, registry, open_jobs, index, pool, place, inbox, .. } = self;
+        let Self { job, clock, registry, open_jobs, index, pool, place, inbox, .. } = self;
         let id: JobId = job.id();
         // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
             registry.remove(id);
             pool.release(id);
-            match index.end(id, job.accepted(), job.status()).await {
+            match index.end(clock.now(), id, job.accepted(), job.status()).await {
                 Ok(()) => open_jobs.remove(id).await,
                 // As an open job it is found by the next start, which does both.
                 Err(error) => tracing::warn!(%error, "the job's end is not in the index yet"),

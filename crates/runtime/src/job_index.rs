@@ -10,7 +10,9 @@ use moorline_core::job::Status;
 use moorline_core::listing::{Entry, Range};
 use moorline_core::record::Accepted;
 use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
-use moorline_types::{JobId, PrincipalId};
+use moorline_types::{JobId, PrincipalId, Timestamp};
+
+use crate::ended::Ended;
 
 /// Entries that are read at once.
 const PAGE: usize = 256;
@@ -19,11 +21,13 @@ const PAGE: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct JobIndex {
     store: Arc<dyn Store>,
+    ended: Ended,
 }
 
 impl JobIndex {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        let ended = Ended::new(Arc::clone(&store));
+        Self { store, ended }
     }
 
     /// Takes note of a job that is about to begin.
@@ -32,7 +36,14 @@ impl JobIndex {
     }
 
     /// Takes note of how a job has ended.
-    pub(crate) async fn end(&self, job: JobId, accepted: &Accepted, status: Status) -> Result<(), PutError> {
+    pub(crate) async fn end(
+        &self,
+        now: Timestamp,
+        job: JobId,
+        accepted: &Accepted,
+        status: Status,
+    ) -> Result<(), PutError> {
+        self.ended.add_job(now, job, &accepted.principal).await?;
         let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
         self.write(job, &accepted.principal, &entry).await
     }

@@ -11,7 +11,8 @@
 //! knows neither sockets of clients nor the wire.
 
 pub mod clock;
-pub mod events;
+pub mod ended;
+mod events;
 pub mod gateway;
 pub mod mint;
 pub mod options;
@@ -35,7 +36,7 @@ pub use claims::Idempotency;
 pub use clock::Clock;
 pub use events::JobEvents;
 pub use gateway::{Gateway, JobPage, JobQuery, JobSummary, ListedJob};
-pub use options::RuntimeOptions;
+pub use options::{Retention, RuntimeOptions};
 pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};
 pub use sessions::{Attached, ResumeRequest};
 pub use tasks::{TaskKind, Tasks};

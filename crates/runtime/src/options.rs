@@ -3,6 +3,8 @@
 use moorline_core::record::Overflow;
 use moorline_types::{EventKind, Json, Millis};
 
+pub use crate::gateway::retention::Retention;
+
 /// Checks the body of an event against its kind, and answers what is wrong with it. Given by whoever knows the shapes
 /// (the wire), so that the runtime need not.
 pub type CheckEvent = fn(&EventKind, &Json) -> Result<(), String>;
@@ -26,6 +28,8 @@ pub struct RuntimeOptions {
     pub back_pressure_lag: u64,
     /// What becomes of records that a session does not take in time, if its client does not say and can be told of it.
     pub overflow: Overflow,
+    /// For how long what is over is kept.
+    pub retention: Retention,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

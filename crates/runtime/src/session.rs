@@ -5,7 +5,7 @@
 //! again by whoever comes back.
 
 use moorline_core::Refusal;
-use moorline_core::backlog::{Arrival, Backlog, Departure, Overrun};
+use moorline_core::backlog::{Arrival, Backlog, Departure, Missed, Overrun};
 use moorline_core::record::{
     Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, Subscribed,
 };
@@ -95,6 +95,7 @@ pub struct SessionHandle {
     replayed_through: Offset,
     backlog: Backlog<Delivery>,
     overrun: Option<JobId>,
+    missed: Option<Missed>,
     presence: Presence,
 }
 
@@ -122,6 +123,7 @@ impl SessionHandle {
             replayed_through,
             backlog: Backlog::default(),
             overrun: None,
+            missed: None,
             presence,
         }
     }
@@ -159,7 +161,11 @@ impl SessionHandle {
     /// If the journal cannot be read.
     pub async fn next(&mut self) -> Result<Vec<Delivery>, ViewError> {
         while !self.is_history_due() {
+            let from = self.reader.position();
             let deliveries = if self.backlog.is_empty() { self.reader.read().await? } else { Vec::new() };
+            if self.rise(from, &deliveries) {
+                break;
+            }
             let deliveries = if self.reads_ahead() { self.read_ahead(deliveries).await? } else { deliveries };
             if !deliveries.is_empty() {
                 return Ok(self.note_seen(deliveries));
@@ -182,6 +188,22 @@ impl SessionHandle {
             }
         }
         deliveries
+    }
+
+    /// Goes on from the session's floor, if what was read from this place on may have been read across records that are
+    /// gone. What was read is forgotten then; answers whether that is so.
+    fn rise(&mut self, from: Offset, read: &[Delivery]) -> bool {
+        let Some(floor) = self.presence.floor().filter(|floor| from < floor.view.position()) else { return false };
+        let seen = read.first().map_or(self.reader.event_seq(), |first| first.event_seq.previous());
+        self.missed = Missed::after(seen, floor.view.event_seq(), floor.reason);
+        self.reader = self.reader.at(floor.view.clone());
+        true
+    }
+
+    /// What is gone from the journal before the session was shown it. To be told after what [`SessionHandle::next`] has
+    /// returned.
+    pub const fn take_missed(&mut self) -> Option<Missed> {
+        self.missed.take()
     }
 
     /// The job of which more waits than its subscription allows, if there is one: the connection is to be closed.
@@ -208,7 +230,9 @@ impl SessionHandle {
             if enough || self.reader.view().is_in_history() {
                 break;
             }
+            let from = self.reader.position();
             match self.reader.read_now().await? {
+                Some(deliveries) if self.rise(from, &deliveries) => break,
                 Some(deliveries) => self.take_in(deliveries),
                 None => break,
             }
@@ -416,8 +440,8 @@ impl SessionHandle {
             tracing::warn!(session = %self.id(), %refusal, "the session's end is not recorded");
         }
         if self.session.watching().is_empty() {
-            let id = self.id();
-            self.presence.sessions().close(id).await;
+            let (now, id) = (self.gateway.now(), self.id());
+            self.presence.sessions().close(now, id).await;
         } else {
             self.park().await;
         }

@@ -19,12 +19,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use moorline_core::Refusal;
-use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
+use moorline_core::backlog::Missed;
+use moorline_core::resume::{Floor, ResumeState, ResumeToken, TokenHash};
 use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
 use moorline_types::{Epoch, EventSeq, Millis, PrincipalId, SessionId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::ended::Ended;
 use crate::mint::{self, NoEntropy};
 use crate::session::SessionHandle;
 use crate::sync::lock;
@@ -68,6 +70,8 @@ pub struct Attached {
     pub fence: CancellationToken,
     /// What the client is told before anything else: its numbers are of a journal that was replaced.
     pub replaced: bool,
+    /// What it is told then: what followed its number is not kept any longer.
+    pub missed: Option<Missed>,
 }
 
 /// See the module's documentation.
@@ -75,6 +79,7 @@ pub struct Attached {
 pub(crate) struct Sessions {
     store: Arc<dyn Store>,
     window: Millis,
+    ended: Ended,
     state: Mutex<State>,
 }
 
@@ -91,6 +96,8 @@ struct Entry {
     principal: PrincipalId,
     place: Place,
     changed: Arc<Notify>,
+    /// Raised while it was connected.
+    floor: Option<Arc<Floor>>,
 }
 
 /// Where a session is.
@@ -120,7 +127,8 @@ pub(crate) struct Presence {
 
 impl Sessions {
     pub(crate) fn new(store: Arc<dyn Store>, window: Millis) -> Self {
-        Self { store, window, state: Mutex::default() }
+        let ended = Ended::new(Arc::clone(&store));
+        Self { store, window, ended, state: Mutex::default() }
     }
 
     pub(crate) const fn window(&self) -> Millis {
@@ -142,7 +150,7 @@ impl Sessions {
                     continue;
                 };
                 if state.is_expired(now, self.window) {
-                    self.delete(id).await;
+                    self.delete(now, id).await;
                     continue;
                 }
                 let since = state.parked().unwrap_or(now);
@@ -177,7 +185,7 @@ impl Sessions {
             evicted
         };
         if let Some(evicted) = evicted {
-            self.delete(evicted).await;
+            self.delete(now, evicted).await;
         }
         Ok((self.presence(id, now), fence))
     }
@@ -250,9 +258,9 @@ impl Sessions {
     }
 
     /// The session is over for good.
-    pub(crate) async fn close(&self, id: SessionId) {
+    pub(crate) async fn close(&self, now: Timestamp, id: SessionId) {
         lock(&self.state).remove(id);
-        self.delete(id).await;
+        self.delete(now, id).await;
     }
 
     /// Writes down where a session stands.
@@ -273,6 +281,27 @@ impl Sessions {
         Ok(document.and_then(|document| serde_json::from_slice(&document.value).ok()))
     }
 
+    /// From where on the session can be read, if not from its beginning.
+    pub(crate) async fn floor(&self, id: SessionId) -> Result<Option<Floor>, ReadError> {
+        let document = self.store.get(&floor_key(id)).await?;
+        Ok(document.and_then(|document| serde_json::from_slice(&document.value).ok()))
+    }
+
+    /// From here on the session is read from this place on, also by the connection that has it.
+    pub(crate) async fn raise_floor(&self, id: SessionId, floor: Floor) -> Result<(), PutError> {
+        let value = serde_json::to_vec(&floor).unwrap_or_default();
+        self.store.put(&floor_key(id), Bytes::from(value), Expect::Any).await?;
+        if let Some(entry) = lock(&self.state).entries.get_mut(&id) {
+            entry.floor = Some(Arc::new(floor));
+        }
+        Ok(())
+    }
+
+    /// Every session that somebody has or can come back to.
+    pub(crate) fn all(&self) -> Vec<SessionId> {
+        lock(&self.state).entries.keys().copied().collect()
+    }
+
     async fn load(&self, id: SessionId) -> Result<ResumeState, Refusal> {
         let document = self.store.get(&key(id)).await.map_err(|error| {
             tracing::warn!(%error, "a session's state is not read");
@@ -285,8 +314,13 @@ impl Sessions {
         })
     }
 
-    async fn delete(&self, id: SessionId) {
-        if let Err(error) = self.store.delete(&key(id), Expect::Any).await {
+    async fn delete(&self, now: Timestamp, id: SessionId) {
+        let noted = self.ended.add_session(now, id).await;
+        let deleted = async {
+            self.store.delete(&floor_key(id), Expect::Any).await?;
+            self.store.delete(&key(id), Expect::Any).await
+        };
+        if let Err(error) = noted.and(deleted.await) {
             tracing::warn!(session = %id, %error, "the state of a session that is over stays until the next start");
         }
     }
@@ -301,7 +335,7 @@ impl Sessions {
             state.take_expired(now, self.window)
         };
         for id in expired {
-            self.delete(id).await;
+            self.delete(now, id).await;
         }
     }
 
@@ -313,7 +347,7 @@ impl Sessions {
 impl State {
     fn insert(&mut self, id: SessionId, principal: PrincipalId, place: Place) {
         *self.counts.entry(principal.clone()).or_default() += 1;
-        self.entries.insert(id, Entry { principal, place, changed: Arc::default() });
+        self.entries.insert(id, Entry { principal, place, changed: Arc::default(), floor: None });
     }
 
     fn remove(&mut self, id: SessionId) {
@@ -358,6 +392,11 @@ impl Presence {
         self.id
     }
 
+    /// From where on the session can be read, if that has changed while it was connected.
+    pub(crate) fn floor(&self) -> Option<Arc<Floor>> {
+        lock(&self.sessions.state).entries.get(&self.id)?.floor.clone()
+    }
+
     /// The directory that the session is in.
     pub(crate) const fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
@@ -378,6 +417,10 @@ impl Drop for Presence {
             entry.changed.notify_waiters();
         }
     }
+}
+
+fn floor_key(id: SessionId) -> DocKey {
+    DocKey::new(Collection::SessionFloors, id.to_string()).expect("a session's id is a valid key by its form")
 }
 
 fn key(id: SessionId) -> DocKey {

@@ -62,6 +62,11 @@ impl ViewReader {
         reader
     }
 
+    /// A reader of another view of the same store.
+    pub fn at(&self, view: View) -> Self {
+        Self::new(Arc::clone(&self.store), view)
+    }
+
     /// The number of the last record that was seen.
     pub fn event_seq(&self) -> EventSeq {
         self.view.event_seq()

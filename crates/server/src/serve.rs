@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_runtime::workers::{Crew, CrewOptions, WorkerDoor, raise_generation};
-use moorline_runtime::{Clock, Gateway, RuntimeOptions, Tasks, mint};
+use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
 use moorline_types::{Epoch, Json, Millis};
@@ -239,6 +239,10 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         resume_window: config.session.resume_window.into(),
         back_pressure_lag: config.session.back_pressure_lag.get() as u64,
         overflow: config.session.overflow.into(),
+        retention: Retention {
+            max_age: Some(config.retention.max_age.into()),
+            max_bytes: config.retention.max_bytes.map(|bytes| bytes.get() as u64),
+        },
         check_event,
     }
 }

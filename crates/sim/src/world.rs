@@ -12,8 +12,8 @@ use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
-    Attached, Clock, Delivery, Gateway, Idempotency, ResumeRequest, RuntimeOptions, SessionHandle, SubmitRequest,
-    SubscribeRequest, Tasks,
+    Attached, Clock, Delivery, Gateway, Idempotency, ResumeRequest, Retention, RuntimeOptions, SessionHandle,
+    SubmitRequest, SubscribeRequest, Tasks,
 };
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
 use moorline_types::{
@@ -457,6 +457,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,
         overflow: Overflow::CatchUp,
+        retention: Retention::default(),
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

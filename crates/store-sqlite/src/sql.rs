@@ -163,6 +163,14 @@ pub(crate) fn renew_epoch(conn: &Connection, epoch: Epoch) -> Result<(), SqlErro
     Ok(())
 }
 
+/// The pages that hold something, in bytes.
+pub(crate) fn used_bytes(conn: &Connection) -> Result<u64, SqlError> {
+    let number = |sql| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let (pages, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
+    let bytes = pages.saturating_sub(free).saturating_mul(number("PRAGMA page_size")?);
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
 /// Limits the size of the data file.
 pub(crate) fn limit_size(conn: &Connection, max_bytes: Option<u64>) -> Result<(), SqlError> {
     let page_bytes: i64 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;

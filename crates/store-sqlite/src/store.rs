@@ -120,6 +120,10 @@ impl Store for SqliteStore {
         self.readers.ask(move |tx| sql::list(tx, collection, &after, limit)).await
     }
 
+    async fn used_bytes(&self) -> Result<u64, ReadError> {
+        self.readers.ask(|tx| sql::used_bytes(tx)).await
+    }
+
     async fn probe(&self) -> Result<(), WriteError> {
         self.writer.write(Probe::new).await.unwrap_or(Err(WriteError::Closed))
     }

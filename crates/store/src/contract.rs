@@ -146,6 +146,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<(DocKey, Document)>, ReadError>;
 
+    /// How much room the data takes up, in bytes. Room that trimmed records have left is not counted, so trimming makes
+    /// it smaller, if in steps.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn used_bytes(&self) -> Result<u64, ReadError>;
+
     /// One cheap write that proves that the store can still commit, for the readiness probe.
     ///
     /// # Errors

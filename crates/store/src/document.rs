@@ -41,6 +41,10 @@ collections! {
     Idempotency = "idempotency";
     /// Every job, by principal and in the order of creation.
     JobIndex = "job_index";
+    /// Streams that are over, in the order in which they ended.
+    Ended = "ended";
+    /// From where on a session can be read, if not from its beginning.
+    SessionFloors = "session_floors";
     /// The manifest of workers that may be adopted.
     Workers = "workers";
     /// The audit trail, keyed by an id that begins with the time.

@@ -166,6 +166,10 @@ impl Store for MemoryStore {
         self.read(|disk| disk.list(collection, after, limit))
     }
 
+    async fn used_bytes(&self) -> Result<u64, ReadError> {
+        self.read(Disk::used_bytes)
+    }
+
     async fn probe(&self) -> Result<(), WriteError> {
         self.write(|_disk| ())
     }

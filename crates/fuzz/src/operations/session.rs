@@ -172,7 +172,7 @@ impl SessionRun {
         let presented = hash(&self.token);
         resume.admit(&principal().id, &presented, now, WINDOW).unwrap();
         let last = EventSeq::new(self.given.len().saturating_sub(forgotten) as u64);
-        let mut view = resume.view_before(self.id, last);
+        let mut view = resume.view_before(self.id, last, None);
         skip_to(&mut view, last, journal, &mut self.given);
         let (session, written) = self.recover(&view, journal);
         self.welcomes += 1;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use moorline_core::Refusal;
+use moorline_core::backlog::Missed;
 use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
 use moorline_core::session::Session;
 use moorline_core::view::View;
@@ -42,13 +43,13 @@ impl Gateway {
         let (session, state, token, opened) = match opened {
             Ok(begun) => begun,
             Err(refusal) => {
-                self.0.sessions.close(id).await;
+                self.0.sessions.close(now, id).await;
                 return Err(refusal);
             }
         };
         let reader = ViewReader::new(Arc::clone(&self.0.store), View::new(id, opened));
         let session = SessionHandle::new(self.clone(), session, reader, state, opened, Offset::ZERO, presence);
-        Ok(Attached { session, token, fence, replaced: false })
+        Ok(Attached { session, token, fence, replaced: false, missed: None })
     }
 
     /// Writes a session's beginning down. Answers it with the offset of its first record.
@@ -83,7 +84,13 @@ impl Gateway {
         if let (Some(asked), false) = (stale, request.accepts_gap) {
             return Err(Refusal::ResumeReplaced { asked, epoch });
         }
-        let mut reader = ViewReader::new(Arc::clone(&self.0.store), state.view_before(id, request.last));
+        let floor = self.0.sessions.floor(id).await.map_err(unavailable)?;
+        let missed = floor.as_ref().and_then(|floor| Missed::after(request.last, floor.view.event_seq(), floor.reason));
+        if let (Some(missed), false) = (missed, request.accepts_gap) {
+            return Err(Refusal::ResumeTrimmed { asked: request.last, through: missed.to });
+        }
+        let view = state.view_before(id, request.last, floor.as_ref());
+        let mut reader = ViewReader::new(Arc::clone(&self.0.store), view);
         let replayed_through = self.0.store.tail().head();
         if !reader.skip_to(request.last).await.map_err(unseen)? && stale.is_none() {
             return Err(Refusal::ResumeAhead { asked: request.last, last: reader.event_seq() });
@@ -95,7 +102,7 @@ impl Gateway {
         self.0.sessions.save(id, &mut state).await.map_err(unwritten)?;
         let fence = self.0.sessions.connect(id).ok_or(Refusal::ResumeUnknown)?;
         let session = SessionHandle::new(self.clone(), session, reader, state, written, replayed_through, presence);
-        Ok(Attached { session, token, fence, replaced: stale.is_some() })
+        Ok(Attached { session, token, fence, replaced: stale.is_some(), missed })
     }
 
     /// The session as its stream says it is, and the offset of its last record that `view` has not been shown.
@@ -125,8 +132,14 @@ impl Gateway {
             return Ok(StreamSeq::FIRST);
         }
         let session = job.accepted.session;
+        let floor = self.0.sessions.floor(session).await.map_err(unavailable)?;
+        let stream = self.0.store.stream_bounds(StreamId::Session(session)).await.map_err(unavailable)?;
+        // Where the number stood is not known any more: rather more than less.
+        if floor.as_ref().is_some_and(|floor| number < floor.view.event_seq()) || stream.oldest > StreamSeq::FIRST {
+            return Ok(StreamSeq::FIRST);
+        }
         let view = match self.0.sessions.stored(session).await.map_err(unavailable)? {
-            Some(state) => state.view_before(session, number),
+            Some(state) => state.view_before(session, number, floor.as_ref()),
             None => View::new(session, Offset::ZERO),
         };
         let mut reader = ViewReader::new(Arc::clone(&self.0.store), view);

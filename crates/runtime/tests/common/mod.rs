@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use moorline_core::record::{Fact, Overflow};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
-    Clock, Delivery, Gateway, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
+    Clock, Delivery, Gateway, Retention, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
 };
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, RecordKind, Scope, Timestamp};
@@ -34,6 +34,7 @@ pub(crate) fn options() -> RuntimeOptions {
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,
         overflow: Overflow::CatchUp,
+        retention: Retention::default(),
         check_event: |_, _| Ok(()),
     }
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Jobs.
     pub jobs: JobsConfig,
+    /// For how long what is over is kept.
+    pub retention: RetentionConfig,
     /// How long an orderly stop may take.
     pub shutdown_grace: Duration,
     /// Log lines.
@@ -108,6 +110,15 @@ pub struct JobsConfig {
     pub cancel_grace: Duration,
     /// How long a job may run whose submission does not say; `None` is without bound.
     pub default_max_runtime: Option<Duration>,
+}
+
+/// For how long what is over is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetentionConfig {
+    /// After its end.
+    pub max_age: Duration,
+    /// How large the journal may become before what ended first makes room.
+    pub max_bytes: Option<NonZeroUsize>,
 }
 
 /// Worker processes.

@@ -18,6 +18,7 @@ use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKin
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -27,6 +28,8 @@ const MIN_FRAME_BYTES: usize = 64 * 1024;
 /// The largest bound on a frame. A frame is held in memory whole before anything is known about its content.
 const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
+/// The least room for a journal: enough that a busy gateway does not remove what ended a moment ago.
+const MIN_RETAINED_BYTES: usize = 16 * 1024 * 1024;
 /// The most unacknowledged events before a client is told. More are not told in time by anybody.
 const MAX_BACK_PRESSURE_LAG: usize = 1_000_000;
 /// The most connections. Each takes a descriptor and some buffers; a machine runs out of both before this.
@@ -111,6 +114,13 @@ options! {
     profiles = "session.profiles", Profiles, Profiles, Text("none"), "ada=python",
         "Which official SDK the clients of a principal are written with, whatever their first frame looks like. It \
          decides how they are told things, never what they may do.";
+    retain_for = "retention.max_age", Length, Length { min: MINUTE, max: CENTURY }, Text("30d"), "90d",
+        "How long a job is kept after its end, with its history and its place in lists, and a session's records after \
+         nobody can resume it. A client that comes back to a session for what is gone is told exactly what is missing.";
+    retain_bytes = "retention.max_bytes", Maybe<Size>, Maybe(Size { min: MIN_RETAINED_BYTES, max: usize::MAX }),
+        Unset { shown: "as large as the disk" }, "10 GiB",
+        "How large the journal may become before the jobs that ended first are removed to make room. What runs is never \
+         removed, so it may become larger.";
     max_frame_bytes = "limits.max_frame_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
         Text("4 MiB"), "1 MiB",
         "The largest frame that is read from a client.";

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::agents::AgentConfig;
 use super::file;
 use super::high::{
-    Config, JobsConfig, JournalConfig, LimitsConfig, LogConfig, SessionConfig, Transport, WorkersConfig,
+    Config, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport,
+    WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
@@ -102,6 +103,7 @@ fn config(
             max_sessions_per_principal: found.max_sessions_per_principal?.value,
             max_jobs_per_principal: found.max_jobs_per_principal?.value,
         },
+        retention: RetentionConfig { max_age: found.retain_for?.value, max_bytes: found.retain_bytes?.value },
         jobs: JobsConfig {
             cancel_grace: found.cancel_grace?.value,
             default_max_runtime: found.default_max_runtime?.value,

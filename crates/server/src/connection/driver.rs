@@ -136,9 +136,24 @@ impl<'a> Driver<'a> {
                 for delivery in deliveries? {
                     self.deliver(&delivery).await?;
                 }
-                Ok(self.check_overrun())
+                Ok(self.check_missed().or_else(|| self.check_overrun()))
             }
         }
+    }
+
+    /// Tells of what was removed before the session was shown it, or ends the connection of a client that cannot be told.
+    fn check_missed(&mut self) -> Option<CloseReason> {
+        let session = self.session.as_mut()?;
+        let missed = session.take_missed()?;
+        if self.features.contains(Feature::Gap) {
+            self.tell_missed(missed);
+            return None;
+        }
+        let refusal = Refusal::ResumeTrimmed { asked: missed.from.previous(), through: missed.to };
+        tracing::info!(%refusal, "a client is too far behind");
+        self.push(None, RuntimeMessage::SessionError(to_wire::refusal(&refusal)));
+        self.machine.handle_closed();
+        Some(CloseReason::Policy)
     }
 
     /// Ends the connection if a subscription asks for that.
@@ -325,7 +340,7 @@ impl<'a> Driver<'a> {
 
     /// Serves this session from here on, beginning with its welcome.
     fn attach(&mut self, attached: Attached) {
-        let Attached { mut session, token, fence, replaced } = attached;
+        let Attached { mut session, token, fence, replaced, missed } = attached;
         tracing::info!(session = %session.id(), principal = %session.principal().id, "a session is open");
         if self.features.contains(Feature::Ack) {
             session.expect_acknowledgements();
@@ -344,6 +359,9 @@ impl<'a> Driver<'a> {
         if replaced {
             let (epoch, reason) = (self.service.gateway().epoch(), GapReason::JournalReplaced.into());
             self.push(None, RuntimeMessage::Gap(Gap { from: None, to: None, next, reason, epoch }));
+        }
+        if let Some(missed) = missed {
+            self.tell_missed(missed);
         }
     }
 

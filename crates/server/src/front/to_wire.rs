@@ -194,6 +194,8 @@ pub(crate) fn missed(missed: Missed, next: EventSeq, epoch: Epoch) -> Gap {
     let reason = match missed.reason {
         MissedReason::Skipped => GapReason::Skipped,
         MissedReason::Superseded => GapReason::Superseded,
+        MissedReason::TrimmedByAge => GapReason::TrimmedByAge,
+        MissedReason::TrimmedBySize => GapReason::TrimmedBySize,
     };
     Gap { from: Some(missed.from), to: Some(missed.to), next, reason: reason.into(), epoch }
 }

@@ -10,7 +10,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use moorline_agents::Echo;
 use moorline_core::record::Overflow;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
-use moorline_runtime::{Clock, Gateway, RuntimeOptions, Tasks};
+use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks};
 use moorline_server::connection::{Service, ServiceOptions};
 use moorline_server::http::{HttpOptions, Listener};
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
@@ -178,6 +178,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         // What is not about acknowledgements is not told of them.
         back_pressure_lag: u64::MAX,
         overflow: Overflow::CatchUp,
+        retention: Retention::default(),
         check_event: |kind, body| moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string()),
     }
 }

@@ -144,6 +144,21 @@ pub async fn a_stream_trimmed_to_nothing_keeps_its_head_when_reopened(factory: &
     assert_eq!(offsets(&append_each(&*store, job(1), 6, 7).await), [6, 7]);
 }
 
+/// The room that records take up is told, and free again when they are trimmed.
+pub async fn what_is_trimmed_takes_up_no_room(factory: &dyn Factory) {
+    const BYTES: usize = 200_000;
+    let store = factory.open().await;
+    let empty = store.used_bytes().await.expect("it can be read");
+    for seq in 1..=10 {
+        append(&*store, vec![sized(job(1), seq, BYTES)]).await;
+    }
+    let full = store.used_bytes().await.expect("it can be read");
+    assert!(full >= empty + 10 * BYTES as u64, "{empty} to {full}");
+    store.trim_stream(job(1), StreamSeq::new(10)).await.expect("it can be trimmed");
+    let trimmed = store.used_bytes().await.expect("it can be read");
+    assert!(trimmed < full - 8 * BYTES as u64, "{full} to {trimmed}");
+}
+
 /// Each reader sees a prefix that only grows.
 pub async fn many_readers_read_while_records_are_written(factory: &dyn Factory) {
     const RECORDS: u64 = 120;

@@ -47,6 +47,12 @@ impl Disk {
         self.head
     }
 
+    pub(super) fn used_bytes(&self) -> u64 {
+        let records = self.journal.values().map(|record| record.body.len());
+        let documents = self.documents.values().map(|document| document.value.len());
+        records.chain(documents).sum::<usize>() as u64
+    }
+
     pub(super) fn bounds(&self, stream: StreamId) -> StreamBounds {
         self.bounds.get(&stream).copied().unwrap_or(StreamBounds::EMPTY)
     }

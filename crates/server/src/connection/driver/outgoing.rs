@@ -1,6 +1,7 @@
 //! What goes out: every frame that a connection sends is made here, in the form that its client needs.
 
 use moorline_core::Refusal;
+use moorline_core::backlog::Missed;
 use moorline_runtime::{Delivery, mint};
 use moorline_types::{EventKind, EventSeq, JobId, MessageId, Timestamp};
 use moorline_wire::payload::SessionError;
@@ -51,8 +52,7 @@ impl Driver<'_> {
     /// A record that the session sees, under its number.
     pub(super) async fn deliver(&mut self, delivery: &Delivery) -> Result<(), Broken> {
         if let Some(missed) = delivery.missed {
-            let gap = to_wire::missed(missed, delivery.event_seq, self.service.gateway().epoch());
-            self.push(None, RuntimeMessage::Gap(gap));
+            self.tell_missed(missed);
         }
         let Some(handle) = &self.session else { return Ok(()) };
         let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
@@ -85,6 +85,12 @@ impl Driver<'_> {
             self.traces.remove(&delivery.job);
         }
         Ok(())
+    }
+
+    /// Numbers that the client will not be sent.
+    pub(super) fn tell_missed(&mut self, missed: Missed) {
+        let gap = to_wire::missed(missed, missed.to.next(), self.service.gateway().epoch());
+        self.push(None, RuntimeMessage::Gap(gap));
     }
 
     /// A message that is not part of the session's sequence.
