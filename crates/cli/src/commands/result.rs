@@ -59,7 +59,7 @@ async fn fetch(job: &mut JobHandle, sink: &mut Sink<'_>, notes: &mut ConnectionN
                 }
             }
             JobUpdate::Gap(gap) if gap.loses() => {
-                bail!("{gap}; a part of the result may be missing, so fetch it again")
+                bail!("{gap}, so the result is not whole")
             }
             JobUpdate::Gap(_) | JobUpdate::CancelRequested { .. } => {}
             JobUpdate::Unreadable(error) => return Err(error).context("a message of the job cannot be read"),
