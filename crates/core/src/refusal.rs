@@ -115,6 +115,9 @@ pub enum Refusal {
         /// How many may wait.
         limit: usize,
     },
+    /// Too many sessions are being resumed.
+    #[error("many sessions are being resumed at this moment; come back a little later")]
+    Crowded,
     /// The gateway takes no new work.
     #[error("the gateway is shutting down; submit again when it is back")]
     Draining,
@@ -167,6 +170,13 @@ pub enum Refusal {
         /// What the store said, without paths.
         reason: &'static str,
     },
+}
+
+impl Refusal {
+    /// Whether the same request is worth repeating a little later, for a reason that concerns many clients at once.
+    pub const fn is_for_later(&self) -> bool {
+        matches!(self, Self::Draining | Self::ResumeBusy | Self::Crowded)
+    }
 }
 
 fn list(versions: &[AgentVersion]) -> String {

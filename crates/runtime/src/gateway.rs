@@ -15,6 +15,7 @@ use moorline_types::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
@@ -65,6 +66,7 @@ struct Shared {
     claims: Claims,
     last_seen: LastSeen,
     sessions: Arc<Sessions>,
+    admission: Admission,
     tasks: Tasks,
     draining: CancellationToken,
 }
@@ -123,6 +125,7 @@ impl Gateway {
             claims,
             last_seen: LastSeen::default(),
             sessions,
+            admission: Admission::default(),
             tasks,
             draining: CancellationToken::new(),
         }))

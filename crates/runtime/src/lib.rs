@@ -22,6 +22,7 @@ pub mod tasks;
 pub mod view;
 pub mod workers;
 
+mod admission;
 mod claims;
 mod job;
 mod job_index;

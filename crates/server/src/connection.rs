@@ -9,6 +9,7 @@
 mod driver;
 mod hello;
 mod inline;
+mod retry;
 mod service;
 mod writer;
 

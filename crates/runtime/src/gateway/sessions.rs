@@ -77,6 +77,7 @@ impl Gateway {
     /// If the token is not this session's and principal's, or what was missed cannot be shown. The session is as it
     /// was then.
     pub async fn resume_session(&self, principal: Principal, request: ResumeRequest) -> Result<Attached, Refusal> {
+        let _turn = self.0.admission.turn().await?;
         let (presence, mut state) = self.0.sessions.claim(self.now(), &principal.id, &request).await?;
         let id = presence.id();
         let epoch = self.epoch();

@@ -15,7 +15,7 @@ use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
 use moorline_wire::profile::{Asked, Profile};
-use moorline_wire::vendor::{Extensions, Gap, GapReason};
+use moorline_wire::vendor::{Extensions, Gap, GapReason, Retry};
 use moorline_wire::{
     ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, Feature, FeatureSet, Frame, JobRef,
     MessageType, RuntimeMessage, Secret, decode_client,
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 mod outgoing;
 
+use super::retry;
 use super::service::Service;
 use super::writer::Writer;
 use crate::door::{CloseReason, FrameSink, FrameSource, Incoming, Peer};
@@ -76,6 +77,8 @@ struct Driver<'a> {
     profile: Option<Profile>,
     features: FeatureSet,
     outbox: VecDeque<Bytes>,
+    /// When the client is to come back, to be told with the next message.
+    retry: Option<Retry>,
     /// The traces of the jobs that the session watches, for their envelopes; what is not here is looked up.
     traces: HashMap<JobId, Option<TraceId>>,
 }
@@ -94,6 +97,7 @@ impl<'a> Driver<'a> {
             profile: None,
             features: FeatureSet::NONE,
             outbox: VecDeque::new(),
+            retry: None,
             traces: HashMap::new(),
         }
     }
@@ -175,7 +179,13 @@ impl<'a> Driver<'a> {
     fn say_goodbye(&mut self, reason: CloseReason) -> CloseReason {
         self.machine.handle_closed();
         if self.session.is_some() {
-            self.push(None, self.profile().goodbye(&reason.to_string()));
+            let mut text = reason.to_string();
+            if reason == CloseReason::GoingAway {
+                let retry = retry::after(self.service.connections());
+                text = format!("{text}; come back in {} ms", retry.after_ms);
+                self.retry = Some(retry);
+            }
+            self.push(None, self.profile().goodbye(&text));
         }
         reason
     }

@@ -73,6 +73,11 @@ impl Service {
         self.keys.authenticate(token)
     }
 
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
     /// The future, waited for by [`Service::close_connections`].
     pub(super) fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.connections.track_future(future)

@@ -230,9 +230,11 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
         Refusal::KeyTaken { .. } | Refusal::KeyOfRemovedJob { .. } => ErrorCode::DuplicateKey,
-        Refusal::Draining | Refusal::ResumeBusy | Refusal::Overrun { .. } | Refusal::StoreUnavailable { .. } => {
-            ErrorCode::InternalError
-        }
+        Refusal::Draining
+        | Refusal::ResumeBusy
+        | Refusal::Crowded
+        | Refusal::Overrun { .. }
+        | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
     }
 }
 
@@ -271,6 +273,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::ResumeWithoutHello
         | Refusal::ResumeUnknown
         | Refusal::ResumeBusy
+        | Refusal::Crowded
         | Refusal::Draining
         | Refusal::CursorUnknown
         | Refusal::JobNotFound { .. }

@@ -10,7 +10,7 @@ use moorline_wire::vendor::{Cursor, Extensions};
 use moorline_wire::{Feature, Frame, MessageType, RuntimeMessage, encode};
 
 use super::{Broken, Driver};
-use crate::connection::inline;
+use crate::connection::{inline, retry};
 use crate::front::to_wire;
 
 impl Driver<'_> {
@@ -31,6 +31,9 @@ impl Driver<'_> {
     }
 
     pub(super) fn refuse(&mut self, refusal: &Refusal, asked: &Asked) {
+        if refusal.is_for_later() {
+            self.retry = Some(retry::after(self.service.connections()));
+        }
         self.tell(&to_wire::refusal(refusal), asked);
     }
 
@@ -47,6 +50,7 @@ impl Driver<'_> {
         for frame in self.profile().refuse(error, asked, now, &minted) {
             self.send(now, frame);
         }
+        self.retry = None;
     }
 
     /// A record that the session sees, under its number.
@@ -113,6 +117,7 @@ impl Driver<'_> {
             None => mint::session_id(now).ok(),
         };
         frame.session_id = session.map(Into::into);
+        frame.extensions.retry = self.retry;
         self.outbox.push_back(encode(&frame));
     }
 
