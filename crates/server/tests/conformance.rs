@@ -4,9 +4,13 @@
 
 mod common;
 
-use common::{Bench, Client, service_options};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use common::{Bench, Client, runtime_options, service_options};
 use moorline_server::connection::ServiceOptions;
 use moorline_types::Millis;
+use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Outcome};
 use serde_json::{Value, json};
 
 async fn submit(client: &mut Client, payload: Value) -> Value {
@@ -71,7 +75,7 @@ async fn a_session_that_was_lost_for_silence_is_resumed() {
 
 #[tokio::test]
 async fn only_events_and_endings_are_numbered() {
-    let options = ServiceOptions { heartbeat_interval: Millis::from_secs(2), ..service_options() };
+    let options = ServiceOptions { heartbeat_interval: Millis::from_secs(3), ..service_options() };
     let bench = Bench::with(options, 10).await;
     let mut client = bench.client().await;
     let job = submit(&mut client, waiting()).await["job_id"].clone();
@@ -147,21 +151,42 @@ async fn a_subscription_without_a_job_is_refused() {
     assert!(refused["payload"]["message"].as_str().unwrap().contains("job_id"), "{refused}");
 }
 
+/// Says something, waits for its cancellation, and says something else.
+struct Talkative;
+
+#[async_trait]
+impl Agent for Talkative {
+    fn describe(&self) -> AgentDescription {
+        AgentDescription {
+            agent: "talkative@1.0.0".parse().unwrap(),
+            description: "for tests".to_owned(),
+            capacity: 8,
+            is_default: true,
+        }
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        job.thought("before").await.map_err(|_| Failure::cancelled())?;
+        job.cancelled().await;
+        job.thought("after").await.map_err(|_| Failure::cancelled())?;
+        Err(Failure::cancelled())
+    }
+}
+
 #[tokio::test]
 async fn without_history_only_what_follows_is_seen() {
-    let bench = Bench::start().await;
-    let mut client = bench.client().await;
-    let input = json!({ "agent": "echo", "input": { "echo": { "events": 20, "delay_ms": 20 } } });
-    let job = submit(&mut client, input).await["job_id"].clone();
-    client.recv_type("job.event").await;
+    let bench = Bench::with_agents(runtime_options(), vec![Arc::new(Talkative)]).await;
+    let mut owner = bench.client().await;
+    let job = submit(&mut owner, json!({ "agent": "talkative" })).await["job_id"].clone();
+    assert_eq!(owner.recv_type("job.event").await["payload"]["body"]["text"], "before");
     let mut late = bench.client().await;
     late.say("msg_1", "job.subscribe", json!({ "job_id": job })).await;
     let subscribed = late.recv().await.unwrap();
     assert_eq!(subscribed["payload"]["replayed"], false, "{subscribed}");
+    owner.say("msg_2", "job.cancel", json!({ "job_id": job })).await;
     let first = late.recv().await.unwrap();
-    assert_eq!(first["event_seq"], 1, "in its own numbering");
-    assert_ne!(first["payload"]["body"]["message"], "event 1 of 20", "what was before is not sent");
-    late.recv_type("job.result").await;
+    assert_eq!((&first["event_seq"], &first["payload"]["body"]["text"]), (&json!(1), &json!("after")), "{first}");
+    assert_eq!(late.recv().await.unwrap()["type"], "job.error");
 }
 
 #[tokio::test]
