@@ -52,6 +52,7 @@ mod tests {
             async move { admission.turn().await }
         };
         let leaving = async move {
+            // not a wait: the point is the time that passes
             tokio::time::sleep(PATIENCE / 2).await;
             drop(turns.pop());
             turns
