@@ -7,11 +7,12 @@ mod common;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use common::survival::{
     COUNTING, LEAVE, assert_in_order, assert_whole, chances, echo, echoed, kill, pass, read, signal, watching, workers,
 };
-use common::{Gateway, stderr, wait_for};
+use common::{Gateway, Running, stderr, wait_for};
 use fastrand::Rng;
 use rustix::process::Signal;
 use serde_json::json;
@@ -204,10 +205,31 @@ fn what_is_said_without_a_gateway_is_kept_on_disk_and_outlives_the_worker() {
     assert_whole(&read(&gateway, &flood), 20_000, echoed(20_000));
     let seen = read(&gateway, &endless);
     let said = assert_in_order(&seen, echoed(1_000_000));
-    assert!(said > 1_000, "it went on for three seconds: {said}");
+    assert!(said > 300, "more than a worker keeps in memory: {said}");
     let last = &seen.last().unwrap()["payload"];
     assert_eq!((&last["code"], &last["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)));
     let is_outbox = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().ends_with(".outbox");
     let outboxes = || fs::read_dir(gateway.data_dir().join("workers")).unwrap().flatten().filter(is_outbox).count();
     wait_for("nothing is left of them", || outboxes() == 0);
+}
+
+/// Killed at any moment of its first starts: before, between and after it writes its workers down and starts them.
+#[test]
+fn a_gateway_that_is_killed_while_it_starts_its_workers_leaves_none_that_nobody_knows() {
+    let mut rng = chances(None);
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("moorline.toml"), COUNTING).unwrap();
+    for _ in 0..10 {
+        let mut starting = Running::start(common::serve(home.path(), LEAVE).stderr(Stdio::null()));
+        pass(rng.u64(0..400));
+        starting.signal(Signal::KILL);
+        starting.wait();
+    }
+    let gateway = Gateway::over(home, COUNTING, &[]);
+    assert_eq!(gateway.follow("count", &json!(3)).1, 0);
+    assert_eq!(gateway.follow("echo", &json!(3)).1, 0);
+    wait_for("one worker for each agent", || workers(&gateway).len() == 3);
+    let (home, _) = gateway.end(Signal::TERM);
+    let data = home.path().join("data");
+    wait_for("nothing is left", || common::processes_with(data.to_str().unwrap()).is_empty());
 }

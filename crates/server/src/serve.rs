@@ -92,11 +92,12 @@ impl Server {
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
         let crew = Crew::new(door.clone(), clock, tasks, store, crew_options(&config));
-        let survivors = crew.recover().await?;
+        let specs: Vec<_> = workers.into_iter().map(|worker| worker.spec).collect();
+        let survivors = crew.recover(&specs).await?;
         workers::prune_logs(&data_dir, survivors.logs());
         gateway.recover().await?;
         door.listen(data_dir.worker_socket())?;
-        crew.keep(workers.into_iter().map(|worker| worker.spec).collect(), survivors);
+        crew.keep(specs, survivors);
 
         let service = Arc::new(
             Service::new(gateway, keys, service_options(&config)).with_profiles(config.session.profiles.clone()),

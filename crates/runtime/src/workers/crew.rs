@@ -10,6 +10,7 @@
 //! A process is known by its identity ([`moorline_worker::process`]) and signalled through it, so no other can be hit.
 //! An adopted worker is no child of this process: how it ended cannot be told, that it ended can.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -115,7 +116,10 @@ pub(super) struct Survivor {
 /// The workers of the last run, from [`Crew::recover`].
 #[derive(Debug)]
 pub struct Survivors {
-    alive: Vec<Survivor>,
+    /// Those that stand for a configured worker, by what that is started with.
+    adopted: HashMap<String, Survivor>,
+    /// Those that are not configured as they were started.
+    retiring: Vec<Survivor>,
     /// Those that have ended, and may have left something to be taken in.
     ended: Vec<(WorkerId, Entry)>,
 }
@@ -123,7 +127,7 @@ pub struct Survivors {
 impl Survivors {
     /// Where they log.
     pub fn logs(&self) -> impl Iterator<Item = &std::path::Path> {
-        self.alive.iter().map(|survivor| survivor.entry.log.as_path())
+        self.adopted.values().chain(&self.retiring).map(|survivor| survivor.entry.log.as_path())
     }
 }
 
@@ -133,12 +137,12 @@ impl Crew {
         Self(Arc::new(Shared { door, clock, tasks, manifest: Manifest::new(store), options }))
     }
 
-    /// Finds the workers of the last run, and expects those that are to be adopted. To be called before
-    /// [`crate::Gateway::recover`] and before the door is opened.
+    /// Finds the workers of the last run, and expects those that are to be adopted: in the place of one of `specs`, or
+    /// until their jobs are finished. To be called before [`crate::Gateway::recover`] and before the door is opened.
     ///
     /// # Errors
     /// See [`RecoverWorkersError`].
-    pub async fn recover(&self) -> Result<Survivors, RecoverWorkersError> {
+    pub async fn recover(&self, specs: &[ProcessSpec]) -> Result<Survivors, RecoverWorkersError> {
         let (mut alive, mut unwanted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (worker, entry) in self.0.manifest.all().await? {
             match self.find(worker, &entry)? {
@@ -157,7 +161,20 @@ impl Crew {
             self.0.door.expect(*worker);
             self.0.door.record(*worker, Some(process.identity().pid));
         }
-        Ok(Survivors { alive, ended })
+        let wanted: HashSet<_> = specs.iter().map(|spec| self.fingerprint(spec)).collect();
+        let mut survivors = Survivors { adopted: HashMap::new(), retiring: Vec::new(), ended };
+        for survivor in alive {
+            let fingerprint = survivor.entry.fingerprint.clone();
+            if wanted.contains(&fingerprint) && !survivors.adopted.contains_key(&fingerprint) {
+                survivors.adopted.insert(fingerprint, survivor);
+            } else {
+                let (worker, name) = (survivor.worker, &survivor.entry.name);
+                tracing::info!(%worker, name, "a worker of the last run is not configured any more; it finishes its jobs");
+                self.0.door.pool().retire(worker);
+                survivors.retiring.push(survivor);
+            }
+        }
+        Ok(survivors)
     }
 
     /// What there is of an entry.
@@ -189,24 +206,20 @@ impl Crew {
         futures_util::future::join_all(ending).await;
     }
 
-    /// Keeps a worker running for each of `specs`: one of the last run that was started in the same way, or a new one.
-    /// The other survivors retire.
-    pub fn keep(&self, specs: Vec<ProcessSpec>, Survivors { alive: mut survivors, ended }: Survivors) {
+    /// Keeps a worker running for each of `specs`, which are those that [`Self::recover`] was given: one of the last run
+    /// that was started in the same way, or a new one.
+    pub fn keep(&self, specs: Vec<ProcessSpec>, Survivors { mut adopted, retiring, ended }: Survivors) {
         for (worker, entry) in ended {
             let crew = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerProcess, async move { crew.bury(worker, &entry, Lost::Ended).await });
         }
         for spec in specs {
             let fingerprint = self.fingerprint(&spec);
-            let alike = |survivor: &Survivor| survivor.entry.fingerprint == fingerprint;
-            let adopted = survivors.iter().position(alike).map(|index| survivors.remove(index));
+            let adopted = adopted.remove(&fingerprint);
             let keeper = Keeper::new(self.clone(), spec, fingerprint);
             self.0.tasks.spawn(TaskKind::WorkerProcess, async move { keeper.run(adopted).await });
         }
-        for survivor in survivors {
-            let (worker, name) = (survivor.worker, &survivor.entry.name);
-            tracing::info!(%worker, name, "a worker of the last run is not configured any more; it finishes its jobs");
-            self.0.door.pool().retire(worker);
+        for survivor in retiring {
             let crew = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerProcess, async move { crew.watch_retiring(survivor).await });
         }

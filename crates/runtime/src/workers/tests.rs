@@ -206,7 +206,7 @@ async fn a_process_that_is_not_provably_a_worker_of_ours_is_never_touched() {
             manifest.put(worker(n), entry).await.unwrap();
         }
         let crew = bench.crew(reattach);
-        let survivors = crew.recover().await.unwrap();
+        let survivors = crew.recover(&[]).await.unwrap();
         assert_eq!(survivors.logs().count(), 0, "nobody is adopted");
         crew.keep(Vec::new(), survivors);
         let forgotten = async {
@@ -226,7 +226,7 @@ async fn a_worker_that_lives_is_awaited_or_ended_as_is_configured() {
         let bench = Bench::new();
         let manifest = Manifest::new(Arc::clone(&bench.store));
         manifest.put(worker(1), &entry(Some(identity), peer::our_user())).await.unwrap();
-        let survivors = bench.crew(reattach).recover().await.unwrap();
+        let survivors = bench.crew(reattach).recover(&[]).await.unwrap();
         assert_eq!((survivors.logs().count(), bench.pool.awaited()), (usize::from(reattach), usize::from(reattach)));
         assert_eq!(manifest.all().await.unwrap().len(), usize::from(reattach));
         if reattach {
