@@ -2,7 +2,8 @@
 //!
 //! A lost link costs nothing but time: jobs go on, and the next link begins with what is held. The worker ends when it
 //! is asked to (a signal, the gateway), when a gateway that has proven itself sends it away for good, or when it has
-//! not heard from one for its orphan lifetime. Handshakes that fail do not count as having heard.
+//! not heard from one for its orphan lifetime; for a minute, if it holds no job. Handshakes that fail do not count as
+//! having heard.
 
 mod attach;
 mod contact;
@@ -26,7 +27,7 @@ pub use stop::Stop;
 
 use crate::backoff::Backoff;
 use crate::host::{Host, HostError};
-use crate::limits::{FLUSH_GRACE, HANDSHAKE_DEADLINE, SIGNAL_GRACE};
+use crate::limits::{FLUSH_GRACE, HANDSHAKE_DEADLINE, IDLE_ORPHAN_LIFETIME, SIGNAL_GRACE};
 use crate::message::{GatewayEpoch, GoodbyeReason};
 use crate::random;
 use crate::sdk::Agent;
@@ -130,9 +131,15 @@ impl<D: Dial> Worker<D> {
                 Err(ConnectError::Refused { reason, terminate: true }) => return Ended::Refused { reason },
                 Err(error) => tracing::debug!(error = %Chain(&error), "no gateway"),
             }
-            let Some(left) = self.contact.left(self.identity.orphan_lifetime) else { return Ended::Orphaned };
+            let Some(left) = self.contact.left(self.lifetime()) else { return Ended::Orphaned };
             sleep(backoff.next(random_u32()).min(left)).await;
         }
+    }
+
+    /// How long to go on without a gateway. A worker without a job has nothing that another could not begin with.
+    fn lifetime(&self) -> Duration {
+        let lifetime = self.identity.orphan_lifetime;
+        if self.host.is_empty() { lifetime.min(IDLE_ORPHAN_LIFETIME) } else { lifetime }
     }
 
     async fn attach(&self, last_epoch: GatewayEpoch) -> Result<Session, ConnectError> {

@@ -187,6 +187,11 @@ impl Host {
         self.0.lock().close(&CancelRequest { cause: CancelCause::WorkerShutdown, reason, grace });
     }
 
+    /// Whether no job is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_settled()
+    }
+
     /// Returns when no job runs.
     pub(crate) async fn idle(&self) {
         self.until(State::is_idle).await;

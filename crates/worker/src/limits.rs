@@ -75,6 +75,10 @@ pub const RECONNECT_JITTER_PERCENT: u32 = 20;
 /// looks, and a machine does not fill up with workers that nobody will come back to.
 pub const DEFAULT_ORPHAN_LIFETIME: Duration = Duration::from_secs(86_400);
 
+/// How long a worker lives without a gateway if it holds no job. A minute covers a restart, which then finds it warm;
+/// beyond that it would only take up memory.
+pub const IDLE_ORPHAN_LIFETIME: Duration = Duration::from_secs(60);
+
 /// How long a worker lives without a gateway whose store forgets everything: nobody will ever take it over. A minute
 /// covers a gateway that is only paused.
 pub const FORGETFUL_ORPHAN_LIFETIME: Duration = Duration::from_secs(60);

@@ -51,8 +51,13 @@ struct Running {
 }
 
 fn run(agents: impl IntoIterator<Item = Arc<dyn Agent>>) -> Running {
+    run_for(Duration::from_secs(60), agents)
+}
+
+/// A worker that lives this long without a gateway.
+fn run_for(orphan_lifetime: Duration, agents: impl IntoIterator<Item = Arc<dyn Agent>>) -> Running {
     let (dialled, transports) = mpsc::channel(1);
-    let identity = Identity { worker: worker(1), key: key(1), orphan_lifetime: Duration::from_secs(60) };
+    let identity = Identity { worker: worker(1), key: key(1), orphan_lifetime };
     let worker = Worker::new(identity, ChannelDial(dialled), agents).unwrap();
     let stop = Stop::default();
     let asked = stop.clone();
@@ -143,6 +148,27 @@ async fn a_worker_without_a_gateway_ends_itself() {
     let running = run([chatty(0)]);
     drop(running.transports);
     assert_eq!(running.ended.await.unwrap(), Ended::Orphaned);
+}
+
+/// A worker that holds a job is worth coming back to; one that holds none is not for long.
+#[tokio::test(start_paused = true)]
+async fn without_a_gateway_a_worker_lives_long_only_with_a_job() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    for (has_job, at_least, at_most) in [(false, Duration::ZERO, HOUR / 30), (true, 24 * HOUR, 25 * HOUR)] {
+        let mut running = run_for(24 * HOUR, [chatty(1)]);
+        let transport = running.transports.recv().await.unwrap();
+        let candidate = accept(transport, |_| async { Some(key(1)) }, params()).await.unwrap();
+        let mut link = admit(candidate).await;
+        if has_job {
+            link.sender.send(start(job(1), "a@1", "null")).await.unwrap();
+            link.receiver.recv().await.unwrap();
+        }
+        drop((link, running.transports));
+        let left = tokio::time::Instant::now();
+        assert_eq!(running.ended.await.unwrap(), Ended::Orphaned);
+        let lived = left.elapsed();
+        assert!((at_least..at_most).contains(&lived), "with a job: {has_job}, lived {lived:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -159,8 +159,8 @@ options! {
          error that says so.";
     max_orphan_lifetime = "workers.max_orphan_lifetime", Length, Length { min: SECOND, max: 30 * DAY }, Text("24h"),
         "1h",
-        "How long a worker goes on without a gateway before it ends itself. It holds for workers that are started from \
-         then on.";
+        "How long a worker that has jobs goes on without a gateway before it ends itself; one that has none does so \
+         after a minute. It holds for workers that are started from then on.";
     worker_program = "workers.program", AnyPath, AnyPath,
         Computed {
             shown: "the running program",
