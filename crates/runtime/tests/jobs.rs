@@ -92,6 +92,24 @@ async fn a_submitter_that_subscribes_to_its_own_job_sees_nothing_twice() {
     assert_eq!(logs(&seen), counted(500));
 }
 
+/// Also before the first of its requests has become more than a wish.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_subscribes_twice_sees_nothing_twice() {
+    let bench = Bench::start().await;
+    let mut owner = bench.session("ada").await;
+    let job = owner.submit(request("counter", "3000")).await.unwrap().job;
+    see_to_end(&mut owner, job).await;
+    let mut session = bench.session("ada").await;
+    for replayed in [true, false, false] {
+        let subscription = session.subscribe(&job.to_string(), with_history()).await.unwrap();
+        assert_eq!(subscription.replayed, replayed);
+    }
+    assert_eq!(logs(&see_to_end(&mut session, job).await), counted(3000));
+    // Seen to its end, it can be asked for again.
+    session.subscribe(&job.to_string(), with_history()).await.unwrap();
+    assert_eq!(logs(&see_to_end(&mut session, job).await), counted(3000));
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_jobs_of_one_session_share_one_dense_numbering() {
     let bench = Bench::start().await;
