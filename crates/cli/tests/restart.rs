@@ -82,6 +82,31 @@ fn a_hundred_jobs_go_on_at_once() {
     }
 }
 
+/// As many processes as there are agents, and each of them is found again.
+#[test]
+fn thirty_workers_with_a_job_each_go_on_at_once() {
+    const WORKERS: usize = 30;
+    let agent = |n: usize| {
+        let say =
+            "read job; n=1; while [ $n -le 40 ]; do sleep 0.2; echo $n; n=$((n + 1)); done; echo '{\"result\": 40}'";
+        format!("[[agents]]\nname = \"agent-{n}\"\nversion = \"1.0.0\"\ncommand = [\"sh\", \"-c\", {}]\n", json!(say))
+    };
+    let config: String = (0..WORKERS).map(agent).collect();
+    let gateway = Gateway::with(&config, LEAVE);
+    let jobs: Vec<_> = (0..WORKERS).map(|n| gateway.submit(&format!("agent-{n}"), &json!(null))).collect();
+    // All of them run, so all of them are found again and not begun anew.
+    for job in &jobs {
+        watching(&gateway, job).line_with("job.event");
+    }
+    let before = workers(&gateway);
+    let gateway = Gateway::over(gateway.end(Signal::KILL).0, &config, LEAVE);
+    let gateway = Gateway::over(gateway.end(Signal::KILL).0, &config, &[]);
+    for job in &jobs {
+        assert_whole(&read(&gateway, job), 40, |n| n.to_string());
+    }
+    assert_eq!(workers(&gateway), before);
+}
+
 #[test]
 fn a_worker_that_dies_with_the_gateway_ends_its_own_jobs_only() {
     let gateway = Gateway::with(COUNTING, LEAVE);
