@@ -20,6 +20,20 @@ os.execvp('sh', ['sh', '-c', json.loads(sys.stdin.readline())['input']])
 "#;
 
 #[test]
+fn a_job_ends_when_its_lease_does() {
+    let gateway = Gateway::with("", &[]);
+    for (moment, code, told) in
+        [("tomorrow", 2, "--expires-at must be a moment in UTC"), ("2001-01-01T00:00:00Z", 5, "which is past")]
+    {
+        let refused = gateway.run(&["submit", "echo", "--expires-at", moment]);
+        assert_eq!(refused.status.code(), Some(code), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains(told), "{}", stderr(&refused));
+    }
+    let done = gateway.run(&["submit", "echo", "--expires-at", "2999-01-01T00:00:00Z", "--follow"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
+}
+
+#[test]
 fn a_job_that_is_followed_shows_its_events_and_its_result() {
     let gateway = Gateway::start();
     let (seen, exit) = gateway.follow("echo", &json!({ "echo": { "events": 3 } }));

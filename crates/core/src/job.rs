@@ -157,6 +157,8 @@ pub enum DeadlineReason {
     CancelGrace,
     /// The job has run for `max_runtime_sec`.
     MaxRuntime,
+    /// Its lease has ended.
+    LeaseExpiry,
     /// No worker has taken the job up.
     MaxPending,
 }

@@ -195,6 +195,7 @@ mod tests {
             input: Json::null(),
             lease: Json::parse(lease).unwrap(),
             max_runtime_sec: None,
+            expires_at: None,
             trace_id: None,
         }
     }

@@ -75,6 +75,9 @@ pub struct Accepted {
     /// After how many seconds of running the job is ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_runtime_sec: Option<u64>,
+    /// When the job's lease ends, and the job with it (spec 9.5).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<Timestamp>,
     /// The trace that the job belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace_id: Option<TraceId>,
@@ -382,6 +385,7 @@ mod tests {
                 input: Json::parse(r#"{"a": [1, 2.50]}"#).unwrap(),
                 lease: Json::parse("{}").unwrap(),
                 max_runtime_sec: Some(5),
+                expires_at: Some(now),
                 trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(),
             }),
             Fact::Started(Started { worker: WorkerId::mint(now, [3; 10]), fence: Fence::FIRST }),

@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, Timestamp};
 
 use crate::job::Status;
 
@@ -136,6 +136,12 @@ pub enum Refusal {
         version: AgentVersion,
         /// The versions that exist.
         available: Vec<AgentVersion>,
+    },
+    /// The lease would have ended already.
+    #[error("lease_constraints.expires_at is {expires_at}, which is past; name a moment that is to come")]
+    LeasePast {
+        /// The moment that was named.
+        expires_at: Timestamp,
     },
     /// The job does not exist, or not for this principal: the two are not told apart.
     #[error("no job {job:?} is known to this principal")]

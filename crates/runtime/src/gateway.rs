@@ -187,8 +187,11 @@ impl Gateway {
         if self.0.draining.is_cancelled() {
             return Err(Refusal::Draining);
         }
-        let place = self.0.registry.reserve(&accepted.principal, self.0.options.max_jobs_per_principal)?;
         let now = self.now();
+        if let Some(expires_at) = accepted.expires_at.filter(|at| *at <= now) {
+            return Err(Refusal::LeasePast { expires_at });
+        }
+        let place = self.0.registry.reserve(&accepted.principal, self.0.options.max_jobs_per_principal)?;
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         let claimed = self.announce(&job, key).await.map_err(|error| not_accepted(&error))?;

@@ -65,6 +65,7 @@ struct Attached {
 struct Start {
     start: StartJob,
     max_runtime: Option<Millis>,
+    expires_at: Option<Timestamp>,
 }
 
 impl Pool {
@@ -343,11 +344,12 @@ impl State {
     fn perform(&mut self, now: Timestamp, action: Action) -> Option<(JobId, JobInput)> {
         match action {
             Action::Start { job, fence } => {
-                if let (Some(link), Some(Start { start, max_runtime })) =
+                if let (Some(link), Some(Start { start, max_runtime, expires_at })) =
                     (self.links.get(&fence), self.starts.get(&job))
                 {
                     tracing::debug!(%job, worker = %link.worker, "the job is given to a worker");
-                    let deadline = max_runtime.map(|length| now + length);
+                    let runtime = max_runtime.map(|length| now + length);
+                    let deadline = [runtime, *expires_at].into_iter().flatten().min();
                     link.send(ToWorker::Start(StartJob { deadline, ..start.clone() }));
                 }
                 None
@@ -401,7 +403,7 @@ impl Start {
             accepted_at: job.accepted_at(),
         };
         let max_runtime = accepted.max_runtime_sec.map(Millis::from_secs);
-        Some((Self { start, max_runtime }, agent))
+        Some((Self { start, max_runtime, expires_at: accepted.expires_at }, agent))
     }
 }
 

@@ -44,6 +44,8 @@ pub struct SubmitRequest {
     pub lease: Json,
     /// After how many seconds of running it is to be ended.
     pub max_runtime_sec: Option<u64>,
+    /// When the lease is to end.
+    pub expires_at: Option<Timestamp>,
     /// The trace that it belongs to.
     pub trace_id: Option<TraceId>,
     /// What the client calls it, if it may be sent again.
@@ -219,6 +221,7 @@ impl SessionHandle {
             input: request.input,
             lease: request.lease,
             max_runtime_sec: request.max_runtime_sec.or(self.gateway.options().default_max_runtime_sec),
+            expires_at: request.expires_at,
             trace_id: request.trace_id,
         };
         let (session, overflow) = (&self.session, request.overflow);

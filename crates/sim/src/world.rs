@@ -218,6 +218,7 @@ impl Simulation {
             input: Json::of(&script).expect("a script is JSON"),
             lease: Json::parse("{}").expect("an object is JSON"),
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
+            expires_at: None,
             trace_id: None,
             idempotency: None,
             overflow: Overflow::CatchUp,

@@ -67,6 +67,10 @@ pub const MAX_RUNTIME_SEC: u64 = 86_400;
 /// sides while a commit is under way; at one commit a millisecond it still allows 256,000 events a second.
 pub const WORKER_REPORT_WINDOW: u64 = 256;
 
+/// How long after its lease has ended a job is ended. Clocks differ: the client's, which named the moment, and ours
+/// (spec 14).
+pub const LEASE_EXPIRY_GRACE: Millis = Millis::from_secs(1);
+
 /// Records that one append of one job may carry. The window above can fill it once.
 pub const MAX_BATCH_RECORDS: usize = 256;
 

@@ -187,6 +187,10 @@ fn submit() -> Clap {
         .arg(text("input", "JSON|@FILE|-").help("What the agent is given; @FILE and - read a file or standard input"))
         .arg(text("lease", "JSON").help("What the job may do, such as {\"fs.read\": [\"/data/**\"]}"))
         .arg(
+            text("expires-at", "TIME")
+                .help("When the job's lease ends, and the job with it, in UTC, such as 2026-12-31T18:00:00Z"),
+        )
+        .arg(
             text("max-runtime", "DURATION")
                 .value_parser(duration)
                 .help("End the job after running for so long, such as 30s, 5m or 1h"),

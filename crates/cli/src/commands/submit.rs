@@ -47,6 +47,10 @@ fn request(args: &Submit) -> Result<SubmitRequest> {
             Some(serde_json::from_str(lease).context("--lease must be an object of arrays of texts")?);
     }
     submit.max_runtime_sec = args.max_runtime.map(|length| length.as_secs());
+    if let Some(moment) = &args.expires_at {
+        let constraints = serde_json::from_value(json!({ "expires_at": moment }));
+        submit.lease_constraints = Some(constraints.context("--expires-at must be a moment in UTC")?);
+    }
     if let Some(key) = &args.idempotency_key {
         submit.idempotency_key = Some(key.parse().context("--idempotency-key")?);
     }

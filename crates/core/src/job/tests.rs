@@ -27,6 +27,11 @@ struct Bench {
 
 impl Bench {
     fn accepted(max_runtime_sec: Option<u64>) -> Self {
+        Self::leased(max_runtime_sec, None)
+    }
+
+    /// With a lease that ends after so long.
+    fn leased(max_runtime_sec: Option<u64>, lease: Option<Millis>) -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
         let accepted = Accepted {
             session: SessionId::mint(now, [1; 10]),
@@ -36,6 +41,7 @@ impl Bench {
             input: Json::null(),
             lease: Json::parse("{}").unwrap(),
             max_runtime_sec,
+            expires_at: lease.map(|lease| now + lease),
             trace_id: None,
         };
         let job = Job::accept(now, JobId::mint(now, [2; 10]), accepted, LIMITS);
@@ -253,6 +259,59 @@ fn a_job_that_runs_too_long_times_out_and_is_killed() {
     bench.settle();
     assert_eq!(bench.endings(), [Status::TimedOut], "the result came too late");
     assert_eq!(bench.job.handle_cancel(bench.now, None, None), Err(Refusal::JobEnded { status: Status::TimedOut }));
+}
+
+/// Whether or not its agent ever asks for anything (spec 9.5).
+#[test]
+fn a_job_ends_with_its_lease_and_a_moment_of_grace() {
+    let lease = Millis::from_secs(60);
+    for running in [true, false] {
+        let mut bench = Bench::leased(Some(600), Some(lease));
+        bench.settle();
+        if running {
+            bench.job.handle_attached(bench.now, worker(), FENCE);
+            bench.settle();
+        }
+        bench.effects.clear();
+        let due = bench.now + lease + limits::LEASE_EXPIRY_GRACE;
+        assert_eq!(bench.job.poll_timeout(), Some(Deadline { at: due, why: DeadlineReason::LeaseExpiry }));
+        bench.pass(lease);
+        bench.settle();
+        assert_eq!(bench.endings(), [], "clocks differ");
+        bench.pass(limits::LEASE_EXPIRY_GRACE);
+        bench.settle();
+        assert_eq!(bench.endings(), [Status::Error]);
+        let Fact::Error(failure) = Fact::decode(bench.journal.last().unwrap()).unwrap() else { panic!("no error") };
+        assert_eq!((failure.cause, failure.retryable), (Cause::LeaseExpired, false));
+        assert_eq!(bench.effects.contains(&Effect::Kill { fence: FENCE }), running, "{:?}", bench.effects);
+    }
+}
+
+/// The time goes on while no gateway is there.
+#[test]
+fn a_lease_that_ended_while_the_gateway_was_away_ends_the_job_at_the_next_start() {
+    let mut bench = Bench::leased(None, Some(Millis::from_secs(60)));
+    bench.settle();
+    bench.job.handle_attached(bench.now, worker(), FENCE);
+    bench.settle();
+    bench.now = bench.now + Millis::from_secs(3_600);
+    bench.restart();
+    bench.pass(Millis::new(0));
+    bench.settle();
+    assert_eq!(bench.endings(), [Status::Error]);
+}
+
+#[test]
+fn a_job_that_was_cancelled_before_its_lease_ended_is_cancelled() {
+    let mut bench = Bench::leased(None, Some(Millis::from_secs(5)));
+    bench.settle();
+    bench.job.handle_attached(bench.now, worker(), FENCE);
+    bench.settle();
+    bench.job.handle_cancel(bench.now, None, None).unwrap();
+    bench.settle();
+    bench.pass(Millis::from_secs(6));
+    bench.settle();
+    assert_eq!(bench.endings(), [Status::Cancelled]);
 }
 
 #[test]

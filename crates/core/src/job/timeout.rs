@@ -19,7 +19,12 @@ impl Job {
         let runtime = self.runtime_deadline().filter(|_| running).map(|at| (at, DeadlineReason::MaxRuntime));
         let pending = (self.status == Status::Pending)
             .then(|| (self.pending_since + self.limits.max_pending, DeadlineReason::MaxPending));
-        [retry, forced, runtime, pending].into_iter().flatten().min().map(|(at, why)| Deadline { at, why })
+        let expiry = self
+            .accepted
+            .expires_at
+            .filter(|_| open)
+            .map(|at| (at + limits::LEASE_EXPIRY_GRACE, DeadlineReason::LeaseExpiry));
+        [retry, forced, runtime, expiry, pending].into_iter().flatten().min().map(|(at, why)| Deadline { at, why })
     }
 
     /// Time has passed: everything that is due by `now` happens.
@@ -32,6 +37,7 @@ impl Job {
                 DeadlineReason::RetryAppend => self.offer_again(),
                 DeadlineReason::CancelGrace => self.end_cancelled(now),
                 DeadlineReason::MaxRuntime => self.end_timed_out(now),
+                DeadlineReason::LeaseExpiry => self.end_expired(now),
                 DeadlineReason::MaxPending => self.end_not_dispatched(now),
             }
         }
@@ -48,6 +54,13 @@ impl Job {
         let message = format!("the job ran for longer than its max_runtime_sec of {seconds}");
         let cause = Cause::TimedOut;
         self.end(now, Failure { worker_seq: None, cause, message, retryable: true, details: None });
+    }
+
+    fn end_expired(&mut self, now: Timestamp) {
+        let expires_at = self.accepted.expires_at.map(|at| at.to_string()).unwrap_or_default();
+        let message = format!("the job's lease ended at {expires_at}; submit it again with a later one");
+        let cause = Cause::LeaseExpired;
+        self.end(now, Failure { worker_seq: None, cause, message, retryable: false, details: None });
     }
 
     fn end_not_dispatched(&mut self, now: Timestamp) {

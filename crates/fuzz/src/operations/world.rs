@@ -59,6 +59,7 @@ impl World {
         let accepted = serde_json::from_value(serde_json::json!({
             "session": session.id().to_string(), "principal": "ada", "agent": "echo", "version": "1.0.0",
             "input": null, "lease": {}, "max_runtime_sec": decisions.flag().then_some(20),
+            "expires_at": decisions.flag().then(|| self.now + Millis::from_secs(15)),
         }));
         let mut job = Job::accept(self.now, id, accepted.unwrap(), LIMITS);
         let batch = job.poll_append().unwrap();

@@ -96,6 +96,7 @@ pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
         input: Json::parse(input).unwrap(),
         lease: Json::parse("{}").unwrap(),
         max_runtime_sec: None,
+        expires_at: None,
         trace_id: None,
         idempotency: None,
         overflow: Overflow::CatchUp,

@@ -21,6 +21,7 @@ pub(crate) fn served() -> FeatureSet {
         Feature::Ack,
         Feature::ListJobs,
         Feature::Subscribe,
+        Feature::LeaseExpiresAt,
         Feature::Progress,
         Feature::ResultChunk,
         Feature::AgentVersions,
@@ -107,9 +108,6 @@ pub(crate) fn submit(
     if submit.parent_job_id.is_some() || submit.delegate_id.is_some() {
         return Err(Refusal::NotServed { what: "delegation by parent_job_id" });
     }
-    if submit.lease_constraints.is_some_and(|constraints| constraints.expires_at.is_some()) {
-        return Err(Refusal::FeatureNotNegotiated { feature: Feature::LeaseExpiresAt.as_str() });
-    }
     let grants = submit.lease_request.clone().unwrap_or_default();
     for (namespace, feature) in [("cost.budget", Feature::CostBudget), ("model.use", Feature::ModelUse)] {
         if grants.grants().contains_key(namespace) {
@@ -123,6 +121,8 @@ pub(crate) fn submit(
         input: submit.input,
         lease,
         max_runtime_sec: submit.max_runtime_sec,
+        // Whoever asks for it gets it, whether or not the feature was negotiated: it only takes away.
+        expires_at: submit.lease_constraints.and_then(|constraints| constraints.expires_at),
         trace_id,
         idempotency,
         overflow: overflow(extensions, features, Overflow::CatchUp)?,

@@ -13,7 +13,9 @@ use moorline_wire::payload::{
     SessionError, Subscribed, Welcome,
 };
 use moorline_wire::vendor::{Gap, GapReason};
-use moorline_wire::{DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, RuntimeMessage, Secret};
+use moorline_wire::{
+    DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage, Secret,
+};
 
 /// What the runtime calls itself.
 pub(crate) const RUNTIME_NAME: &str = "moorline";
@@ -51,7 +53,7 @@ pub(crate) fn accepted(job: &JobSummary, request: &MessageId) -> RuntimeMessage 
         job_id: job.job.into(),
         agent: agent(job),
         lease: job.accepted.lease.clone(),
-        lease_constraints: None,
+        lease_constraints: constraints(job),
         budget: None,
         credentials: None,
         accepted_at: Some(job.accepted_at),
@@ -71,7 +73,7 @@ pub(crate) fn subscribed(subscription: &Subscription, request: &MessageId) -> Ru
         current_status: job_status(job.status).into(),
         agent: agent(job),
         lease: job.accepted.lease.clone(),
-        lease_constraints: None,
+        lease_constraints: constraints(job),
         budget: None,
         parent_job_id: None,
         trace_id: job.accepted.trace_id,
@@ -97,6 +99,10 @@ pub(crate) fn jobs(page: JobPage, request: &MessageId) -> RuntimeMessage {
     let JobPage { jobs, next_cursor } = page;
     let jobs = jobs.into_iter().map(entry).collect();
     RuntimeMessage::Jobs(Jobs { request_id: Some(request.clone()), jobs, next_cursor })
+}
+
+fn constraints(job: &JobSummary) -> Option<LeaseConstraints> {
+    job.accepted.expires_at.map(|at| LeaseConstraints { expires_at: Some(at) })
 }
 
 fn agent(job: &JobSummary) -> String {
@@ -220,7 +226,8 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::TooManyWatched { .. }
         | Refusal::CursorUnknown
         | Refusal::JobEnded { .. }
-        | Refusal::AckAhead { .. } => ErrorCode::InvalidRequest,
+        | Refusal::AckAhead { .. }
+        | Refusal::LeasePast { .. } => ErrorCode::InvalidRequest,
         Refusal::Unauthenticated | Refusal::ResumeWithoutHello => ErrorCode::Unauthenticated,
         Refusal::ResumeUnknown
         | Refusal::ResumeAhead { .. }
@@ -263,6 +270,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
             serde_json::json!({ "existing_job_id": job.to_string() })
         }
         Refusal::Overrun { job, limit } => serde_json::json!({ "job_id": job.to_string(), "limit": limit }),
+        Refusal::LeasePast { expires_at } => serde_json::json!({ "expires_at": expires_at.to_string() }),
         Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
         Refusal::HelloExpected
         | Refusal::SecondHello
