@@ -12,19 +12,19 @@ use serde_json::json;
 
 /// The result's size. Large enough that a process which held it would be told from one that does not; small enough for
 /// a debug build.
-const RESULT: u64 = 40 * MIB;
+const RESULT: u64 = 64 * MIB;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What the gateway may need: 26 MiB when it is idle, 32 MiB for the tail of the journal, and what is under way. In
-/// base64, the result has 53 MiB.
-const GATEWAY: u64 = 120 * MIB;
+/// What the gateway may need: 26 MiB when it is idle, 32 MiB for the tail of the journal, and what is under way, which was
+/// 28 MiB at most. In base64, the result has 85 MiB, so whoever held it would have that beside what it has when idle.
+const GATEWAY: u64 = 130 * MIB;
 
-/// What a worker may need: 17 MiB when it is idle, and a window of reports in several forms.
-const WORKER: u64 = 56 * MIB;
+/// What a worker may need: 17 MiB when it is idle, and a window of reports in several forms, 20 MiB as a rule.
+const WORKER: u64 = 72 * MIB;
 
-/// What the client may need: 18 MiB when it is idle, and what waits for the disk.
-const CLIENT: u64 = 44 * MIB;
+/// What the client may need: 18 MiB when it is idle, and what waits for the disk, 27 MiB as a rule.
+const CLIENT: u64 = 72 * MIB;
 
 const AGENT: &str = r#"
 [[agents]]
