@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod backlog;
 pub mod canonical;
 pub mod connection;

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
@@ -63,6 +64,7 @@ struct Shared {
     open_jobs: OpenJobs,
     index: JobIndex,
     ended: Ended,
+    audit: Audit,
     claims: Claims,
     last_seen: LastSeen,
     sessions: Arc<Sessions>,
@@ -111,7 +113,9 @@ impl Gateway {
         let index = JobIndex::new(Arc::clone(&store));
         let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
-        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), options.check_event, tasks.clone()));
+        let audit = Audit::new(Arc::clone(&store));
+        let check = options.check_event;
+        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), check, tasks.clone(), audit.clone()));
         Self(Arc::new(Shared {
             store,
             clock,
@@ -122,6 +126,7 @@ impl Gateway {
             open_jobs,
             index,
             ended,
+            audit,
             claims,
             last_seen: LastSeen::default(),
             sessions,

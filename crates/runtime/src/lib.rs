@@ -23,6 +23,7 @@ pub mod view;
 pub mod workers;
 
 mod admission;
+mod audit;
 mod claims;
 mod job;
 mod job_index;

@@ -13,6 +13,7 @@ mod report;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::job::{Job, Lost};
 use moorline_core::placement::{Action, Placement};
 use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
@@ -21,6 +22,7 @@ use moorline_worker::message::{FromWorker, HeldJob, StartJob, StartRefusal, ToWo
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::mailbox::Mailbox;
 use crate::options::CheckEvent;
@@ -38,6 +40,7 @@ pub struct Pool {
     clock: Clock,
     check_event: CheckEvent,
     tasks: Tasks,
+    audit: Audit,
     state: Mutex<State>,
 }
 
@@ -69,8 +72,19 @@ struct Start {
 }
 
 impl Pool {
-    pub(crate) fn new(registry: Arc<Registry>, clock: Clock, check_event: CheckEvent, tasks: Tasks) -> Self {
-        Self { registry, clock, check_event, tasks, state: Mutex::default() }
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        clock: Clock,
+        check_event: CheckEvent,
+        tasks: Tasks,
+        audit: Audit,
+    ) -> Self {
+        Self { registry, clock, check_event, tasks, audit, state: Mutex::default() }
+    }
+
+    /// Somebody was not let in as a worker.
+    pub(crate) async fn record_refusal(&self, reason: &str) {
+        self.audit.record(&AuditEntry::refused(self.clock.now(), AuditAction::WorkerAttach, reason)).await;
     }
 
     /// How many workers are attached.
@@ -210,6 +224,7 @@ impl Pool {
         let attached = Attached { worker, mailbox: Arc::clone(&mailbox), dropped: CancellationToken::new() };
         let dropped = attached.dropped.clone();
         tracing::info!(pid = info.pid, sdk = %info.sdk, holds = info.held.len(), "a worker is attached");
+        let reason = format!("process {}, {}, {fence}, holding {} jobs", info.pid, info.sdk, info.held.len());
         {
             let mut state = lock(&self.state);
             if let Some(grace) = state.leaving {
@@ -222,6 +237,9 @@ impl Pool {
             state.attachment(worker).send_replace(true);
             self.perform(state);
         }
+        let allowed = AuditEntry::allowed(self.clock.now(), AuditAction::WorkerAttach);
+        let entry = AuditEntry { who: Some(worker.to_string()), reason: Some(reason), ..allowed };
+        self.audit.record(&entry).await;
         tokio::select! {
             () = self.receive(&mut receiver, worker, fence) => {}
             () = deliver(&mailbox, &sender) => {}

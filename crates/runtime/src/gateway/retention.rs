@@ -81,6 +81,11 @@ impl Gateway {
 
     /// Removes everything that is to go by now.
     pub async fn retain(&self) {
+        if let Some(max_age) = self.0.options.retention.max_age
+            && let Err(error) = self.0.audit.trim(self.now(), max_age).await
+        {
+            tracing::warn!(%error, "old entries of the audit trail stay for now");
+        }
         loop {
             match self.retain_step().await {
                 Ok(0) => return,

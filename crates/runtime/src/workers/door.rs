@@ -232,8 +232,10 @@ impl WorkerDoor {
             };
             let door = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerLink, async move {
-                if let Err(error) = door.attach_peer(stream).await {
-                    door.0.refusals.tell(&error);
+                if let Err(error) = door.attach_peer(stream).await
+                    && door.0.refusals.tell(&error)
+                {
+                    door.0.pool.record_refusal(&chain(&error)).await;
                 }
                 drop(room);
             });
@@ -244,4 +246,16 @@ impl WorkerDoor {
         let peer = peer::check_same_user(&stream).map_err(DoorError::Peer)?;
         self.attach(stream, peer).await
     }
+}
+
+/// An error with everything that led to it.
+fn chain(error: &DoorError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use moorline_core::audit::AuditDecision;
 use moorline_store::{MemoryStore, Store, TailLimits};
-use moorline_types::{Epoch, Timestamp, WorkerId};
+use moorline_types::{Epoch, Millis, Timestamp, WorkerId};
 use moorline_worker::Stream;
 use moorline_worker::connect::{Dial, Ended, Identity, Stop, Worker};
 use moorline_worker::link::AttachError;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::manifest::{Entry, Manifest};
 use super::{Crew, CrewOptions, DoorError, WorkerDoor};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::registry::Registry;
@@ -50,10 +52,11 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let (tasks, clock) = (Tasks::default(), Clock::tokio(now()));
-        let pool = Pool::new(Arc::new(Registry::default()), clock.clone(), |_, _| Ok(()), tasks.clone());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch::mint(now(), [0; 10]), TailLimits::default()));
+        let audit = Audit::new(Arc::clone(&store));
+        let pool = Pool::new(Arc::new(Registry::default()), clock.clone(), |_, _| Ok(()), tasks.clone(), audit);
         let pool = Arc::new(pool);
         let door = WorkerDoor::new(Arc::clone(&pool), tasks.clone(), clock, GatewayEpoch::new(1), secret());
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch::mint(now(), [0; 10]), TailLimits::default()));
         Self { tasks, pool, door, store }
     }
 
@@ -163,6 +166,50 @@ async fn a_handshake_that_is_replayed_is_refused() {
     ours.write_all(&heard).await.unwrap();
     let refused = bench.door.attach(theirs, None).await;
     assert!(matches!(refused, Err(DoorError::Attach(AttachError::Unproven { .. }))), "{refused:?}");
+}
+
+/// Both are written down, with the reason, and a stranger that keeps coming does not fill the trail.
+#[tokio::test]
+async fn who_is_let_in_and_who_is_not_is_in_the_audit_trail() {
+    let bench = Bench::new();
+    let audit = Audit::new(Arc::clone(&bench.store));
+    let entries = async |decision: AuditDecision, many: usize| {
+        let found = async {
+            loop {
+                let entries = audit.after(None, 100).await.unwrap();
+                let entries: Vec<_> = entries.into_iter().filter(|(_, entry)| entry.decision == decision).collect();
+                if entries.len() >= many {
+                    return entries;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("it is written down")
+    };
+    bench.door.expect(worker(1));
+    bench.door.record(worker(1), None);
+    let (mut transports, _ended) = bench.run(worker(1), worker(1));
+    bench.door.attach(transports.recv().await.unwrap(), None).await.unwrap();
+    let allowed = entries(AuditDecision::Allowed, 1).await;
+    assert_eq!(allowed[0].1.who, Some(worker(1).to_string()));
+
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("worker.sock");
+    bench.door.listen(&socket).unwrap();
+    for _ in 0..30 {
+        let mut stranger = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        stranger.shutdown().await.unwrap();
+        // Closed without an answer.
+        let mut answer = Vec::new();
+        drop(stranger.read_to_end(&mut answer).await);
+    }
+    let refused = entries(AuditDecision::Refused, 10).await;
+    assert_eq!(refused.len(), 10, "ten show the pattern");
+    assert!(refused[0].1.reason.as_ref().unwrap().contains("was not attached: "), "{refused:?}");
+
+    audit.trim(now() + Millis::from_secs(86_400), Millis::from_secs(3_600)).await.unwrap();
+    assert!(audit.after(None, 100).await.unwrap().is_empty());
 }
 
 fn sleeper() -> (Child, ProcessIdentity) {

@@ -35,7 +35,8 @@ impl Refusals {
         Self { clock, window: Mutex::default() }
     }
 
-    pub(super) fn tell(&self, refusal: &DoorError) {
+    /// Answers whether it was told.
+    pub(super) fn tell(&self, refusal: &DoorError) -> bool {
         let (count, silent) = lock(&self.window).count(self.clock.now());
         if silent > 0 {
             tracing::warn!(refusals = silent, "further peers at the worker socket were refused");
@@ -43,6 +44,7 @@ impl Refusals {
         if count <= LOGGED {
             tracing::warn!(error = refusal as &dyn std::error::Error, "a peer at the worker socket is refused");
         }
+        count <= LOGGED
     }
 }
 
