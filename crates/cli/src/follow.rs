@@ -142,7 +142,7 @@ impl<'a> Follower<'a> {
     fn tell(&self, notes: &[String]) {
         if self.form != Form::Silent {
             for note in notes {
-                self.clear_for(|output| output.note(output.styled_note(Style::Yellow, printable(note))));
+                self.output.note(self.output.styled_note(Style::Yellow, printable(note)));
             }
         }
     }
@@ -287,7 +287,11 @@ impl<'a> Follower<'a> {
         let units = printable(progress.units.as_deref().unwrap_or_default());
         let message = printable(progress.message.as_deref().unwrap_or_default());
         if self.output.is_watched() {
-            let bar = self.bar.get_or_insert_with(ProgressBar::no_length);
+            let bar = self.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::no_length();
+                self.output.show_bar(&bar);
+                bar
+            });
             match total {
                 Some(total) => {
                     bar.set_style(style("{spinner} [{bar:30}] {pos}/{len} {prefix} {wide_msg}"));
@@ -379,26 +383,17 @@ impl<'a> Follower<'a> {
     }
 
     fn say(&self, line: impl std::fmt::Display) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| self.output.line(line)),
-            None => self.output.line(line),
-        }
+        self.output.line(line);
     }
 
     fn warn(&self, text: &str) {
-        self.clear_for(|output| output.note(format_args!("{}: {text}", output.styled_note(Style::Yellow, "warning"))));
-    }
-
-    fn clear_for(&self, say: impl FnOnce(&Output)) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(self.output)),
-            None => say(self.output),
-        }
+        self.output.note(format_args!("{}: {text}", self.output.styled_note(Style::Yellow, "warning")));
     }
 
     /// Takes the bar away.
     pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
+            self.output.forget_bar();
             bar.finish_and_clear();
         }
     }

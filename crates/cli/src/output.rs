@@ -9,9 +9,10 @@
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use tracing_subscriber::EnvFilter;
 
 /// When to use colours.
@@ -43,6 +44,8 @@ pub(crate) struct Output {
     stderr_color: bool,
     /// Why standard output took no more.
     failed: OnceLock<io::Error>,
+    /// The progress bar that is on the screen, if one is.
+    bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Output {
@@ -56,6 +59,29 @@ impl Output {
             stdout_color: wanted(io::stdout().is_terminal()),
             stderr_color: wanted(io::stderr().is_terminal()),
             failed: OnceLock::new(),
+            bar: Mutex::new(None),
+        }
+    }
+
+    /// From here on the bar gives way to every line that is written, whoever writes it.
+    pub(crate) fn show_bar(&self, bar: &ProgressBar) {
+        *self.bar() = Some(bar.clone());
+    }
+
+    /// There is no bar on the screen.
+    pub(crate) fn forget_bar(&self) {
+        *self.bar() = None;
+    }
+
+    fn bar(&self) -> MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes while no bar is in the way.
+    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &*self.bar() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
         }
     }
 
@@ -66,8 +92,11 @@ impl Output {
         }
         // The line is made first and written at once: whoever reads a pipe sees it whole.
         let line = format!("{line}\n");
-        let mut stdout = io::stdout().lock();
-        if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
+        let written = self.aside(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())
+        });
+        if let Err(error) = written {
             self.failed.get_or_init(|| error);
         }
     }
@@ -95,7 +124,7 @@ impl Output {
 
     /// A line about what is going on. If nobody can be told, that cannot be told either.
     pub(crate) fn note(&self, line: impl Display) {
-        writeln!(io::stderr(), "{line}").unwrap_or_default();
+        self.aside(|| writeln!(io::stderr(), "{line}").unwrap_or_default());
     }
 
     /// An error, with what led to it.
