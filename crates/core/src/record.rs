@@ -304,6 +304,25 @@ impl Fact {
         }
     }
 
+    /// The job that a session's record is about, if it is about one.
+    pub const fn job(&self) -> Option<JobId> {
+        match self {
+            Self::Attached(attached) => Some(attached.job),
+            Self::History(history) => Some(history.job),
+            Self::Detached(detached) => Some(detached.job),
+            Self::Subscribed(subscribed) => Some(subscribed.job),
+            Self::Notice(notice) => Some(notice.job),
+            Self::Accepted(_)
+            | Self::Started(_)
+            | Self::Event(_)
+            | Self::CancelRequested(_)
+            | Self::Result(_)
+            | Self::Error(_)
+            | Self::Opened(_)
+            | Self::Closed(_) => None,
+        }
+    }
+
     /// The number of the worker's report that the fact came from, if one did.
     pub const fn worker_seq(&self) -> Option<WorkerSeq> {
         match self {

@@ -160,22 +160,8 @@ impl Gateway {
             let Some(last) = page.last() else { return Ok(found) };
             next = last.seq.next();
             for record in &page {
-                let job = match Fact::decode(record.get())? {
-                    Fact::Attached(attached) => attached.job,
-                    Fact::Subscribed(subscribed) => subscribed.job,
-                    Fact::History(history) => history.job,
-                    Fact::Notice(notice) => notice.job,
-                    Fact::Accepted(_)
-                    | Fact::Started(_)
-                    | Fact::Event(_)
-                    | Fact::CancelRequested(_)
-                    | Fact::Result(_)
-                    | Fact::Error(_)
-                    | Fact::Opened(_)
-                    | Fact::Detached(_)
-                    | Fact::Closed(_) => continue,
-                };
-                if jobs.contains(&job) {
+                let job = Fact::decode(record.get())?.job();
+                if job.is_some_and(|job| jobs.contains(&job)) {
                     found = Some(record.offset());
                 }
             }
