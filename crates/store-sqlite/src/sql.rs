@@ -171,6 +171,14 @@ pub(crate) fn used_bytes(conn: &Connection) -> Result<u64, SqlError> {
     Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
+/// The bodies of a stream's records, in bytes. Lengths are read without the bodies.
+pub(crate) fn stream_bytes(tx: &Transaction<'_>, stream: StreamId) -> Result<u64, SqlError> {
+    let bytes: i64 = tx
+        .prepare_cached("SELECT coalesce(sum(length(body)), 0) FROM journal WHERE stream = ?1")?
+        .query_row(params![stream.to_bytes()], |row| row.get(0))?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
 /// Limits the size of the data file.
 pub(crate) fn limit_size(conn: &Connection, max_bytes: Option<u64>) -> Result<(), SqlError> {
     let page_bytes: i64 = conn.query_row("PRAGMA page_size", [], |row| row.get(0))?;

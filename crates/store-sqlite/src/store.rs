@@ -124,6 +124,10 @@ impl Store for SqliteStore {
         self.readers.ask(|tx| sql::used_bytes(tx)).await
     }
 
+    async fn stream_bytes(&self, stream: StreamId) -> Result<u64, ReadError> {
+        self.readers.ask(move |tx| sql::stream_bytes(tx, stream)).await
+    }
+
     async fn probe(&self) -> Result<(), WriteError> {
         self.writer.write(Probe::new).await.unwrap_or(Err(WriteError::Closed))
     }

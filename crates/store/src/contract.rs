@@ -153,6 +153,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// See [`ReadError`].
     async fn used_bytes(&self) -> Result<u64, ReadError>;
 
+    /// The bodies of the stream's records, in bytes, as far as they are still there. At least so much room is free once
+    /// they are trimmed; how much more is the store's business.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn stream_bytes(&self, stream: StreamId) -> Result<u64, ReadError>;
+
     /// One cheap write that proves that the store can still commit, for the readiness probe.
     ///
     /// # Errors

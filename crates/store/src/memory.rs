@@ -170,6 +170,10 @@ impl Store for MemoryStore {
         self.read(Disk::used_bytes)
     }
 
+    async fn stream_bytes(&self, stream: StreamId) -> Result<u64, ReadError> {
+        self.read(|disk| disk.stream_bytes(stream))
+    }
+
     async fn probe(&self) -> Result<(), WriteError> {
         self.write(|_disk| ())
     }

@@ -154,9 +154,12 @@ pub async fn what_is_trimmed_takes_up_no_room(factory: &dyn Factory) {
     }
     let full = store.used_bytes().await.expect("it can be read");
     assert!(full >= empty + 10 * BYTES as u64, "{empty} to {full}");
+    let bytes = async |stream| store.stream_bytes(stream).await.expect("it can be read");
+    assert_eq!((bytes(job(1)).await, bytes(job(2)).await), (10 * BYTES as u64, 0));
     store.trim_stream(job(1), StreamSeq::new(10)).await.expect("it can be trimmed");
     let trimmed = store.used_bytes().await.expect("it can be read");
     assert!(trimmed < full - 8 * BYTES as u64, "{full} to {trimmed}");
+    assert_eq!(bytes(job(1)).await, BYTES as u64);
 }
 
 /// Each reader sees a prefix that only grows.

@@ -53,6 +53,11 @@ impl Disk {
         records.chain(documents).sum::<usize>() as u64
     }
 
+    pub(super) fn stream_bytes(&self, stream: StreamId) -> u64 {
+        let records = self.journal.values().filter(|record| record.stream == stream);
+        records.map(|record| record.body.len()).sum::<usize>() as u64
+    }
+
     pub(super) fn bounds(&self, stream: StreamId) -> StreamBounds {
         self.bounds.get(&stream).copied().unwrap_or(StreamBounds::EMPTY)
     }
