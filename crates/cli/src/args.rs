@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Result(Fetch),
     Cancel(Cancel),
     Jobs(Jobs),
+    Gc(Collect),
     Agents { json: bool },
     Version { json: bool },
     Completions(Shell),
@@ -126,6 +127,14 @@ pub(crate) struct Jobs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug)]
+pub(crate) struct Collect {
+    pub(crate) dry_run: bool,
+    pub(crate) older_than: Option<Duration>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) json: bool,
+}
+
 /// Reads the command line; ends the process with help or an explanation if there is nothing to be done.
 pub(crate) fn parse() -> Parsed {
     read(&command().get_matches())
@@ -179,6 +188,12 @@ fn read(matches: &ArgMatches) -> Parsed {
             before: text("before"),
             limit: of.get_one::<u64>("limit").map_or(100, |limit| usize::try_from(*limit).unwrap_or(usize::MAX)),
             all: of.get_flag("all"),
+            json: of.get_flag("json"),
+        }),
+        "gc" => Command::Gc(Collect {
+            dry_run: of.get_flag("dry-run"),
+            older_than: of.get_one("older-than").copied(),
+            max_bytes: of.get_one("max-bytes").copied(),
             json: of.get_flag("json"),
         }),
         "agents" => Command::Agents { json: of.get_flag("json") },

@@ -5,6 +5,7 @@ pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod gc;
 pub(crate) mod jobs;
 pub(crate) mod result;
 pub(crate) mod serve;

@@ -38,6 +38,7 @@ fn every_command_explains_itself() {
     check(&["result"], &expect_file!["help/result.txt"]);
     check(&["cancel"], &expect_file!["help/cancel.txt"]);
     check(&["jobs"], &expect_file!["help/jobs.txt"]);
+    check(&["gc"], &expect_file!["help/gc.txt"]);
     check(&["agents"], &expect_file!["help/agents.txt"]);
     check(&["version"], &expect_file!["help/version.txt"]);
     check(&["completions"], &expect_file!["help/completions.txt"]);

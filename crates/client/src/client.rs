@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_wire::payload::{Jobs, ListJobs, Welcome};
+use moorline_wire::vendor::{Gc, GcReport};
 use moorline_wire::{FeatureSet, JobRef, Reason, SessionRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -174,6 +175,14 @@ impl Client {
     /// The jobs that the principal may see, page by page, from the page that `first` asks for.
     pub fn job_pages(&self, first: ListJobs) -> JobPages {
         JobPages::new(self.clone(), first)
+    }
+
+    /// The next step of removing what is over. For administrators, and of our own runtime only.
+    ///
+    /// # Errors
+    /// The runtime refused, did not answer in time, or is not connected.
+    pub async fn gc(&self, request: Gc) -> Result<GcReport, CallError> {
+        self.call(|reply| Command::Gc { request, reply }).await
     }
 
     /// Closes the session by agreement, for all clones of this client. Jobs go on. Waits up to a second for the

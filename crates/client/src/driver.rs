@@ -18,7 +18,7 @@ use futures_util::{SinkExt, StreamExt};
 use moorline_types::limits::MAX_SENT_FRAME_BYTES;
 use moorline_types::{Epoch, EventSeq, MessageId};
 use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
-use moorline_wire::vendor::{Extensions, Overflow, SubscribeOptions};
+use moorline_wire::vendor::{Extensions, Gc, GcReport, Overflow, SubscribeOptions};
 use moorline_wire::{ClientMessage, DecodeLimits, Farewell, Feature, Frame, JobRef, Reason, RuntimeConduct, encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Subscribe { request: SubscribeRequest, reply: Reply<Opening> },
     Cancel { job: JobRef, reason: Option<Reason>, reply: Reply<()> },
     List { request: ListJobs, reply: Reply<Jobs> },
+    Gc { request: Gc, reply: Reply<GcReport> },
 }
 
 /// What a driver hears from its clients, and tells them.
@@ -309,6 +310,9 @@ impl Driver {
             Command::List { request, reply } => {
                 self.ask(Request::new(ClientMessage::ListJobs(request)), Expects::Jobs { reply });
             }
+            Command::Gc { request, reply } => {
+                self.ask(Request::new(ClientMessage::Gc(request)), Expects::GcReport { reply });
+            }
         }
     }
 
@@ -392,8 +396,8 @@ impl Driver {
     fn fail(&mut self, call: Call, error: &CallError) {
         match &call.expects {
             Expects::Subscribed { job, .. } => self.jobs.close(job),
-            Expects::Rejoined { job } => self.jobs.give_up(job, &unavailable(error)),
-            Expects::Accepted { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } => {}
+            Expects::Rejoined { job } | Expects::Missed { job } => self.jobs.give_up(job, &unavailable(error)),
+            Expects::Accepted { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } | Expects::GcReport { .. } => {}
         }
         call.fail(error);
     }

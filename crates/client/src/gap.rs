@@ -38,6 +38,8 @@ pub enum GapCause {
     Numbering,
     /// The session could not be resumed. A new one watches the job.
     NewSession,
+    /// After a gap the job was read again, from its beginning.
+    ReadAgain,
 }
 
 impl From<vendor::Gap> for Gap {
@@ -55,6 +57,7 @@ impl std::fmt::Display for Gap {
         match &self.cause {
             GapCause::Reported(reason) => write!(f, "{}: ", reason_words(reason))?,
             GapCause::Numbering => f.write_str("the runtime passed over numbers: ")?,
+            GapCause::ReadAgain => f.write_str("the job was read again from its beginning: ")?,
             GapCause::NewSession => f.write_str("the session could not be resumed and a new one goes on: ")?,
         }
         match self.missing {

@@ -34,7 +34,8 @@
 //!
 //! **Gaps.** Where something may be missing, or the numbers begin anew, every job's stream says so in its place:
 //! [`JobUpdate::Gap`]. Numbers that did not arrive are first asked for again, also those at the quiet end of a stream,
-//! if the runtime's heartbeat tells how far it has come.
+//! if the runtime's heartbeat tells how far it has come. Where the runtime has removed something for good, every job is
+//! asked for again: one that is gone too ends with [`Ended::JobUnavailable`], and nobody waits for its end.
 //!
 //! **Acknowledgements** say how far the program has come, not the socket: an update that waits in a queue is not
 //! acknowledged.

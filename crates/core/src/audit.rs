@@ -35,6 +35,8 @@ pub struct AuditEntry {
 pub enum AuditAction {
     /// A worker attached, or somebody wanted to as one.
     WorkerAttach,
+    /// An administrator removed what was over.
+    Gc,
 }
 
 /// What became of it.

@@ -64,6 +64,8 @@ pub enum MissedReason {
     TrimmedByAge,
     /// The records had to make room.
     TrimmedBySize,
+    /// The operator had the records removed.
+    TrimmedByOperator,
 }
 
 /// A record to be sent, and what is left out before it.

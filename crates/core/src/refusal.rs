@@ -143,6 +143,12 @@ pub enum Refusal {
         /// The moment that was named.
         expires_at: Timestamp,
     },
+    /// What only an administrator may do.
+    #[error("{what} is an administrator's; use an administrator's key")]
+    AdminOnly {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// The job does not exist, or not for this principal: the two are not told apart.
     #[error("no job {job:?} is known to this principal")]
     JobNotFound {

@@ -2,6 +2,8 @@
 //!
 //! A stream that ended in a crash may be here twice, under two moments; removing it twice is removing it.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,6 +29,36 @@ pub(crate) struct EndedStream {
     pub(crate) owner: Option<PrincipalId>,
 }
 
+/// A place in that order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place(Box<str>);
+
+/// What is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a place is a moment and a stream")]
+pub(crate) struct PlaceError;
+
+impl FromStr for Place {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        split(text).map(|_| Self(text.into())).ok_or(PlaceError)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl EndedStream {
+    /// Where it is in the order of ends.
+    pub(crate) fn place(&self) -> Place {
+        Place(self.key.key().into())
+    }
+}
+
 impl Ended {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self { store }
@@ -46,9 +78,10 @@ impl Ended {
         self.store.put(&key, owner, Expect::Any).await.map(drop)
     }
 
-    /// Some of those that ended first.
-    pub(crate) async fn first(&self, limit: usize) -> Result<Vec<EndedStream>, ReadError> {
-        let documents = self.store.list(Collection::Ended, None, limit).await?;
+    /// Some of those that ended first, of those after this place.
+    pub(crate) async fn first(&self, after: Option<&Place>, limit: usize) -> Result<Vec<EndedStream>, ReadError> {
+        let after = after.map(|place| place.0.as_ref());
+        let documents = self.store.list(Collection::Ended, after, limit).await?;
         Ok(documents.into_iter().filter_map(|(key, found)| read(key, &found.value)).collect())
     }
 
@@ -61,10 +94,16 @@ impl Ended {
 }
 
 fn read(key: DocKey, owner: &[u8]) -> Option<EndedStream> {
-    let (millis, stream) = key.key().split_once('/')?;
-    let at = Timestamp::from_unix_millis(millis.parse().ok()?);
-    let job = stream.parse::<JobId>().map(StreamId::Job);
-    let stream = job.or_else(|_| stream.parse::<SessionId>().map(StreamId::Session)).ok()?;
+    let (at, stream) = split(key.key())?;
     let owner = std::str::from_utf8(owner).ok()?.parse().ok();
     Some(EndedStream { key, at, stream, owner })
+}
+
+fn split(key: &str) -> Option<(Timestamp, StreamId)> {
+    let (millis, stream) = key.split_once('/')?;
+    let is_number = millis.len() >= DIGITS && millis.bytes().all(|byte| byte.is_ascii_digit());
+    let at = Timestamp::from_unix_millis(millis.parse().ok().filter(|_| is_number)?);
+    let job = stream.parse::<JobId>().map(StreamId::Job);
+    let stream = job.or_else(|_| stream.parse::<SessionId>().map(StreamId::Session)).ok()?;
+    Some((at, stream))
 }

@@ -7,10 +7,9 @@ use moorline_core::Refusal;
 use moorline_core::inventory::Inventory;
 use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
-use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault};
+use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError};
 use moorline_types::{
-    Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, Scope, SessionId, StreamId, StreamSeq,
-    Timestamp,
+    Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq, Timestamp,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -33,13 +32,16 @@ use crate::sessions::Sessions;
 use crate::tasks::{TaskKind, Tasks};
 use crate::view::Delivery;
 
+mod gc;
 mod list;
 mod repeat;
 pub(crate) mod retention;
 mod sessions;
 
+pub use gc::{GcRequest, GcStep};
 pub use list::{JobPage, JobQuery, ListedJob};
 pub(crate) use repeat::Submission;
+use retention::Turns;
 
 /// How long the end of one job may take to be recorded at shutdown. A commit takes milliseconds; a store that refuses
 /// for longer than this will not recover before the process is to be gone.
@@ -69,6 +71,7 @@ struct Shared {
     last_seen: LastSeen,
     sessions: Arc<Sessions>,
     admission: Admission,
+    retaining: Turns,
     tasks: Tasks,
     draining: CancellationToken,
 }
@@ -131,6 +134,7 @@ impl Gateway {
             last_seen: LastSeen::default(),
             sessions,
             admission: Admission::default(),
+            retaining: Turns::default(),
             tasks,
             draining: CancellationToken::new(),
         }))
@@ -484,7 +488,7 @@ impl Gateway {
 
 /// Whether the principal may observe and cancel the job: its owner may, and an administrator.
 fn may_see(principal: &Principal, job: &Accepted) -> bool {
-    job.principal == principal.id || principal.scopes.contains(&Scope::Admin)
+    job.principal == principal.id || principal.is_admin()
 }
 
 /// How the job ended, if this is its last record.
@@ -529,6 +533,13 @@ fn put_reason(error: &PutError) -> &'static str {
         PutError::TooLarge { .. } => "the request is too large",
         PutError::Closed => "the gateway is shutting down",
         PutError::Store { kind, .. } => fault_reason(*kind),
+    }
+}
+
+fn write_reason(error: &WriteError) -> &'static str {
+    match error {
+        WriteError::Closed => "the gateway is shutting down",
+        WriteError::Store { kind, .. } => fault_reason(*kind),
     }
 }
 

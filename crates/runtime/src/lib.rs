@@ -37,7 +37,7 @@ mod sync;
 pub use claims::Idempotency;
 pub use clock::Clock;
 pub use events::JobEvents;
-pub use gateway::{Gateway, JobPage, JobQuery, JobSummary, ListedJob};
+pub use gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, ListedJob};
 pub use options::{Retention, RuntimeOptions};
 pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};
 pub use sessions::{Attached, ResumeRequest};

@@ -19,7 +19,7 @@ use moorline_types::{
 
 use crate::claims::Idempotency;
 use crate::events::JobEvents;
-use crate::gateway::{Gateway, JobPage, JobQuery, JobSummary, Submission, unavailable};
+use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, unavailable};
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
 
@@ -280,6 +280,14 @@ impl SessionHandle {
     /// If the cursor is none of this list, or the store cannot be read.
     pub async fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Refusal> {
         self.gateway.list_jobs(&self.principal().id, query).await
+    }
+
+    /// The next step of removing what is over, for an administrator.
+    ///
+    /// # Errors
+    /// If the principal is no administrator, the cursor is none, or the store cannot be used.
+    pub async fn collect(&self, request: GcRequest) -> Result<GcStep, Refusal> {
+        self.gateway.collect(self.principal(), request).await
     }
 
     /// Sees a job with its history, unless it is seen already.

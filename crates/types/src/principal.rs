@@ -66,3 +66,10 @@ pub struct Principal {
     /// What beyond nothing.
     pub scopes: Vec<Scope>,
 }
+
+impl Principal {
+    /// Whether everything is open to it.
+    pub fn is_admin(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+}

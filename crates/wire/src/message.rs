@@ -136,6 +136,8 @@ vocabulary! {
         Subscribe = "job.subscribe", payload::Subscribe, [SessionId JobId];
         /// The session stops watching a job (spec 7.6).
         Unsubscribe = "job.unsubscribe", payload::Unsubscribe, [SessionId JobId];
+        /// Has what is over removed. Not in the spec; for administrators.
+        Gc = "x-vendor.moorline.gc", vendor::Gc, [SessionId];
     }
     runtime {
         /// The session is open (spec 6.2).
@@ -160,6 +162,8 @@ vocabulary! {
         Subscribed = "job.subscribed", Box<payload::Subscribed>, [SessionId JobId TraceId];
         /// Numbers are missing here. Not in the spec; sent only to a client that negotiated it.
         Gap = "x-vendor.moorline.gap", vendor::Gap, [SessionId];
+        /// What was removed. Not in the spec; sent only to a client that asked.
+        GcReport = "x-vendor.moorline.gc_report", vendor::GcReport, [SessionId];
     }
     both {
         /// Ends the session by agreement (spec 6.7).

@@ -1,8 +1,8 @@
 //! What the spec does not have: extensions of the envelope, and messages of our own.
 //!
 //! Every name begins with `x-vendor.moorline.`, as the spec asks of vendors (section 15). A peer that does not know an
-//! extension ignores it; a message of our own is sent only to a client that negotiated its feature. Of what other
-//! vendors put into `extensions`, only a trace context is read.
+//! extension ignores it; a message of our own is sent only to a client that negotiated its feature or asked for it. Of
+//! what other vendors put into `extensions`, only a trace context is read.
 //!
 //! | name | where |
 //! | --- | --- |
@@ -13,12 +13,17 @@
 //! | [`PROFILE`] | `extensions` of the `session.hello` of our client: [`PROFILE_VERSION`] |
 //! | [`RETRY`] | `extensions` of `session.closed` and `session.error` of a runtime that is going away: [`Retry`] |
 //! | [`GAP`] | a message, [`Gap`], and the feature of the same name |
+//! | [`GC`] | an administrator's request, [`Gc`] |
+//! | [`GC_REPORT`] | its answer, [`GcReport`] |
 
 use moorline_types::{Epoch, EventSeq, TraceId};
 use serde_json::value::RawValue;
 
 use crate::decode::{FieldError, object, value};
 use crate::{MessageType, Received};
+
+mod gc;
+pub use gc::{Gc, GcReport};
 
 /// Where the session's numbering stands.
 pub const CURSOR: &str = "x-vendor.moorline.cursor";
@@ -34,6 +39,10 @@ pub const PROFILE: &str = "x-vendor.moorline.profile";
 pub const RETRY: &str = "x-vendor.moorline.retry";
 /// Numbers are missing: a message, and the feature that allows to send it.
 pub const GAP: &str = MessageType::Gap.as_str();
+/// What is over is to be removed.
+pub const GC: &str = MessageType::Gc.as_str();
+/// What of it was removed.
+pub const GC_REPORT: &str = MessageType::GcReport.as_str();
 
 /// What our own client says under [`PROFILE`].
 pub const PROFILE_VERSION: &str = "1";

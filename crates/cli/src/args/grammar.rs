@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command as Clap, ValueHint, value_parser};
 use clap_complete::Shell;
 use moorline_client::wire::JobStatus;
-use moorline_server::config::ConfigOption;
+use moorline_server::config::{ConfigOption, parse_duration, parse_size};
 use moorline_wire::Word as _;
 use moorline_wire::vendor::Overflow;
 
@@ -31,6 +31,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(result())
         .subcommand(cancel())
         .subcommand(jobs())
+        .subcommand(gc())
         .subcommand(agents())
         .subcommand(version())
         .subcommand(completions())
@@ -310,6 +311,31 @@ fn jobs() -> Clap {
         )
 }
 
+fn gc() -> Clap {
+    let text = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    Clap::new("gc")
+        .about("Remove jobs and sessions that are over, as an administrator")
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Remove nothing, and show what would go"),
+        )
+        .arg(text("older-than", "DURATION").value_parser(age).help("What ended so long ago or longer, such as 7d or 12h"))
+        .arg(
+            text("max-bytes", "SIZE")
+                .value_parser(size)
+                .help("What ended first, until the journal is no larger, such as 2 GiB"),
+        )
+        .arg(json("Print one JSON object"))
+        .after_help(
+            "Without --older-than and --max-bytes, what the gateway is configured not to keep. What has not ended is never \
+             removed, and what a session is about to be shown stays for now. May be interrupted: what was removed until \
+             then is gone whole, and the rest is as it was.\n\nExamples:\n  moorline gc --dry-run --older-than 7d\n  \
+             moorline gc --max-bytes 2GiB\n  moorline gc --older-than 0s --json | jq .bytes_after",
+        )
+}
+
 fn agents() -> Clap {
     Clap::new("agents").about("List the agents of a gateway").arg(json("Print JSON")).after_help(
         "Examples:\n  moorline agents\n  moorline --url wss://gateway.example:7707/arcp --token-file key.txt agents --json",
@@ -333,6 +359,16 @@ fn completions() -> Clap {
 
 fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+/// Reads `7d` or `1h30m`. A bare number is refused, as in the configuration: what is removed by mistake does not come back.
+fn age(text: &str) -> Result<Duration, &'static str> {
+    parse_duration(text).ok_or("an age is a number with d, h, m, s or ms, such as 7d or 1h30m")
+}
+
+/// Reads `2 GiB`, `512MiB` or a number of bytes.
+fn size(text: &str) -> Result<u64, &'static str> {
+    parse_size(text).ok_or("a size is a number with GiB, MiB, KiB or B, such as 512 MiB")
 }
 
 /// Reads `90s`, `5m`, `1h30m` or a number of seconds.

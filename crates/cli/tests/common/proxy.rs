@@ -12,6 +12,7 @@ const BUFFER: usize = 16 * 1024;
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    target: SocketAddr,
 }
 
 impl Proxy {
@@ -31,11 +32,16 @@ impl Proxy {
                 thread::spawn(move || pass(far, back));
             }
         });
-        Self { address, open }
+        Self { address, open, target }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/arcp", self.address)
+    }
+
+    /// Where the gateway listens.
+    pub(crate) fn target(&self) -> String {
+        self.target.to_string()
     }
 
     /// Cuts every connection; answers how many there were.

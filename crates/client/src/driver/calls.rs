@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use moorline_types::{MessageId, TraceId};
 use moorline_wire::payload::{Jobs, Subscribe};
-use moorline_wire::vendor::Extensions;
+use moorline_wire::vendor::{Extensions, GcReport};
 use moorline_wire::{ClientMessage, JobRef, MessageType};
 use tokio::sync::mpsc;
 
@@ -71,12 +71,19 @@ pub(super) enum Expects {
     Rejoined {
         job: JobRef,
     },
+    /// Whether there is still a job of which something is missing, and what of it. Nobody waits for the answer.
+    Missed {
+        job: JobRef,
+    },
     Cancelled {
         job: JobRef,
         reply: Reply<()>,
     },
     Jobs {
         reply: Reply<Jobs>,
+    },
+    GcReport {
+        reply: Reply<GcReport>,
     },
 }
 
@@ -85,9 +92,10 @@ impl Call {
         let error = error.clone();
         match self.expects {
             Expects::Accepted { reply, .. } | Expects::Subscribed { reply, .. } => answered(reply, Err(error)),
-            Expects::Rejoined { .. } => {}
+            Expects::Rejoined { .. } | Expects::Missed { .. } => {}
             Expects::Cancelled { reply, .. } => answered(reply, Err(error)),
             Expects::Jobs { reply } => answered(reply, Err(error)),
+            Expects::GcReport { reply } => answered(reply, Err(error)),
         }
     }
 
@@ -99,18 +107,20 @@ impl Call {
     fn is_abandoned(&self) -> bool {
         match &self.expects {
             Expects::Accepted { reply, .. } | Expects::Subscribed { reply, .. } => reply.is_closed(),
-            Expects::Rejoined { .. } => false,
+            Expects::Rejoined { .. } | Expects::Missed { .. } => false,
             Expects::Cancelled { reply, .. } => reply.is_closed(),
             Expects::Jobs { reply } => reply.is_closed(),
+            Expects::GcReport { reply } => reply.is_closed(),
         }
     }
 
     fn is_about(&self, about: &JobRef) -> bool {
         match &self.expects {
-            Expects::Subscribed { job, .. } | Expects::Rejoined { job } | Expects::Cancelled { job, .. } => {
-                job == about
-            }
-            Expects::Accepted { .. } | Expects::Jobs { .. } => false,
+            Expects::Subscribed { job, .. }
+            | Expects::Rejoined { job }
+            | Expects::Missed { job }
+            | Expects::Cancelled { job, .. } => job == about,
+            Expects::Accepted { .. } | Expects::Jobs { .. } | Expects::GcReport { .. } => false,
         }
     }
 
@@ -118,9 +128,10 @@ impl Call {
     pub(super) const fn answer(&self) -> MessageType {
         match self.expects {
             Expects::Accepted { .. } => MessageType::Accepted,
-            Expects::Subscribed { .. } | Expects::Rejoined { .. } => MessageType::Subscribed,
+            Expects::Subscribed { .. } | Expects::Rejoined { .. } | Expects::Missed { .. } => MessageType::Subscribed,
             Expects::Cancelled { .. } => MessageType::Cancelled,
             Expects::Jobs { .. } => MessageType::Jobs,
+            Expects::GcReport { .. } => MessageType::GcReport,
         }
     }
 }
@@ -155,8 +166,10 @@ impl Calls {
             Expects::Accepted { trace_id, .. } => trace.is_some() && *trace_id == trace,
             Expects::Subscribed { .. }
             | Expects::Rejoined { .. }
+            | Expects::Missed { .. }
             | Expects::Cancelled { .. }
-            | Expects::Jobs { .. } => false,
+            | Expects::Jobs { .. }
+            | Expects::GcReport { .. } => false,
         };
         self.take(traced).or_else(|| self.take_oldest(MessageType::Accepted))
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
-use moorline_wire::vendor::{self, Cursor, GapReason};
+use moorline_wire::vendor::{self, Cursor, GapReason, GcReport};
 use moorline_wire::{
     ClientMessage, DecodeError, ErrorCode, Frame, JobRef, JobStatus, MessageType, ResumeConduct, RuntimeMessage,
     decode_runtime,
@@ -65,6 +65,7 @@ impl Driver {
             RuntimeMessage::Subscribed(subscribed) => self.subscribed(subscribed),
             RuntimeMessage::Cancelled(cancelled) => self.cancelled(about, cancelled),
             RuntimeMessage::Jobs(jobs) => self.listed(jobs),
+            RuntimeMessage::GcReport(report) => self.collected(report),
             RuntimeMessage::SessionError(error) => self.session_error(error),
             RuntimeMessage::Ping(ping) => {
                 self.pong(ping);
@@ -129,9 +130,13 @@ impl Driver {
     fn gap(&mut self, gap: vendor::Gap) {
         tracing::warn!(reason = %gap.reason, next = %gap.next, "the runtime tells of a gap");
         self.epoch = Some(gap.epoch);
-        self.leaves_out |= matches!(gap.reason.known(), Some(GapReason::Skipped | GapReason::Superseded));
+        let is_left_out = matches!(gap.reason.known(), Some(GapReason::Skipped | GapReason::Superseded));
+        self.leaves_out |= is_left_out;
         self.sequence.begin_at(gap.next);
         self.jobs.tell_all(&Gap::from(gap));
+        if !is_left_out {
+            self.ask_for_missed_jobs();
+        }
     }
 
     /// A frame that cannot be read. What can be told of it is told to whom it may have been for.
@@ -141,9 +146,9 @@ impl Driver {
             return ControlFlow::Continue(());
         }
         let answered = match error.message_type {
-            Some(answer @ (MessageType::Accepted | MessageType::Subscribed | MessageType::Jobs)) => {
-                self.calls.take_oldest(answer)
-            }
+            Some(
+                answer @ (MessageType::Accepted | MessageType::Subscribed | MessageType::Jobs | MessageType::GcReport),
+            ) => self.calls.take_oldest(answer),
             _ => None,
         };
         if let Some(call) = answered {
@@ -255,6 +260,11 @@ impl Driver {
                 answered(reply, Ok(Opening { opened: Opened::Subscribed(subscribed), updates }));
             }
             Some(Call { expects: Expects::Rejoined { .. }, .. }) => {}
+            Some(Call { expects: Expects::Missed { job }, .. }) => {
+                if subscribed.replayed {
+                    self.jobs.retrace(&job);
+                }
+            }
             Some(call) => return self.fail(call, &CallError::Refused(misnamed(MessageType::Subscribed))),
             None => {
                 tracing::debug!(%job, "a subscription that nobody asked for was ignored");
@@ -288,6 +298,15 @@ impl Driver {
         }
     }
 
+    fn collected(&mut self, report: GcReport) {
+        let named = report.request_id.as_ref().and_then(|id| self.calls.take_named(id));
+        match named.or_else(|| self.calls.take_oldest(MessageType::GcReport)) {
+            Some(Call { expects: Expects::GcReport { reply }, .. }) => answered(reply, Ok(report)),
+            Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::GcReport))),
+            None => tracing::debug!("a report that nobody asked for was ignored"),
+        }
+    }
+
     /// An error that names its request fails that call. One that names none may be any call's, so it fails them all; it
     /// is never the end of a job.
     fn session_error(&mut self, error: SessionError) {
@@ -318,7 +337,12 @@ impl Driver {
 fn confirm_cancel(call: Call) {
     match call.expects {
         Expects::Cancelled { reply, .. } => answered(reply, Ok(())),
-        Expects::Accepted { .. } | Expects::Subscribed { .. } | Expects::Rejoined { .. } | Expects::Jobs { .. } => {
+        Expects::Accepted { .. }
+        | Expects::Subscribed { .. }
+        | Expects::Rejoined { .. }
+        | Expects::Missed { .. }
+        | Expects::Jobs { .. }
+        | Expects::GcReport { .. } => {
             call.fail(&CallError::Refused(misnamed(MessageType::Cancelled)));
         }
     }

@@ -54,12 +54,22 @@ struct Watched {
     early: Option<Early>,
     /// What was seen of the job.
     trail: Trail,
+    /// Why it is replayed, while it is.
+    replayed_for: GapCause,
 }
 
 impl Watched {
     fn new(origin: Origin) -> Self {
         let early = matches!(origin, Origin::Subscribed(_)).then(Early::default);
-        Self { queues: Vec::new(), origin, early, trail: Trail::default() }
+        Self { queues: Vec::new(), origin, early, trail: Trail::default(), replayed_for: GapCause::NewSession }
+    }
+
+    /// How to watch it again.
+    fn request(&self, job: &JobRef) -> SubscribeRequest {
+        match &self.origin {
+            Origin::Submitted => SubscribeRequest::with_history(job.clone()),
+            Origin::Subscribed(request) => request.clone(),
+        }
     }
 
     fn is_held(&self) -> bool {
@@ -165,7 +175,9 @@ impl WatchedJobs {
         let gap = match place {
             Place::New => None,
             Place::Seen => return Delivery::Queued,
-            Place::Caught(missing) | Place::Short(missing) => Some(Gap { missing, cause: GapCause::NewSession }),
+            Place::Caught(missing) | Place::Short(missing) => {
+                Some(Gap { missing, cause: watched.replayed_for.clone() })
+            }
         };
         let hold = self.held.hold(arrival.bytes);
         for queue in &watched.queues {
@@ -214,10 +226,8 @@ impl WatchedJobs {
         let mut requests = Vec::new();
         let mut untold = Vec::new();
         for (job, watched) in &mut self.jobs {
-            let request = match &watched.origin {
-                Origin::Submitted => SubscribeRequest::with_history(job.clone()),
-                Origin::Subscribed(request) => request.clone(),
-            };
+            let request = watched.request(job);
+            watched.replayed_for = GapCause::NewSession;
             if !request.history {
                 untold.push((job.clone(), Missing::Unknown));
             } else if !watched.trail.retrace(whole) {
@@ -229,6 +239,20 @@ impl WatchedJobs {
             self.tell(&job, Gap { missing, cause: GapCause::NewSession });
         }
         requests
+    }
+
+    /// How to watch each job again whose handle somebody holds, and that is watched by now.
+    pub(super) fn requests(&self) -> Vec<SubscribeRequest> {
+        let watched = self.jobs.iter().filter(|(_, watched)| watched.is_held() && watched.early.is_none());
+        watched.map(|(job, watched)| watched.request(job)).collect()
+    }
+
+    /// A replay of the job follows, from its beginning.
+    pub(super) fn retrace(&mut self, job: &JobRef) {
+        if let Some(watched) = self.jobs.get_mut(job) {
+            watched.trail.retrace(true);
+            watched.replayed_for = GapCause::ReadAgain;
+        }
     }
 
     /// Whether the program has to take something before more should come.

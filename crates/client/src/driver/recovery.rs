@@ -201,7 +201,7 @@ impl Driver {
     fn repeat_calls(&mut self, continuity: Continuity) {
         let mut waiting = self.calls.take_all();
         if continuity == Continuity::NewSession {
-            waiting.retain(|call| !matches!(call.expects, Expects::Rejoined { .. }));
+            waiting.retain(|call| !matches!(call.expects, Expects::Rejoined { .. } | Expects::Missed { .. }));
             self.rejoin_jobs(&subscribing(&waiting));
         }
         for call in waiting {
@@ -228,11 +228,30 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// Something of the session is gone, and with it perhaps the end of a job, or the whole job. Each job is asked for
+    /// again: one that is gone too ends, and of one whose end was missed the rest comes.
+    pub(super) fn ask_for_missed_jobs(&mut self) {
+        if !self.info.features.contains(Feature::Subscribe) {
+            return;
+        }
+        for request in self.jobs.requests() {
+            let job = request.job.clone();
+            self.ask(Request::subscribe(&request), Expects::Missed { job });
+        }
+    }
+}
+
 /// Jobs that a caller is subscribing to.
 fn subscribing(calls: &VecDeque<Call>) -> Vec<JobRef> {
     let jobs = calls.iter().filter_map(|call| match &call.expects {
         Expects::Subscribed { job, .. } => Some(job.clone()),
-        Expects::Accepted { .. } | Expects::Rejoined { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } => None,
+        Expects::Accepted { .. }
+        | Expects::Rejoined { .. }
+        | Expects::Missed { .. }
+        | Expects::Cancelled { .. }
+        | Expects::Jobs { .. }
+        | Expects::GcReport { .. } => None,
     });
     jobs.collect()
 }

@@ -167,6 +167,59 @@ async fn a_gap_that_the_runtime_tells_of_cannot_be_overlooked() {
     drop(peer);
 }
 
+/// What was removed may have been a job's end, or the whole job. Nobody waits for an end that does not come.
+#[tokio::test(start_paused = true)]
+async fn after_a_gap_each_job_is_asked_for_again() {
+    let options = ConnectOptions { on_gap: OnGap::Continue, ..options() };
+    let (client, mut peer, mut rig) = Rig::connected(options).await;
+    let mut gone = submitted(&client, &mut peer, "job_1").await;
+    send(&mut peer, [1]).await;
+    let mut over = submitted(&client, &mut peer, "job_2").await;
+    peer.log("job_2", 2).await;
+    let mut running = submitted(&client, &mut peer, "job_3").await;
+    assert_sees(&mut gone, [1]).await;
+    assert_sees(&mut over, [2]).await;
+    drop(peer);
+    let mut peer = rig.welcomed("rt_2", Some(("rt_1", 2))).await;
+    let gap = json!({"from": 3, "to": 9, "next": 10, "reason": "trimmed_by_operator", "epoch": EPOCH});
+    peer.send("x-vendor.moorline.gap", &gap).await;
+    for _ in 0..3 {
+        let asked = peer.expect("job.subscribe").await;
+        assert_eq!(asked["payload"]["history"], true, "{asked}");
+        let id = asked["id"].clone();
+        let job = asked["payload"]["job_id"].as_str().unwrap().to_owned();
+        match job.as_str() {
+            "job_1" => {
+                let error = json!({"code": "JOB_NOT_FOUND", "message": "gone", "request_id": id});
+                peer.send("session.error", &error).await;
+            }
+            "job_2" => {
+                let answer = json!({"job_id": job, "current_status": "success", "replayed": true, "request_id": id});
+                peer.send("job.subscribed", &answer).await;
+                peer.log("job_2", 10).await;
+                peer.log("job_2", 11).await;
+                peer.result("job_2", 12).await;
+            }
+            _ => {
+                let answer = json!({"job_id": job, "current_status": "running", "replayed": false, "request_id": id});
+                peer.send("job.subscribed", &answer).await;
+            }
+        }
+    }
+    peer.log("job_3", 13).await;
+    for job in [&mut gone, &mut over, &mut running] {
+        let JobUpdate::Gap(gap) = update(job).await else { panic!("a gap") };
+        assert_eq!(gap.to_string(), "the operator removed events: events 3 to 9 are missing");
+    }
+    let ended = soon("the end", gone.next()).await.unwrap().unwrap_err();
+    assert!(matches!(ended, Ended::JobUnavailable(_)), "{ended}");
+    let JobUpdate::Gap(Gap { cause, .. }) = update(&mut over).await else { panic!("a gap") };
+    assert_eq!(cause, GapCause::ReadAgain);
+    assert_sees(&mut over, [11]).await;
+    assert!(update(&mut over).await.is_terminal());
+    assert_sees(&mut running, [13]).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn calls_that_do_no_harm_are_made_again_under_new_ids() {
     let (client, mut peer, mut rig) = Rig::connected(options()).await;

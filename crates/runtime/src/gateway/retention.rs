@@ -13,9 +13,10 @@ use moorline_core::record::{Corrupt, Fact};
 use moorline_core::resume::Floor;
 use moorline_store::{PutError, ReadError, ReadLimit, WriteError};
 use moorline_types::{JobId, Millis, Offset, SessionId, StreamId, StreamSeq};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Gateway;
-use crate::ended::EndedStream;
+use crate::ended::{EndedStream, Place};
 use crate::tasks::TaskKind;
 use crate::view::{ViewError, ViewReader};
 
@@ -40,9 +41,43 @@ pub struct Retention {
     pub max_bytes: Option<u64>,
 }
 
+/// What one step has removed, or would.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    pub(super) gone: Vec<EndedStream>,
+    /// What stays: a session is about to be shown it.
+    pub(super) awaited: Vec<EndedStream>,
+    /// Where the next step goes on; absent if there is nothing left to go.
+    pub(super) last: Option<Place>,
+}
+
+/// Whether sessions are given their floors, and for which reason, or only looked at.
+#[derive(Debug, Clone, Copy)]
+enum Clearing {
+    Raise(MissedReason),
+    Look,
+}
+
+/// Lets one step be done after the other. Two at once would read sessions across what the other one removes.
+#[derive(Debug)]
+pub(super) struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
+    }
+}
+
+impl Turns {
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It fails only if it is closed, which it never is.
+        self.0.acquire().await.ok()
+    }
+}
+
 /// Why a step was not done. It is tried again in the next round.
 #[derive(Debug, thiserror::Error)]
-enum StepError {
+pub(super) enum StepError {
     #[error("the journal cannot be read")]
     Read(#[from] ReadError),
     #[error("the journal is damaged")]
@@ -79,17 +114,24 @@ impl Gateway {
         });
     }
 
-    /// Removes everything that is to go by now.
+    /// Removes everything that is to go by now. A round that fails is repeated: what it has removed is removed, and the
+    /// rest is still noted as over.
     pub async fn retain(&self) {
         if let Some(max_age) = self.0.options.retention.max_age
             && let Err(error) = self.0.audit.trim(self.now(), max_age).await
         {
             tracing::warn!(%error, "old entries of the audit trail stay for now");
         }
+        let mut after = None;
         loop {
-            match self.retain_step().await {
-                Ok(0) => return,
-                Ok(removed) => tracing::info!(removed, "jobs and sessions that are over are kept no longer"),
+            match self.remove_some(self.0.options.retention, None, after.as_ref()).await {
+                Ok(Step { gone, last, .. }) => {
+                    if !gone.is_empty() {
+                        tracing::info!(removed = gone.len(), "jobs and sessions that are over are kept no longer");
+                    }
+                    let Some(last) = last else { return };
+                    after = Some(last);
+                }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "what is over is kept for now");
                     return;
@@ -98,26 +140,19 @@ impl Gateway {
         }
     }
 
-    /// Removes some of what is to go. Answers how many that were.
-    async fn retain_step(&self) -> Result<usize, StepError> {
-        let Retention { max_age, max_bytes } = self.0.options.retention;
-        let now = self.now();
-        let first = self.0.ended.first(STEP).await?;
-        let old = |ended: &EndedStream| max_age.is_some_and(|age| ended.at + age <= now);
-        let (due, reason) = if first.first().is_some_and(old) {
-            (first.into_iter().take_while(old).collect::<Vec<_>>(), MissedReason::TrimmedByAge)
-        } else {
-            let full = match max_bytes {
-                Some(max) => self.0.store.used_bytes().await? > max,
-                None => false,
-            };
-            if !full {
-                return Ok(0);
-            }
-            (first.into_iter().take(STEP_FOR_ROOM).collect(), MissedReason::TrimmedBySize)
-        };
-        let due = self.make_way(due, reason).await?;
-        for ended in &due {
+    /// Removes some of what is to go, of what ended after `after`. `asked` is why, if not for the one of the two rules
+    /// that it falls under.
+    pub(super) async fn remove_some(
+        &self,
+        retention: Retention,
+        asked: Option<MissedReason>,
+        after: Option<&Place>,
+    ) -> Result<Step, StepError> {
+        let _turn = self.0.retaining.turn().await;
+        let (due, reason) = self.due(retention, after).await?;
+        let last = due.last().map(EndedStream::place);
+        let (gone, awaited) = self.make_way(due, Clearing::Raise(asked.unwrap_or(reason))).await?;
+        for ended in &gone {
             let head = self.0.store.stream_head(ended.stream).await?;
             self.0.store.trim_stream(ended.stream, head.next()).await?;
             if let (StreamId::Job(job), Some(owner)) = (ended.stream, &ended.owner) {
@@ -125,12 +160,73 @@ impl Gateway {
             }
             self.0.ended.forget(ended).await;
         }
-        Ok(due.len())
+        Ok(Step { gone, awaited, last })
     }
 
-    /// Sees to it that no session is read across what goes. Answers what can go: not what a session is about to be
-    /// shown.
-    async fn make_way(&self, due: Vec<EndedStream>, reason: MissedReason) -> Result<Vec<EndedStream>, StepError> {
+    /// What goes in the next step, and why.
+    async fn due(
+        &self,
+        retention: Retention,
+        after: Option<&Place>,
+    ) -> Result<(Vec<EndedStream>, MissedReason), StepError> {
+        let mut first = self.0.ended.first(after, STEP).await?;
+        let is_old = self.is_old(retention);
+        let old = first.iter().take_while(|ended| is_old(ended)).count();
+        if old > 0 {
+            first.truncate(old);
+            return Ok((first, MissedReason::TrimmedByAge));
+        }
+        let is_full = match retention.max_bytes {
+            Some(max) => self.0.store.used_bytes().await? > max,
+            None => false,
+        };
+        first.truncate(if is_full { STEP_FOR_ROOM } else { 0 });
+        Ok((first, MissedReason::TrimmedBySize))
+    }
+
+    fn is_old(&self, retention: Retention) -> impl Fn(&EndedStream) -> bool {
+        let now = self.now();
+        move |ended| retention.max_age.is_some_and(|age| ended.at + age <= now)
+    }
+
+    /// What would go, of what ended after `after`, if the journal had `used` bytes. Answers how many it would have then,
+    /// at the most.
+    pub(super) async fn would_remove(
+        &self,
+        retention: Retention,
+        after: Option<&Place>,
+        mut used: u64,
+    ) -> Result<(Step, u64), StepError> {
+        let _turn = self.0.retaining.turn().await;
+        let first = self.0.ended.first(after, STEP).await?;
+        let mut last = first.last().map(EndedStream::place);
+        let is_old = self.is_old(retention);
+        let is_due = |ended: &EndedStream, used| is_old(ended) || retention.max_bytes.is_some_and(|max| used > max);
+        if !first.first().is_some_and(|ended| is_due(ended, used)) {
+            return Ok((Step::default(), used));
+        }
+        let (free, mut awaited) = self.make_way(first, Clearing::Look).await?;
+        let mut gone = Vec::new();
+        for ended in free {
+            if !is_due(&ended, used) {
+                // What ended later stays too, and is not waited for.
+                awaited.retain(|waiting| waiting.at <= ended.at);
+                last = None;
+                break;
+            }
+            used = used.saturating_sub(self.0.store.stream_bytes(ended.stream).await?);
+            gone.push(ended);
+        }
+        Ok((Step { gone, awaited, last }, used))
+    }
+
+    /// Sees to it that no session is read across what goes. Answers what can go, and what stays because a session is
+    /// about to be shown it.
+    async fn make_way(
+        &self,
+        due: Vec<EndedStream>,
+        clearing: Clearing,
+    ) -> Result<(Vec<EndedStream>, Vec<EndedStream>), StepError> {
         let mut jobs = BTreeSet::new();
         let mut through = Offset::ZERO;
         for ended in &due {
@@ -142,13 +238,16 @@ impl Gateway {
             }
         }
         let mut awaited = BTreeSet::new();
-        for session in self.0.sessions.all() {
-            if let Some(last) = self.last_naming(session, &jobs).await? {
-                awaited.extend(self.raise_floor(session, &jobs, through.max(last), reason).await?);
+        if !jobs.is_empty() {
+            for session in self.0.sessions.all() {
+                if let Some(last) = self.last_naming(session, &jobs).await? {
+                    awaited.extend(self.clear(session, &jobs, through.max(last), clearing).await?);
+                }
             }
         }
         let is_awaited = |ended: &EndedStream| matches!(ended.stream, StreamId::Job(job) if awaited.contains(&job));
-        Ok(due.into_iter().filter(|ended| !is_awaited(ended)).collect())
+        let (awaited, free) = due.into_iter().partition(is_awaited);
+        Ok((free, awaited))
     }
 
     /// The last record of the session's stream that names any of these jobs.
@@ -168,13 +267,14 @@ impl Gateway {
         }
     }
 
-    /// Gives the session a floor at this place, or a little after it. Answers which of the jobs it is still to be shown.
-    async fn raise_floor(
+    /// Gives the session a floor at this place, or a little after it. Answers which of the jobs it is still to be shown;
+    /// then it gets none.
+    async fn clear(
         &self,
         session: SessionId,
         jobs: &BTreeSet<JobId>,
         through: Offset,
-        reason: MissedReason,
+        clearing: Clearing,
     ) -> Result<Vec<JobId>, StepError> {
         let Some(state) = self.0.sessions.stored(session).await? else { return Ok(Vec::new()) };
         let floor = self.0.sessions.floor(session).await?;
@@ -188,7 +288,7 @@ impl Gateway {
         let view = reader.view();
         let awaited: Vec<_> =
             view.awaited().iter().map(|awaited| awaited.job).filter(|job| jobs.contains(job)).collect();
-        if awaited.is_empty() {
+        if let (Clearing::Raise(reason), true) = (clearing, awaited.is_empty()) {
             self.0.sessions.raise_floor(session, Floor { view: view.clone(), reason }).await?;
         }
         Ok(awaited)

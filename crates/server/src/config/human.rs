@@ -12,7 +12,7 @@ const TIME_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m",
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads whole numbers with units, longest unit first, each at most once: `1h30m`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut units = TIME_UNITS.iter();
     let mut total = 0_u64;
@@ -47,7 +47,7 @@ pub(super) fn format_duration(duration: Duration) -> String {
 }
 
 /// Reads `4 MiB`, `512KiB` or a plain number of bytes.
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = leading_number(text.trim())?;
     let unit = unit.trim_start();
     let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit || (unit.is_empty() && *name == "B"))?;

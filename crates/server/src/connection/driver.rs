@@ -15,7 +15,7 @@ use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
 use moorline_wire::profile::{Asked, Profile};
-use moorline_wire::vendor::{Extensions, Gap, GapReason, Retry};
+use moorline_wire::vendor::{Extensions, Gap, GapReason, Gc, Retry};
 use moorline_wire::{
     ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, Feature, FeatureSet, Frame, JobRef,
     MessageType, RuntimeMessage, Secret, decode_client,
@@ -404,6 +404,7 @@ impl<'a> Driver<'a> {
                 None => Ok(()),
             },
             ClientMessage::ListJobs(request) => self.list_jobs(&id, request).await,
+            ClientMessage::Gc(request) => self.collect(&id, request).await,
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
@@ -435,6 +436,14 @@ impl<'a> Driver<'a> {
         let Some(session) = &self.session else { return Ok(()) };
         let page = session.list_jobs(&from_wire::list_jobs(request)).await?;
         self.push(None, to_wire::jobs(page, id));
+        Ok(())
+    }
+
+    async fn collect(&mut self, id: &MessageId, request: Gc) -> Result<(), Refusal> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let dry_run = request.dry_run;
+        let step = session.collect(from_wire::gc(request)).await?;
+        self.push(None, to_wire::gc_report(step, dry_run, id));
         Ok(())
     }
 

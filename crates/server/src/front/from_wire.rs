@@ -7,11 +7,11 @@ use moorline_core::job::Status;
 use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
-use moorline_runtime::{Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
-use moorline_types::{Json, TraceId};
+use moorline_runtime::{GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
+use moorline_types::{Json, Millis, TraceId};
 use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
-use moorline_wire::vendor::{self, Extensions, OnGap};
+use moorline_wire::vendor::{self, Extensions, Gc, OnGap};
 use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame, JobRef, JobStatus};
 
 /// The features that this runtime serves.
@@ -54,7 +54,7 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         ClientMessage::ListJobs(_) => request(Some(Gate::ListJobs)),
         ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
         ClientMessage::Resume(_) => Arrival::Resume,
-        ClientMessage::Submit(_) | ClientMessage::Cancel(_) => request(None),
+        ClientMessage::Submit(_) | ClientMessage::Cancel(_) | ClientMessage::Gc(_) => request(None),
     }
 }
 
@@ -68,6 +68,7 @@ pub(crate) fn asked(frame: &Frame<ClientMessage>) -> Asked {
         | ClientMessage::Resume(_)
         | ClientMessage::Ack(_)
         | ClientMessage::ListJobs(_)
+        | ClientMessage::Gc(_)
         | ClientMessage::Submit(_)
         | ClientMessage::Close(_)
         | ClientMessage::Bye(_)
@@ -144,6 +145,17 @@ fn idempotency(submit: &Submit, lease: &Json) -> Option<Idempotency> {
         parent_job_id: submit.parent_job_id.as_ref().map(JobRef::as_str),
     });
     Some(Idempotency { key, fingerprint })
+}
+
+/// A step of removing what is over.
+pub(crate) fn gc(request: Gc) -> GcRequest {
+    let Gc { dry_run, older_than_ms, max_bytes, cursor } = request;
+    GcRequest {
+        dry_run,
+        older_than: older_than_ms.map(Millis::new),
+        max_bytes,
+        cursor: cursor.map(|cursor| cursor.to_string()),
+    }
 }
 
 /// Which jobs are to be listed.

@@ -6,15 +6,16 @@ use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
 use moorline_runtime::session::Subscription;
-use moorline_runtime::{Delivery, JobPage, JobSummary, ListedJob};
+use moorline_runtime::{Delivery, GcStep, JobPage, JobSummary, ListedJob};
 use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
 use moorline_wire::payload::{
     Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
 };
-use moorline_wire::vendor::{Gap, GapReason};
+use moorline_wire::vendor::{Gap, GapReason, GcReport};
 use moorline_wire::{
     DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage, Secret,
+    Text,
 };
 
 /// What the runtime calls itself.
@@ -103,6 +104,23 @@ pub(crate) fn jobs(page: JobPage, request: &MessageId) -> RuntimeMessage {
 
 fn constraints(job: &JobSummary) -> Option<LeaseConstraints> {
     job.accepted.expires_at.map(|at| LeaseConstraints { expires_at: Some(at) })
+}
+
+/// What a step of removing what is over came to.
+pub(crate) fn gc_report(step: GcStep, dry_run: bool, request: &MessageId) -> RuntimeMessage {
+    let GcStep { jobs, sessions, kept, bytes_before, bytes_after, oldest, newest, next_cursor } = step;
+    RuntimeMessage::GcReport(GcReport {
+        request_id: Some(request.clone()),
+        dry_run,
+        jobs,
+        sessions,
+        kept: kept.into_iter().map(Into::into).collect(),
+        bytes_before,
+        bytes_after,
+        oldest,
+        newest,
+        next_cursor: next_cursor.as_deref().and_then(Text::cut),
+    })
 }
 
 fn agent(job: &JobSummary) -> String {
@@ -202,6 +220,7 @@ pub(crate) fn missed(missed: Missed, next: EventSeq, epoch: Epoch) -> Gap {
         MissedReason::Superseded => GapReason::Superseded,
         MissedReason::TrimmedByAge => GapReason::TrimmedByAge,
         MissedReason::TrimmedBySize => GapReason::TrimmedBySize,
+        MissedReason::TrimmedByOperator => GapReason::TrimmedByOperator,
     };
     Gap { from: Some(missed.from), to: Some(missed.to), next, reason: reason.into(), epoch }
 }
@@ -235,6 +254,7 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::ResumeTrimmed { .. } => ErrorCode::ResumeWindowExpired,
         Refusal::AgentNotAvailable { .. } => ErrorCode::AgentNotAvailable,
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
+        Refusal::AdminOnly { .. } => ErrorCode::PermissionDenied,
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
         Refusal::KeyTaken { .. } | Refusal::KeyOfRemovedJob { .. } => ErrorCode::DuplicateKey,
         Refusal::Draining
@@ -284,6 +304,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::Crowded
         | Refusal::Draining
         | Refusal::CursorUnknown
+        | Refusal::AdminOnly { .. }
         | Refusal::JobNotFound { .. }
         | Refusal::StoreUnavailable { .. } => return None,
     };

@@ -38,6 +38,7 @@ pub(crate) struct Bench {
     key: ApiKey,
     other_key: ApiKey,
     configured_key: ApiKey,
+    admin_key: ApiKey,
 }
 
 pub(crate) fn service_options() -> ServiceOptions {
@@ -111,7 +112,10 @@ impl Bench {
         let configured =
             KeyRecord::issue(&configured_key, "configured", configured, Timestamp::from_unix_millis(1), [9; 10])
                 .unwrap();
-        let keys = KeyRing::new([record, other, configured]);
+        let admin_key = ApiKey::generate().unwrap();
+        let admin = Principal { id: "root".parse().unwrap(), scopes: vec![Scope::Admin] };
+        let admin = KeyRecord::issue(&admin_key, "admin", admin, Timestamp::from_unix_millis(1), [10; 10]).unwrap();
+        let keys = KeyRing::new([record, other, configured, admin]);
         let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles));
         let http = HttpOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -123,7 +127,7 @@ impl Bench {
         let url = listener.url();
         let address = url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
         listener.serve(Arc::clone(&service));
-        Self { url, address, gateway, service, store, key, other_key, configured_key }
+        Self { url, address, gateway, service, store, key, other_key, configured_key, admin_key }
     }
 
     pub(crate) fn hello(&self) -> Value {
@@ -137,6 +141,10 @@ impl Bench {
     /// Of a principal whose clients are configured to be the Python SDK's.
     pub(crate) fn hello_of_a_configured_peer(&self) -> Value {
         hello_with(&json!({ "scheme": "bearer", "token": self.configured_key.expose() }))
+    }
+
+    pub(crate) fn hello_of_an_administrator(&self) -> Value {
+        hello_with(&json!({ "scheme": "bearer", "token": self.admin_key.expose() }))
     }
 
     pub(crate) async fn connect(&self) -> Client {

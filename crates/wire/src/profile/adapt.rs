@@ -24,6 +24,7 @@ impl Profile {
             | RuntimeMessage::Cancelled(_)
             | RuntimeMessage::Subscribed(_)
             | RuntimeMessage::Gap(_)
+            | RuntimeMessage::GcReport(_)
             | RuntimeMessage::Close(_)
             | RuntimeMessage::Bye(_)
             | RuntimeMessage::Ping(_)

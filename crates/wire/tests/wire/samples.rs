@@ -2,7 +2,7 @@
 
 use moorline_types::{Epoch, EventSeq, JobId, Json, MessageId, SessionId, Timestamp};
 use moorline_wire::payload::*;
-use moorline_wire::vendor::{Gap, GapReason};
+use moorline_wire::vendor::{Gap, GapReason, Gc, GcReport};
 use moorline_wire::{
     ClientMessage, ErrorCode, FeatureSet, Field, FinalStatus, Frame, JobStatus, LeaseConstraints, LeaseRequest,
     MessageType, RuntimeMessage, Secret,
@@ -86,6 +86,12 @@ pub(crate) fn client_frames() -> Vec<Frame<ClientMessage>> {
         ClientMessage::Cancel(Cancel { job_id: Some(target()), reason: Some("user request".parse().unwrap()) }),
         ClientMessage::Subscribe(Subscribe { job_id: target(), from_event_seq: Some(EventSeq::new(3)), history: true }),
         ClientMessage::Unsubscribe(Unsubscribe { job_id: target() }),
+        ClientMessage::Gc(Gc {
+            dry_run: true,
+            older_than_ms: Some(86_400_000),
+            max_bytes: Some(1 << 30),
+            cursor: Some("g1".parse().unwrap()),
+        }),
         ClientMessage::Close(close()),
         ClientMessage::Bye(close()),
         ClientMessage::Ping(ping()),
@@ -149,6 +155,18 @@ pub(crate) fn runtime_frames() -> Vec<Frame<RuntimeMessage>> {
             next: EventSeq::new(9),
             reason: GapReason::TrimmedByAge.into(),
             epoch: Epoch::mint(now(), [5; 10]),
+        }),
+        RuntimeMessage::GcReport(GcReport {
+            request_id: Some(message_id()),
+            dry_run: true,
+            jobs: 12,
+            sessions: 3,
+            kept: vec![job().into()],
+            bytes_before: 4096,
+            bytes_after: 1024,
+            oldest: Some(now()),
+            newest: Some(now()),
+            next_cursor: Some("g2".parse().unwrap()),
         }),
         RuntimeMessage::Close(Close { reason: None }),
         RuntimeMessage::Bye(Close { reason: Some("shutting down".parse().unwrap()) }),
