@@ -74,7 +74,7 @@ fn a_dry_run_changes_nothing_and_what_is_removed_is_gone() {
 /// wait for an end that does not come. So it is when the gateway was killed after the removal.
 #[test]
 fn whoever_comes_back_for_what_was_removed_is_told_exactly_what_is_gone() {
-    const EVENTS: u64 = 60;
+    const EVENTS: u64 = 150;
     for killed in [false, true] {
         let gateway = Gateway::start();
         let proxy = Proxy::start(&gateway.url);

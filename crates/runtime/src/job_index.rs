@@ -43,9 +43,10 @@ impl JobIndex {
         accepted: &Accepted,
         status: Status,
     ) -> Result<(), PutError> {
-        self.ended.add_job(now, job, &accepted.principal).await?;
         let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
-        self.write(job, &accepted.principal, &entry).await
+        self.write(job, &accepted.principal, &entry).await?;
+        // Last, because the job may be removed from then on, with its entry.
+        self.ended.add_job(now, job, &accepted.principal).await
     }
 
     /// Removes the entry of a job that never began. One that stays is not shown.
