@@ -8,6 +8,7 @@
 mod attach;
 mod contact;
 mod dial;
+mod network;
 mod session;
 mod stop;
 
@@ -22,6 +23,7 @@ pub use attach::ConnectError;
 pub(crate) use attach::attach;
 pub(crate) use contact::Contact;
 pub use dial::{Dial, UnixDial};
+pub use network::{NetworkDial, NetworkDialError};
 pub(crate) use session::{Session, SessionEnd};
 pub use stop::Stop;
 
@@ -117,10 +119,12 @@ impl<D: Dial> Worker<D> {
     async fn stay_attached(&self, stop: &Stop) -> Ended {
         let mut backoff = Backoff::new();
         let mut last_epoch = GatewayEpoch::default();
+        let mut told = String::new();
         loop {
             match self.attach(last_epoch).await {
                 Ok(session) => {
                     backoff = Backoff::new();
+                    told.clear();
                     last_epoch = session.epoch();
                     tracing::info!(fence = %session.fence(), "attached");
                     match session.serve(&self.host, &self.contact, stop).await {
@@ -129,7 +133,7 @@ impl<D: Dial> Worker<D> {
                     }
                 }
                 Err(ConnectError::Refused { reason, terminate: true }) => return Ended::Refused { reason },
-                Err(error) => tracing::debug!(error = %Chain(&error), "no gateway"),
+                Err(error) => tell(&mut told, &error),
             }
             let Some(left) = self.contact.left(self.lifetime()) else { return Ended::Orphaned };
             sleep(backoff.next(random_u32()).min(left)).await;
@@ -148,6 +152,17 @@ impl<D: Dial> Worker<D> {
             attach(stream, &self.identity, last_epoch, &self.host).await
         };
         timeout(HANDSHAKE_DEADLINE, attempt).await.unwrap_or(Err(ConnectError::Deadline))
+    }
+}
+
+/// Tells why the worker is not attached: once for each cause, since it tries again every second.
+fn tell(told: &mut String, error: &ConnectError) {
+    let reason = Chain(error).to_string();
+    if reason == *told {
+        tracing::debug!(%reason, "still not attached");
+    } else {
+        tracing::warn!(%reason, "not attached; the worker goes on trying");
+        *told = reason;
     }
 }
 

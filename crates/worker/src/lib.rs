@@ -10,7 +10,7 @@
 //! | [`exec`] | any program as an agent |
 //! | [`worker_main()`], [`connect`] | programs that are workers |
 //! | [`link`], [`launch`], [`process`], [`in_process`], [`leftover`], [`peer`] | the gateway |
-//! | [`message`], [`handshake`], [`secret`], [`version`] | what both ends share |
+//! | [`message`], [`handshake`], [`secret`], [`enrolment`], [`version`] | what both ends share |
 //! | [`proto`] | the wire, also described by `proto/worker.proto` |
 //!
 //! This crate knows nothing of sessions, of the journal or of ARCP's envelopes, and decides nothing about jobs: when
@@ -20,6 +20,7 @@ mod backoff;
 mod clock;
 mod codec;
 pub mod connect;
+pub mod enrolment;
 mod environment;
 pub mod exec;
 mod handover;
@@ -51,4 +52,7 @@ pub use host::HostError;
 pub use program::ProgramError;
 pub use random::NoEntropy;
 pub use stream::Stream;
-pub use worker_main::{EXIT_AGENTS, EXIT_NO_ASSIGNMENT, EXIT_OK, EXIT_ORPHANED, EXIT_REFUSED, EXIT_SETUP, worker_main};
+pub use worker_main::{
+    EXIT_AGENTS, EXIT_NO_ASSIGNMENT, EXIT_OK, EXIT_ORPHANED, EXIT_REFUSED, EXIT_SETUP, external_worker_main,
+    worker_main,
+};

@@ -30,6 +30,9 @@ const KEY_INFO: &[u8] = b"moorline-worker-v1";
 /// Separates the secrets of workers from anything else that is derived from the gateway's secret.
 const WORKER_SECRET_INFO: &[u8] = b"moorline-worker-secret-v1";
 
+/// Separates the secrets of enrolled workers from those of workers that the gateway starts.
+const ENROLMENT_SECRET_INFO: &[u8] = b"moorline-enrolment-secret-v1";
+
 /// Separates fingerprints from anything else that is derived from the gateway's secret.
 const FINGERPRINT_INFO: &[u8] = b"moorline-fingerprint-v1";
 
@@ -58,6 +61,11 @@ impl WorkerSecret {
         Self(bytes)
     }
 
+    /// The bytes.
+    pub(crate) const fn as_bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
     /// The key that is derived from it.
     pub fn key(&self) -> WorkerKey {
         let mut key = [0; KEY_BYTES];
@@ -77,6 +85,11 @@ impl GatewaySecret {
     /// The secret of the worker with this id.
     pub fn worker_secret(&self, worker: WorkerId) -> WorkerSecret {
         WorkerSecret(self.derive(&[WORKER_SECRET_INFO, &worker.to_bytes()]))
+    }
+
+    /// The secret of the enrolled worker with this id ([`crate::enrolment`]).
+    pub(crate) fn enrolment_secret(&self, worker: WorkerId) -> WorkerSecret {
+        WorkerSecret(self.derive(&[ENROLMENT_SECRET_INFO, &worker.to_bytes()]))
     }
 
     /// What tells whether two texts are the same without telling anything about them, even to somebody who guesses:

@@ -1,6 +1,7 @@
 //! The life of a worker process.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::connect::{Chain, Contact, Ended, Identity, Stop, UnixDial, Worker, orphan_lifetime};
+use crate::connect::{Chain, Contact, Dial, Ended, Identity, Stop, UnixDial, Worker, orphan_lifetime};
 use crate::handover;
 use crate::launch::{Assignment, AssignmentError, AssignmentKind};
 use crate::limits::SIGNAL_GRACE;
@@ -43,14 +44,7 @@ pub fn worker_main<E: Error + 'static>(
     agents: impl FnOnce(&AssignmentKind) -> Result<Vec<Arc<dyn Agent>>, E>,
 ) -> ExitCode {
     let assignment = handover::take_assignment().map_err(AssignmentError::Read).and_then(Assignment::read);
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // A program that has installed its own subscriber keeps it.
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .try_init()
-        .unwrap_or_default();
+    log_to_stderr();
     ExitCode::from(match assignment {
         Err(error) => fail(EXIT_NO_ASSIGNMENT, "there is no assignment", &error),
         Ok(assignment) => match agents(&assignment.spec) {
@@ -60,11 +54,39 @@ pub fn worker_main<E: Error + 'static>(
     })
 }
 
+/// The body of the `main` of a worker that no gateway has started: one that was enrolled, on another machine. It ends,
+/// is signalled and logs like [`worker_main`]'s. Reports that do not fit into memory are kept in `outbox`.
+pub fn external_worker_main<D: Dial + 'static>(
+    identity: Identity,
+    dial: D,
+    agents: Vec<Arc<dyn Agent>>,
+    outbox: PathBuf,
+) -> ExitCode {
+    log_to_stderr();
+    ExitCode::from(host(identity, dial, agents, Some(outbox)))
+}
+
+/// Logs to standard error, unless the program has installed a subscriber of its own.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init()
+        .unwrap_or_default();
+}
+
 fn work(assignment: Assignment, agents: Vec<Arc<dyn Agent>>) -> u8 {
     let lifetime = orphan_lifetime(assignment.orphan_lifetime_ms);
     let identity = Identity { worker: assignment.worker_id, key: assignment.secret.key(), orphan_lifetime: lifetime };
-    let worker = match Worker::new(identity, UnixDial { path: assignment.socket }, agents) {
-        Ok(worker) => match assignment.outbox {
+    host(identity, UnixDial { path: assignment.socket }, agents, assignment.outbox)
+}
+
+fn host<D: Dial + 'static>(identity: Identity, dial: D, agents: Vec<Arc<dyn Agent>>, outbox: Option<PathBuf>) -> u8 {
+    let lifetime = identity.orphan_lifetime;
+    let worker = match Worker::new(identity, dial, agents) {
+        Ok(worker) => match outbox {
             Some(directory) => worker.with_outbox(directory),
             None => worker,
         },
@@ -86,7 +108,7 @@ fn work(assignment: Assignment, agents: Vec<Arc<dyn Agent>>) -> u8 {
     }
 }
 
-async fn run(worker: Worker<UnixDial>) -> std::io::Result<Ended> {
+async fn run<D: Dial>(worker: Worker<D>) -> std::io::Result<Ended> {
     let stop = Stop::default();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

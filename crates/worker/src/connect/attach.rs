@@ -42,7 +42,9 @@ pub enum ConnectError {
     #[error("the gateway sent a message that it should not have sent")]
     Malformed(#[source] Malformed),
     /// Whoever answered does not have our key.
-    #[error("whoever answers at the gateway's address could not prove to be the gateway")]
+    #[error(
+        "whoever answers is not the gateway that gave this worker its secret: check the address, and whose token it is"
+    )]
     Unproven(#[source] WrongProof),
     /// A gateway answered that another has replaced.
     #[error("the gateway that answers is of epoch {}, but one of epoch {} was seen", got.get(), seen.get())]
