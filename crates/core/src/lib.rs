@@ -16,6 +16,7 @@
 //! | [`idempotency::judge`] | yes | what a submission with a key is: new, a repetition, or a conflict |
 //! | [`listing::JobFilter`] | derived | which jobs a list shows, and where a page of it ends |
 //! | [`placement::Placement`] | no | which worker has which job, over lost links and restarts |
+//! | [`enrolment::AgentPattern`] | no | what a worker of another machine may offer |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod canonical;
 pub mod connection;
 pub mod digest;
 pub mod dispatch;
+pub mod enrolment;
 pub mod idempotency;
 pub mod inventory;
 pub mod job;

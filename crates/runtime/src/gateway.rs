@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_core::Refusal;
-use moorline_core::inventory::Inventory;
 use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError};
@@ -15,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
@@ -60,7 +60,7 @@ struct Shared {
     store: Arc<dyn Store>,
     clock: Clock,
     options: RuntimeOptions,
-    inventory: Inventory,
+    agents: Arc<Agents>,
     registry: Arc<Registry>,
     pool: Arc<Pool>,
     open_jobs: OpenJobs,
@@ -106,10 +106,7 @@ impl Gateway {
         agents: impl IntoIterator<Item = (ResolvedAgent, bool)>,
         tasks: Tasks,
     ) -> Self {
-        let mut inventory = Inventory::default();
-        for (agent, is_default) in agents {
-            inventory.register(agent, is_default);
-        }
+        let agents = Arc::new(Agents::new(agents));
         let registry = Arc::new(Registry::default());
         let open_jobs = OpenJobs::new(Arc::clone(&store));
         let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window));
@@ -123,7 +120,7 @@ impl Gateway {
             store,
             clock,
             options,
-            inventory,
+            agents,
             registry,
             pool,
             open_jobs,
@@ -141,8 +138,8 @@ impl Gateway {
     }
 
     /// The agents.
-    pub fn inventory(&self) -> &Inventory {
-        &self.0.inventory
+    pub fn agents(&self) -> &Arc<Agents> {
+        &self.0.agents
     }
 
     /// What the operator decided.

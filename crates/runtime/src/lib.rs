@@ -10,6 +10,7 @@
 //! Nobody pushes to a session: a job's task appends to the store, and whoever watches reads from there. The runtime
 //! knows neither sockets of clients nor the wire.
 
+pub mod agents;
 pub mod clock;
 pub mod ended;
 mod events;

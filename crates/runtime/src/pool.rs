@@ -59,6 +59,8 @@ struct State {
 #[derive(Debug)]
 struct Attached {
     worker: WorkerId,
+    /// Its process as it sees it itself.
+    pid: u32,
     mailbox: Arc<Mailbox>,
     dropped: CancellationToken,
 }
@@ -193,6 +195,19 @@ impl Pool {
         self.perform(state);
     }
 
+    /// A worker is not wanted any more: its link is closed, and its jobs end.
+    pub(crate) fn dismiss(&self, worker: WorkerId, lost: Lost) {
+        for link in lock(&self.state).links.values().filter(|link| link.worker == worker) {
+            link.dropped.cancel();
+        }
+        self.worker_gone(worker, lost);
+    }
+
+    /// Whether a worker is attached, and which process it then says that it is.
+    pub(crate) fn process_of(&self, worker: WorkerId) -> Option<u32> {
+        lock(&self.state).links.values().find(|link| link.worker == worker).map(|link| link.pid)
+    }
+
     /// A worker of an earlier run is gone, as is found before that run's jobs are taken up.
     pub(crate) fn found_gone(&self, worker: WorkerId, lost: Lost) {
         lock(&self.state).placement.handle_found_gone(worker, lost);
@@ -221,7 +236,8 @@ impl Pool {
         let WorkerLink { info, sender, mut receiver } = link;
         let (worker, fence) = (info.worker, sender.fence());
         let mailbox = Arc::new(Mailbox::default());
-        let attached = Attached { worker, mailbox: Arc::clone(&mailbox), dropped: CancellationToken::new() };
+        let attached =
+            Attached { worker, pid: info.pid, mailbox: Arc::clone(&mailbox), dropped: CancellationToken::new() };
         let dropped = attached.dropped.clone();
         tracing::info!(pid = info.pid, sdk = %info.sdk, holds = info.held.len(), "a worker is attached");
         let reason = format!("process {}, {}, {fence}, holding {} jobs", info.pid, info.sdk, info.held.len());

@@ -212,7 +212,7 @@ impl SessionHandle {
             },
         };
         self.check_room()?;
-        let agent = self.gateway.inventory().resolve(&request.agent)?;
+        let agent = self.gateway.agents().inventory().resolve(&request.agent)?;
         let accepted = Accepted {
             session: self.id(),
             principal: self.principal().id.clone(),

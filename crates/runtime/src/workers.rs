@@ -6,8 +6,10 @@
 
 mod crew;
 mod door;
+mod external;
 mod generation;
 mod keeper;
+mod ledger;
 mod manifest;
 mod process;
 mod restart;
@@ -15,6 +17,7 @@ mod supervisor;
 
 pub use crew::{Crew, CrewOptions, ProcessSpec, RecoverWorkersError, Survivors};
 pub use door::{DoorError, OpenDoorError, WorkerDoor};
+pub use external::{Enrolment, Enrolments, EnrolmentsError, ExternalWorkers, RecoverExternalError};
 pub use generation::{GenerationError, raise_generation};
 pub use supervisor::{Host, WorkerSpec, supervise};
 

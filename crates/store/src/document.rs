@@ -47,6 +47,8 @@ collections! {
     SessionFloors = "session_floors";
     /// The manifest of workers that may be adopted.
     Workers = "workers";
+    /// What workers of other machines have offered.
+    ExternalWorkers = "external_workers";
     /// The audit trail, keyed by an id that begins with the time.
     Audit = "audit";
     /// What there is one of.

@@ -14,6 +14,8 @@ pub enum Lost {
     Away,
     /// It is attached, and does not have the job.
     Forgotten,
+    /// Its enrolment was revoked.
+    Revoked,
     /// A start of the gateway did not take it over from the run before.
     NotAdopted,
 }
@@ -25,6 +27,7 @@ impl Lost {
             Self::Ended => "the worker that ran the job ended before the job did; submit it again",
             Self::Away => "the worker that ran the job did not come back in time; submit it again",
             Self::Forgotten => "the worker that ran the job no longer has it; submit it again",
+            Self::Revoked => "the worker that ran the job was revoked; submit it again",
             Self::NotAdopted => {
                 "the gateway was restarted and did not take over the worker that ran the job; submit it again"
             }

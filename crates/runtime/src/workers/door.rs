@@ -17,12 +17,14 @@ mod refusals;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use moorline_types::{Fence, WorkerId};
+use moorline_store::PutError;
+use moorline_types::{Fence, ResolvedAgent, WorkerId};
 use moorline_worker::Stream;
 use moorline_worker::link::{AttachError, AttachParams, Candidate, accept};
 use moorline_worker::message::GatewayEpoch;
@@ -32,6 +34,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::external::EnrolmentsError;
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::sync::lock;
@@ -83,6 +86,70 @@ pub enum DoorError {
         peer: i32,
         /// The process that was started.
         started: i32,
+    },
+    /// Its link could not be encrypted.
+    #[error(
+        "a peer at {from} could not agree on encryption with this gateway; a worker must trust the certificate's issuer (--ca-cert)"
+    )]
+    Encryption {
+        /// Where it is.
+        from: IpAddr,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+    /// It did not get through the handshake, from another machine.
+    #[error(
+        "a worker at {from} was not attached (one that goes away does not take this gateway for the one of its token)"
+    )]
+    External {
+        /// Where it is.
+        from: IpAddr,
+        /// What went wrong.
+        #[source]
+        source: AttachError,
+    },
+    /// It is not enrolled, or not any more.
+    #[error("{worker} is not enrolled: its token was revoked; enrol it anew with `moorline workers enroll`")]
+    Revoked {
+        /// Who it is.
+        worker: WorkerId,
+    },
+    /// It offers what it was not enrolled for.
+    #[error("{worker} ({name}) offers {agent}, for which it was not enrolled; enrol it anew with this agent")]
+    NotAllowed {
+        /// Who it is.
+        worker: WorkerId,
+        /// What the operator calls it.
+        name: String,
+        /// What it offers.
+        agent: ResolvedAgent,
+    },
+    /// Another process has its token and is attached.
+    #[error("another process is attached as {worker} ({name}); a token is for one worker: enrol a second one")]
+    InUse {
+        /// Who it is.
+        worker: WorkerId,
+        /// What the operator calls it.
+        name: String,
+    },
+    /// Whether it is enrolled cannot be told.
+    #[error("it cannot be told whether {worker} is enrolled")]
+    Enrolments {
+        /// Who it is.
+        worker: WorkerId,
+        /// Why not.
+        #[source]
+        source: EnrolmentsError,
+    },
+    /// What it offers cannot be written down.
+    #[error("{worker} was not attached: what it offers cannot be written down")]
+    NotWritten {
+        /// Who it is.
+        worker: WorkerId,
+        /// Why not.
+        #[source]
+        source: PutError,
     },
     /// It has no business here any more.
     #[error("{worker} is not expected any more; it is told to end itself")]
@@ -165,6 +232,11 @@ impl WorkerDoor {
             expected.pid = pid;
             expected.recorded.cancel();
         }
+    }
+
+    /// Tells the operator that somebody was not let in, at a bounded rate.
+    pub(crate) fn tell(&self, refusal: &DoorError) {
+        self.0.refusals.tell(refusal);
     }
 
     /// Names an attachment.

@@ -76,7 +76,7 @@ pub fn supervise(spec: WorkerSpec, door: WorkerDoor, clock: Clock, tasks: &Tasks
 }
 
 /// Ends the jobs of a worker each time that it is away for longer than `window`. It may come back nevertheless.
-async fn wait_for(
+pub(super) async fn wait_for(
     worker: WorkerId,
     window: Duration,
     mut attachment: watch::Receiver<bool>,

@@ -363,7 +363,8 @@ impl<'a> Driver<'a> {
         let resume = (Secret::new(token.expose()), gateway.resume_window());
         let heartbeat = self.service.options().heartbeat_interval;
         let features = self.features;
-        let welcome = to_wire::welcome(session.id(), gateway.now(), features, resume, heartbeat, gateway.inventory());
+        let welcome =
+            to_wire::welcome(session.id(), gateway.now(), features, resume, heartbeat, &gateway.agents().inventory());
         (self.session, self.fence, self.confirmed) = (Some(session), fence, false);
         self.push(None, welcome);
         if replaced {
