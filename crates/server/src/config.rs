@@ -37,7 +37,10 @@ mod words;
 
 pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTION_BYTES, MAX_AGENTS};
 pub use files::{Entry, Files, RealFiles};
-pub use high::{Config, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport};
+pub use high::{
+    Config, ExternalConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig,
+    Transport,
+};
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;
 pub use mistake::{AgentProblem, Mistake, Mistakes, Problem};

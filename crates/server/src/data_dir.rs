@@ -8,6 +8,7 @@
 //! gateway.json   where the running gateway is reached; absent after a clean stop
 //! workers.key    the secret from which workers' secrets are derived
 //! worker.sock    where workers attach (elsewhere if this path is too long for a socket)
+//! enrolments/    which workers of other machines are let in, one file each
 //! workers/       one log per worker, and what it cannot report yet
 //! scratch/       working directories of agents
 //! ```
@@ -24,6 +25,7 @@ mod ownership;
 mod socket;
 mod version;
 
+pub(crate) use atomic::write as write_private;
 pub use endpoint::{Endpoint, EndpointError, MAX_ENDPOINT_BYTES};
 pub use error::DataDirError;
 pub use socket::MAX_SOCKET_PATH_BYTES;
@@ -122,15 +124,11 @@ impl DataDir {
     ///
     /// If it cannot be read or written, or is damaged.
     pub fn gateway_secret(&self, fresh: GatewaySecret) -> Result<GatewaySecret, DataDirError> {
-        let path = self.path.join(WORKERS_KEY);
-        match fs::read_to_string(&path) {
-            Ok(text) => GatewaySecret::from_text(&text).map_err(|_| DataDirError::DamagedSecret { path }),
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                atomic::write(&self.path, WORKERS_KEY, format!("{}\n", fresh.to_text()).as_bytes())?;
-                Ok(fresh)
-            }
-            Err(source) => Err(DataDirError::of_io(&path, source)),
+        if let Some(secret) = read_gateway_secret(&self.path)? {
+            return Ok(secret);
         }
+        atomic::write(&self.path, WORKERS_KEY, format!("{}\n", fresh.to_text()).as_bytes())?;
+        Ok(fresh)
     }
 
     /// Where workers attach. The same at every start.
@@ -177,6 +175,16 @@ const ADMIN_TOKEN: &str = "admin.token";
 
 /// The file of the secret from which workers' secrets are derived.
 const WORKERS_KEY: &str = "workers.key";
+
+/// The secret of the gateway with this data directory, whether it runs or not; `None` if none has used it yet.
+pub(crate) fn read_gateway_secret(data_dir: &Path) -> Result<Option<GatewaySecret>, DataDirError> {
+    let path = data_dir.join(WORKERS_KEY);
+    match fs::read_to_string(&path) {
+        Ok(text) => GatewaySecret::from_text(&text).map(Some).map_err(|_| DataDirError::DamagedSecret { path }),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DataDirError::of_io(&path, source)),
+    }
+}
 
 /// Makes a directory and its parents, for the owner only, if it is not there.
 fn create_directory(path: &Path) -> Result<(), DataDirError> {

@@ -8,4 +8,5 @@ mod admission;
 mod listener;
 mod routes;
 
+pub(crate) use admission::Admission;
 pub use listener::{HttpOptions, ListenError, Listener};

@@ -6,6 +6,7 @@
 //! | [`data_dir`] | where things are kept, and that nobody else keeps them there |
 //! | [`serve`] | the life of the process |
 //! | [`http`], [`door`] | how bytes become frames, and which peers are turned away before they cost anything |
+//! | [`enrolments`] | which workers of other machines are let in |
 //! | [`connection`] | one client's connection |
 //! | [`keys`], [`tls`], [`logging`] | who it is, who we are, and what is told about it |
 //!
@@ -15,6 +16,7 @@ pub mod config;
 pub mod connection;
 pub mod data_dir;
 pub mod door;
+pub mod enrolments;
 pub mod http;
 pub mod keys;
 pub mod logging;
@@ -23,5 +25,6 @@ pub mod tls;
 
 mod front;
 mod key_store;
+mod worker_listener;
 
 pub use serve::{Doors, Server, StartError};

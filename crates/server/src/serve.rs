@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_runtime::workers::{Crew, CrewOptions, WorkerDoor, raise_generation};
+use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
@@ -22,16 +22,14 @@ use crate::config::{Config, Durability, StoreKind, Transport};
 use crate::connection::{Connection, Service, ServiceOptions};
 use crate::data_dir::{DataDir, Endpoint};
 use crate::door::{Peer, stdio};
+use crate::enrolments::Enrolments;
 use crate::http::{HttpOptions, Listener};
 use crate::key_store::load_keys;
 use crate::keys::ApiKey;
-use crate::tls;
+use crate::tls::{self, TlsError};
+use crate::worker_listener::WorkerListener;
 
 pub use error::StartError;
-
-/// How long a job may wait for a worker. Long enough for a worker that is being started again at the longest wait,
-/// several times over; short enough that somebody is still looking.
-const MAX_PENDING: Millis = Millis::from_secs(300);
 
 /// How long workers have to leave at a shutdown, once no job is left.
 const WORKER_GRACE: Millis = Millis::from_secs(2);
@@ -70,13 +68,14 @@ impl Server {
     pub async fn start(config: Config, doors: Doors) -> Result<Self, StartError> {
         let clock = Clock::system();
         let data_dir = DataDir::open(&config.data_dir, config.runtime_dir.as_deref())?;
-        let tls = match &config.transport {
-            Transport::Plaintext => None,
-            Transport::Tls { cert, key } => Some(tls::load(cert, key)?),
-        };
+        let tls = load_tls(&config.transport)?;
         let listener = match doors {
             Doors::Network => Some(Listener::bind(http_options(&config, tls)).await?),
             Doors::Stdio => None,
+        };
+        let worker_listener = match &config.workers.external {
+            Some(external) => Some(WorkerListener::bind(external.listen, load_tls(&external.transport)?).await?),
+            None => None,
         };
         let store = open_store(&config, &data_dir, &clock).await?;
         let generation = raise_generation(store.as_ref()).await?;
@@ -91,12 +90,23 @@ impl Server {
         let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
-        let crew = Crew::new(door.clone(), clock, tasks, store, crew_options(&config));
+        let enrolments = Arc::new(Enrolments::of(data_dir.path()));
+        let (agents, window) = (Arc::clone(gateway.agents()), config.workers.adoption_window);
+        let external =
+            ExternalWorkers::new(door.clone(), agents, enrolments, Arc::clone(&store), tasks.clone(), window);
+        let crew = Crew::new(door.clone(), clock, tasks.clone(), store, crew_options(&config));
         let specs: Vec<_> = workers.into_iter().map(|worker| worker.spec).collect();
         let survivors = crew.recover(&specs).await?;
         workers::prune_logs(&data_dir, survivors.logs());
+        if worker_listener.is_some() {
+            external.recover().await?;
+        }
         gateway.recover().await?;
         door.listen(data_dir.worker_socket())?;
+        if let Some(listener) = worker_listener {
+            tracing::info!(address = %listener.address(), "workers of other machines are listened for");
+            listener.serve(external, tasks);
+        }
         crew.keep(specs, survivors);
 
         let service = Arc::new(
@@ -184,6 +194,13 @@ impl Server {
     }
 }
 
+fn load_tls(transport: &Transport) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
+    match transport {
+        Transport::Plaintext => Ok(None),
+        Transport::Tls { cert, key } => tls::load(cert, key).map(Some),
+    }
+}
+
 async fn open_store(config: &Config, data_dir: &DataDir, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
     let (now, entropy) = (clock.now(), mint::random()?);
     match config.journal.store {
@@ -233,7 +250,7 @@ fn crew_options(config: &Config) -> CrewOptions {
 fn runtime_options(config: &Config) -> RuntimeOptions {
     RuntimeOptions {
         cancel_grace: config.jobs.cancel_grace.into(),
-        max_pending: MAX_PENDING,
+        max_pending: config.jobs.max_pending.into(),
         default_max_runtime_sec: config.jobs.default_max_runtime.map(|length| length.as_secs().max(1)),
         max_sessions_per_principal: config.limits.max_sessions_per_principal.get(),
         max_jobs_per_principal: config.limits.max_jobs_per_principal.get(),

@@ -23,7 +23,7 @@ const ALPN: &[u8] = b"http/1.1";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file does not exist or cannot be read.
-    #[error("cannot read {}: {source}; correct tls.cert or tls.key, or make the file readable for the gateway", path.display())]
+    #[error("cannot read {}: {source}; correct the option that names it, or make the file readable for the gateway", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file is too large to be what it should be.
-    #[error("{} is larger than {MAX_PEM_BYTES} bytes and no PEM file; correct tls.cert or tls.key", path.display())]
+    #[error("{} is larger than {MAX_PEM_BYTES} bytes and no PEM file; correct the option that names it", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// There is no certificate in the file of the certificate.
-    #[error("{} holds no certificate{}; tls.cert must name a file with a CERTIFICATE section", path.display(), holds(*holds_key, "a private key: are tls.cert and tls.key swapped?"))]
+    #[error("{} holds no certificate{}; the option for the certificate must name a file with a CERTIFICATE section", path.display(), holds(*holds_key, "a private key: are the two options swapped?"))]
     NoCertificate {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum TlsError {
         holds_key: bool,
     },
     /// There is no key in the file of the key.
-    #[error("{} holds no private key{}; tls.key must name a file with a PRIVATE KEY section", path.display(), holds(*holds_certificate, "a certificate: are tls.cert and tls.key swapped?"))]
+    #[error("{} holds no private key{}; the option for the key must name a file with a PRIVATE KEY section", path.display(), holds(*holds_certificate, "a certificate: are the two options swapped?"))]
     NoKey {
         /// The file.
         path: PathBuf,

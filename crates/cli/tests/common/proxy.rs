@@ -11,20 +11,26 @@ const BUFFER: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
-    target: SocketAddr,
 }
 
 impl Proxy {
     /// A proxy in front of the gateway with this URL.
     pub(crate) fn start(url: &str) -> Self {
-        let target: SocketAddr = url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
+        Self::before(url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap())
+    }
+
+    /// A proxy in front of this address.
+    pub(crate) fn before(target: SocketAddr) -> Self {
+        let target = Arc::new(Mutex::new(target));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let open = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&open);
+        let (kept, aimed) = (Arc::clone(&open), Arc::clone(&target));
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
+                let target = *aimed.lock().unwrap();
                 let Ok(far) = TcpStream::connect(target) else { continue };
                 kept.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
                 let (back, forth) = (near.try_clone().unwrap(), far.try_clone().unwrap());
@@ -32,7 +38,12 @@ impl Proxy {
                 thread::spawn(move || pass(far, back));
             }
         });
-        Self { address, open, target }
+        Self { address, target, open }
+    }
+
+    /// Passes further connections on to this address.
+    pub(crate) fn aim(&self, target: SocketAddr) {
+        *self.target.lock().unwrap() = target;
     }
 
     pub(crate) fn url(&self) -> String {
@@ -41,7 +52,7 @@ impl Proxy {
 
     /// Where the gateway listens.
     pub(crate) fn target(&self) -> String {
-        self.target.to_string()
+        self.target.lock().unwrap().to_string()
     }
 
     /// Cuts every connection; answers how many there were.

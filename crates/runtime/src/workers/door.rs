@@ -235,8 +235,10 @@ impl WorkerDoor {
     }
 
     /// Tells the operator that somebody was not let in, at a bounded rate.
-    pub(crate) fn tell(&self, refusal: &DoorError) {
-        self.0.refusals.tell(refusal);
+    pub(crate) async fn tell(&self, refusal: &DoorError) {
+        if self.0.refusals.tell(refusal) {
+            self.0.pool.record_refusal(&chain(refusal)).await;
+        }
     }
 
     /// Names an attachment.
@@ -304,10 +306,8 @@ impl WorkerDoor {
             };
             let door = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerLink, async move {
-                if let Err(error) = door.attach_peer(stream).await
-                    && door.0.refusals.tell(&error)
-                {
-                    door.0.pool.record_refusal(&chain(&error)).await;
+                if let Err(error) = door.attach_peer(stream).await {
+                    door.tell(&error).await;
                 }
                 drop(room);
             });

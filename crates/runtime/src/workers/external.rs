@@ -164,8 +164,8 @@ impl ExternalWorkers {
     }
 
     /// Tells the operator that somebody was not let in, at a bounded rate.
-    pub fn tell(&self, refusal: &DoorError) {
-        self.0.door.tell(refusal);
+    pub async fn tell(&self, refusal: &DoorError) {
+        self.0.door.tell(refusal).await;
     }
 
     /// What the worker may offer, or why it is refused.

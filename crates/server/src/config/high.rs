@@ -108,6 +108,8 @@ pub struct LimitsConfig {
 pub struct JobsConfig {
     /// How long a job that is cancelled may take to end by itself.
     pub cancel_grace: Duration,
+    /// How long a job may wait for a worker.
+    pub max_pending: Duration,
     /// How long a job may run whose submission does not say; `None` is without bound.
     pub default_max_runtime: Option<Duration>,
 }
@@ -132,6 +134,17 @@ pub struct WorkersConfig {
     pub adoption_window: Duration,
     /// How long one goes on without a gateway.
     pub max_orphan_lifetime: Duration,
+    /// Where those of other machines attach; nowhere if `None`.
+    pub external: Option<ExternalConfig>,
+}
+
+/// Where workers of other machines attach.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExternalConfig {
+    /// The address.
+    pub listen: SocketAddr,
+    /// Whether and how their links are encrypted.
+    pub transport: Transport,
 }
 
 /// Which log lines are written, and how.

@@ -75,6 +75,15 @@ pub enum Problem {
         /// The address.
         listen: SocketAddr,
     },
+    /// What jobs say would travel unencrypted over a network.
+    #[error("workers that attach at {listen} without TLS would send what their jobs say in the clear")]
+    PlaintextWorkers {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// A worker would outlive all that is known about it.
+    #[error("workers of other machines outlive the gateway, and a journal in memory does not")]
+    ForgetfulWorkers,
     /// The file that was named does not exist.
     #[error("there is no such file")]
     FileMissing,
@@ -203,6 +212,12 @@ impl Problem {
             Self::PlaintextBeyondLoopback { .. } => "give --tls-cert and --tls-key; or, if something in front of the \
                 gateway encrypts, allow it with --insecure-plaintext"
                 .to_owned(),
+            Self::PlaintextWorkers { .. } => {
+                "give --workers-tls-cert and --workers-tls-key, or --tls-cert and --tls-key; \
+                or, if something in front of the gateway encrypts, allow it with --insecure-plaintext"
+                    .to_owned()
+            }
+            Self::ForgetfulWorkers => "leave workers.listen out, or keep the journal in sqlite".to_owned(),
             Self::FileMissing => "correct the path, or do without --config and MOORLINE_CONFIG".to_owned(),
             Self::FileUnreadable { .. } => "make it readable for the user that runs the gateway".to_owned(),
             Self::FileTooLarge => "name the configuration file; this one is something else".to_owned(),

@@ -137,6 +137,9 @@ options! {
         "How many unfinished jobs one principal may have.";
     cancel_grace = "jobs.cancel_grace", Length, Length { min: MILLISECOND, max: HOUR }, Text("30s"), "10s",
         "How long a job that is cancelled may take to end by itself before it is ended.";
+    max_pending = "jobs.max_pending", Length, Length { min: SECOND, max: 30 * DAY }, Text("5m"), "1h",
+        "How long a job may wait for a worker before it ends with an error that says so. Long enough for a worker that \
+         is being started again, or for the machine of an external one.";
     default_max_runtime = "jobs.default_max_runtime", Maybe<Length>,
         Maybe(Length { min: SECOND, max: Duration::from_secs(limits::MAX_RUNTIME_SEC) }), Unset { shown: "no bound" },
         "1h",
@@ -161,6 +164,18 @@ options! {
         "1h",
         "How long a worker that has jobs goes on without a gateway before it ends itself; one that has none does so \
          after a minute. It holds for workers that are started from then on.";
+    workers_listen = "workers.listen", Maybe<Address>, Maybe(Address), Unset { shown: "workers of this machine only" },
+        "0.0.0.0:7708",
+        "The address at which enrolled workers of other machines attach, with TLS: the certificate of \
+         `workers.tls_cert`, or else the one of `tls.cert`. Without either only an address of this machine is taken, \
+         unless `insecure_plaintext` is set. Needs the journal in `sqlite`.";
+    workers_tls_cert = "workers.tls_cert", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "that of `tls.cert`" },
+        "/etc/moorline/workers-cert.pem",
+        "The PEM file with the certificate that workers of other machines are shown, followed by its chain. Needs \
+         `workers.tls_key`.";
+    workers_tls_key = "workers.tls_key", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "that of `tls.key`" },
+        "/etc/moorline/workers-key.pem",
+        "The PEM file with the private key of `workers.tls_cert`.";
     worker_program = "workers.program", AnyPath, AnyPath,
         Computed {
             shown: "the running program",

@@ -1,13 +1,14 @@
 //! From what was given to a configuration: reads every layer, checks what must fit together, and reports everything
 //! that is wrong at once.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::agents::AgentConfig;
 use super::file;
 use super::high::{
-    Config, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport,
-    WorkersConfig,
+    Config, ExternalConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig,
+    Transport, WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
@@ -15,6 +16,7 @@ use super::option::ConfigOption;
 use super::options::Found;
 use super::resolved::Resolved;
 use super::sources::{ConfigFile, Sources};
+use super::words::StoreKind;
 
 impl Config {
     /// Resolves what was given.
@@ -40,7 +42,8 @@ impl Config {
         let Layers { mut mistakes, rows, .. } = layers;
         let transport = transport(&found, &mut mistakes);
         let runtime_dir = sources.directory("XDG_RUNTIME_DIR");
-        match config(found, transport, agents.clone(), runtime_dir).filter(|_| mistakes.is_empty()) {
+        let external = external(&found, transport.as_ref(), &mut mistakes);
+        match config(found, transport, external, agents.clone(), runtime_dir).filter(|_| mistakes.is_empty()) {
             Some(config) => Ok((config, Resolved { rows, agents, file })),
             None => Err(Mistakes::new(mistakes)),
         }
@@ -52,7 +55,7 @@ fn transport(found: &Found, mistakes: &mut Vec<Mistake>) -> Option<Transport> {
     let (cert, key) = (found.tls_cert.as_ref()?, found.tls_key.as_ref()?);
     match (&cert.value, &key.value) {
         (Some(cert), Some(key)) => Some(Transport::Tls { cert: cert.clone(), key: key.clone() }),
-        (None, None) => plaintext(found, mistakes),
+        (None, None) => plaintext(found, found.listen.as_ref()?, mistakes),
         (Some(_), None) => half_tls("tls.cert", cert, "tls.key", mistakes),
         (None, Some(_)) => half_tls("tls.key", key, "tls.cert", mistakes),
     }
@@ -64,21 +67,52 @@ fn half_tls<T>(given: &str, setting: &Setting<T>, missing: &str, mistakes: &mut 
     None
 }
 
-fn plaintext(found: &Found, mistakes: &mut Vec<Mistake>) -> Option<Transport> {
-    let (listen, allowed) = (found.listen.as_ref()?, found.insecure_plaintext.as_ref()?);
-    // An IPv4 address in IPv6 dress is judged as what it is.
-    if allowed.value || listen.value.ip().to_canonical().is_loopback() {
+fn plaintext(found: &Found, listen: &Setting<SocketAddr>, mistakes: &mut Vec<Mistake>) -> Option<Transport> {
+    let problem = Problem::PlaintextBeyondLoopback { listen: listen.value };
+    if is_plaintext_allowed(found, listen.value)? {
         return Some(Transport::Plaintext);
     }
-    let problem = Problem::PlaintextBeyondLoopback { listen: listen.value };
     mistakes.push(Mistake { origin: listen.origin.clone(), problem });
     None
+}
+
+fn is_plaintext_allowed(found: &Found, listen: SocketAddr) -> Option<bool> {
+    // An IPv4 address in IPv6 dress is judged as what it is.
+    Some(found.insecure_plaintext.as_ref()?.value || listen.ip().to_canonical().is_loopback())
+}
+
+/// Where workers of other machines attach; the outer `None` if that is a mistake, or cannot be said for another one.
+fn external(found: &Found, clients: Option<&Transport>, mistakes: &mut Vec<Mistake>) -> Option<Option<ExternalConfig>> {
+    let (listen, store) = (found.workers_listen.as_ref()?, found.journal_store.as_ref()?);
+    let (cert, key) = (found.workers_tls_cert.as_ref()?, found.workers_tls_key.as_ref()?);
+    let own = match (&cert.value, &key.value) {
+        (Some(cert), Some(key)) => Some(Transport::Tls { cert: cert.clone(), key: key.clone() }),
+        (None, None) => None,
+        (Some(_), None) => return half_tls("workers.tls_cert", cert, "workers.tls_key", mistakes).map(|_| None),
+        (None, Some(_)) => return half_tls("workers.tls_key", key, "workers.tls_cert", mistakes).map(|_| None),
+    };
+    let Some(address) = listen.value else { return Some(None) };
+    let mut wrong = |problem| mistakes.push(Mistake { origin: listen.origin.clone(), problem });
+    if store.value == StoreKind::Memory {
+        wrong(Problem::ForgetfulWorkers);
+        return None;
+    }
+    let transport = match own {
+        Some(own) => own,
+        None => clients?.clone(),
+    };
+    if transport == Transport::Plaintext && !is_plaintext_allowed(found, address)? {
+        wrong(Problem::PlaintextWorkers { listen: address });
+        return None;
+    }
+    Some(Some(ExternalConfig { listen: address, transport }))
 }
 
 /// The configuration, if every option has a value.
 fn config(
     found: Found,
     transport: Option<Transport>,
+    external: Option<Option<ExternalConfig>>,
     agents: Vec<AgentConfig>,
     runtime_dir: Option<PathBuf>,
 ) -> Option<Config> {
@@ -106,6 +140,7 @@ fn config(
         retention: RetentionConfig { max_age: found.retain_for?.value, max_bytes: found.retain_bytes?.value },
         jobs: JobsConfig {
             cancel_grace: found.cancel_grace?.value,
+            max_pending: found.max_pending?.value,
             default_max_runtime: found.default_max_runtime?.value,
         },
         shutdown_grace: found.shutdown_grace?.value,
@@ -116,6 +151,7 @@ fn config(
             reattach: found.reattach?.value,
             adoption_window: found.adoption_window?.value,
             max_orphan_lifetime: found.max_orphan_lifetime?.value,
+            external: external?,
         },
         builtin_agents: found.builtin_agents?.value,
         agents,

@@ -9,9 +9,9 @@ use super::private_file;
 
 /// Writes a file such that a reader, and a crash at any point, finds the former content or this, and returns its path.
 ///
-/// There is one writer per directory, the holder of its lock, so the temporary name can be fixed: what is left under
-/// it is from a writer that has died.
-pub(super) fn write(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DataDirError> {
+/// There is one writer for each name (the holder of the directory's lock, or whoever has just made the name up), so the
+/// temporary name can be fixed: what is left under it is from a writer that has died.
+pub(crate) fn write(directory: &Path, name: &str, content: &[u8]) -> Result<PathBuf, DataDirError> {
     let (temporary, path) = (directory.join(format!(".{name}.tmp")), directory.join(name));
     let written = remove_if_present(&temporary)
         .and_then(|()| private_file().write(true).create_new(true).open(&temporary))

@@ -97,7 +97,7 @@ pub enum DataDirError {
 
 impl DataDirError {
     /// What an operation's failure at a path means.
-    pub(super) fn of_io(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn of_io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         let kind = source.kind();
         if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {

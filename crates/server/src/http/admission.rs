@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Counts connections.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(crate) struct Admission {
     room: Arc<Semaphore>,
     per_address: usize,
     addresses: Mutex<HashMap<IpAddr, usize>>,
@@ -16,25 +16,25 @@ pub(super) struct Admission {
 
 /// Room for one connection. Given back when the last clone of its [`Arc`] is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     admission: Arc<Admission>,
     address: IpAddr,
     _room: OwnedSemaphorePermit,
 }
 
 impl Admission {
-    pub(super) fn new(connections: usize, per_address: usize) -> Arc<Self> {
+    pub(crate) fn new(connections: usize, per_address: usize) -> Arc<Self> {
         let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
         Arc::new(Self { room, per_address, addresses: Mutex::default() })
     }
 
     /// Waits until one more connection may be accepted. `None` never happens while the admission lives.
-    pub(super) async fn room(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn room(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
     /// Room for a connection from this address; `None` if the address has all that it may.
-    pub(super) fn admit(self: &Arc<Self>, room: OwnedSemaphorePermit, address: IpAddr) -> Option<Arc<Place>> {
+    pub(crate) fn admit(self: &Arc<Self>, room: OwnedSemaphorePermit, address: IpAddr) -> Option<Arc<Place>> {
         let address = address.to_canonical();
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let count = addresses.entry(address).or_default();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use moorline_runtime::gateway::RecoverJobsError;
 use moorline_runtime::mint::NoEntropy;
-use moorline_runtime::workers::{GenerationError, OpenDoorError, RecoverWorkersError};
+use moorline_runtime::workers::{GenerationError, OpenDoorError, RecoverExternalError, RecoverWorkersError};
 use moorline_store_sqlite::OpenError;
 use moorline_types::{AgentRefError, ResolvedAgent};
 
@@ -13,6 +13,7 @@ use crate::data_dir::DataDirError;
 use crate::http::ListenError;
 use crate::key_store::KeyStoreError;
 use crate::tls::TlsError;
+use crate::worker_listener::ListenForWorkersError;
 
 /// What keeps a gateway from starting. The texts name the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,12 @@ pub enum StartError {
     /// The workers of the last run cannot be taken over.
     #[error(transparent)]
     Workers(#[from] RecoverWorkersError),
+    /// The workers of other machines that were there in the last run cannot be awaited.
+    #[error(transparent)]
+    ExternalWorkers(#[from] RecoverExternalError),
+    /// The address for workers of other machines cannot be listened on.
+    #[error(transparent)]
+    ListenForWorkers(#[from] ListenForWorkersError),
     /// Workers cannot attach.
     #[error(transparent)]
     WorkerDoor(#[from] OpenDoorError),

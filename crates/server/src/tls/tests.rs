@@ -43,7 +43,7 @@ fn what_cannot_be_used_is_refused_with_the_file_and_the_remedy() {
     for (what, cert, key, expected) in [
         ("empty certificate", "", ours.key.as_str(), "cert.pem holds no certificate; tls.cert must"),
         ("empty key", &ours.cert, "", "key.pem holds no private key; tls.key must"),
-        ("swapped", &ours.key, &ours.cert, "cert.pem holds no certificate but a private key: are tls.cert and"),
+        ("swapped", &ours.key, &ours.cert, "cert.pem holds no certificate but a private key: are the two"),
         ("twice the certificate", &ours.cert, &ours.cert, "key.pem holds no private key but a certificate"),
         ("another key", &ours.cert, &other.key, "does not belong to the first certificate"),
         ("broken certificate", &broken, &ours.key, "cert.pem is no valid PEM file"),
