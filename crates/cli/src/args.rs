@@ -11,6 +11,7 @@ use clap::ArgMatches;
 use clap_complete::Shell;
 use moorline_client::ReconnectPolicy;
 use moorline_server::config::ConfigOption;
+use moorline_types::ResolvedAgent;
 use moorline_wire::vendor::Overflow;
 
 use crate::output::Color;
@@ -30,7 +31,10 @@ pub(crate) struct Parsed {
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Serve { stdio: bool, config: ConfigArgs },
+    Serve {
+        stdio: bool,
+        config: ConfigArgs,
+    },
     Config(ConfigCommand),
     Demo(Demo),
     Submit(Submit),
@@ -39,16 +43,44 @@ pub(crate) enum Command {
     Cancel(Cancel),
     Jobs(Jobs),
     Gc(Collect),
-    Agents { json: bool },
-    Version { json: bool },
+    Agents {
+        json: bool,
+    },
+    Version {
+        json: bool,
+    },
     Completions(Shell),
+    /// Hosts what the gateway that started this process asks for.
     Worker,
+    ExternalWorker(ExternalWorker),
+    Workers(Workers),
 }
 
 #[derive(Debug)]
 pub(crate) enum ConfigCommand {
     Check(ConfigArgs),
     Show(ConfigArgs),
+}
+
+/// A worker of a gateway on another machine.
+#[derive(Debug)]
+pub(crate) struct ExternalWorker {
+    pub(crate) address: String,
+    pub(crate) agent: ResolvedAgent,
+    pub(crate) capacity: u32,
+    pub(crate) description: String,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) orphan_lifetime: Duration,
+    pub(crate) plaintext: bool,
+    pub(crate) command: Vec<String>,
+}
+
+/// What is to be done about enrolled workers.
+#[derive(Debug)]
+pub(crate) enum Workers {
+    Enroll { name: String, agents: Vec<String> },
+    List { json: bool },
+    Revoke { name: String },
 }
 
 /// The gateway's configuration, as far as the command line gives it.
@@ -199,7 +231,8 @@ fn read(matches: &ArgMatches) -> Parsed {
         "agents" => Command::Agents { json: of.get_flag("json") },
         "version" => Command::Version { json: of.get_flag("json") },
         "completions" => Command::Completions(of.get_one("shell").copied().unwrap_or(Shell::Bash)),
-        _ => Command::Worker,
+        "workers" => Command::Workers(workers_of(of)),
+        _ => external_worker_of(of).map_or(Command::Worker, Command::ExternalWorker),
     };
     Parsed {
         command,
@@ -214,6 +247,33 @@ fn read(matches: &ArgMatches) -> Parsed {
         color: of.get_one("color").copied().unwrap_or(Color::Auto),
         verbose: of.get_count("verbose"),
     }
+}
+
+fn workers_of(matches: &ArgMatches) -> Workers {
+    let (action, of) = matches.subcommand().unwrap_or(("", matches));
+    let name = || of.get_one::<String>("name").cloned().unwrap_or_default();
+    match action {
+        "enroll" => Workers::Enroll {
+            name: name(),
+            agents: of.get_many::<String>("agents").unwrap_or_default().cloned().collect(),
+        },
+        "revoke" => Workers::Revoke { name: name() },
+        _ => Workers::List { json: of.get_flag("json") },
+    }
+}
+
+/// `None` without `--connect`: a gateway has started this process.
+fn external_worker_of(matches: &ArgMatches) -> Option<ExternalWorker> {
+    Some(ExternalWorker {
+        address: matches.get_one::<String>("connect").cloned()?,
+        agent: matches.get_one::<ResolvedAgent>("agent").cloned()?,
+        capacity: matches.get_one("capacity").copied().unwrap_or(1),
+        description: matches.get_one::<String>("description").cloned().unwrap_or_default(),
+        state_dir: matches.get_one::<PathBuf>("state-dir").cloned(),
+        orphan_lifetime: matches.get_one("orphan-lifetime").copied()?,
+        plaintext: matches.get_flag("insecure-plaintext"),
+        command: matches.get_many::<String>("command").unwrap_or_default().cloned().collect(),
+    })
 }
 
 fn reconnect_of(matches: &ArgMatches) -> ReconnectPolicy {

@@ -105,7 +105,7 @@ fn local_token(connection: &Connection, url: &str) -> Result<PathBuf> {
 }
 
 /// The data directory that a gateway started here and now would use.
-fn data_dir(connection: &Connection) -> Result<PathBuf> {
+pub(crate) fn data_dir(connection: &Connection) -> Result<PathBuf> {
     if let Some(path) = &connection.data_dir {
         return Ok(path.clone());
     }

@@ -104,13 +104,14 @@ impl Exit {
         match error {
             StartError::DataDir(DataDirError::InUse { .. }) => Self::Locked,
             StartError::DataDir(_) | StartError::Store(_) | StartError::Scratch { .. } => Self::DataDir,
-            StartError::Listen(_) => Self::Unavailable,
+            StartError::Listen(_) | StartError::ListenForWorkers(_) => Self::Unavailable,
             StartError::Tls(_) | StartError::AgentTwice { .. } => Self::Config,
             StartError::Generation(_)
             | StartError::Keys(_)
             | StartError::Entropy(_)
             | StartError::Recover(_)
             | StartError::Workers(_)
+            | StartError::ExternalWorkers(_)
             | StartError::WorkerDoor(_)
             | StartError::AgentName(_)
             | StartError::Assignment(_) => Self::Internal,

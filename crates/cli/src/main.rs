@@ -30,6 +30,12 @@ fn main() -> ExitCode {
         return commands::worker::run();
     }
     let output = Output::new(parsed.color);
+    if let Command::ExternalWorker(worker) = parsed.command {
+        return commands::external_worker::run(worker, &parsed.connection).unwrap_or_else(|error| {
+            output.error(&error);
+            Exit::of(&error).into()
+        });
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -68,7 +74,8 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,
         Command::Version { json } => commands::version::run(json, output),
         Command::Completions(shell) => commands::completions::run(shell, output),
-        Command::Worker => Ok(Exit::Internal),
+        Command::Workers(workers) => commands::workers::run(workers, &connection, output),
+        Command::Worker | Command::ExternalWorker(_) => Ok(Exit::Internal),
     };
     match done {
         Ok(exit) => exit,

@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Command as Clap, ValueHint, value_parser};
 use clap_complete::Shell;
 use moorline_client::wire::JobStatus;
 use moorline_server::config::{ConfigOption, parse_duration, parse_size};
+use moorline_types::ResolvedAgent;
 use moorline_wire::Word as _;
 use moorline_wire::vendor::Overflow;
 
@@ -35,7 +36,8 @@ pub(crate) fn command() -> Clap {
         .subcommand(agents())
         .subcommand(version())
         .subcommand(completions())
-        .subcommand(Clap::new("worker").about("Host an agent for a gateway that started this process").hide(true))
+        .subcommand(workers())
+        .subcommand(worker())
 }
 
 fn global_args() -> Vec<Arg> {
@@ -340,6 +342,92 @@ fn agents() -> Clap {
     Clap::new("agents").about("List the agents of a gateway").arg(json("Print JSON")).after_help(
         "Examples:\n  moorline agents\n  moorline --url wss://gateway.example:7707/arcp --token-file key.txt agents --json",
     )
+}
+
+fn workers() -> Clap {
+    let name = || Arg::new("name").value_name("NAME").required(true);
+    let agents = Arg::new("agents").long("agents").value_name("PATTERN").value_delimiter(',').action(ArgAction::Append);
+    let enroll = Clap::new("enroll")
+        .about("Enrol a worker and print its token, once")
+        .arg(name().long("name").help("What to call it, such as gpu-1"))
+        .arg(agents.default_value("*").help("Agents that it may offer: names, or beginnings of names followed by *"))
+        .after_help("Examples:\n  moorline workers enroll --name gpu-1 --agents 'fold,train-*' > gpu-1.token");
+    let list = Clap::new("list").about("List the enrolled workers").arg(json("Print JSON, one worker a line"));
+    let revoke = Clap::new("revoke")
+        .about("Revoke a worker's token; its jobs end, and it is told to end itself")
+        .arg(name().help("What it was called when it was enrolled"))
+        .after_help("Examples:\n  moorline workers revoke gpu-1");
+    Clap::new("workers")
+        .about("Say which workers of other machines are let in by the gateway of this machine")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(enroll)
+        .subcommand(list)
+        .subcommand(revoke)
+        .after_help(
+            "Works on the data directory, whether its gateway runs or not; a gateway that runs needs no restart.\n\n\
+             Examples:\n  moorline workers enroll --name gpu-1 > gpu-1.token\n  moorline workers list",
+        )
+}
+
+fn worker() -> Clap {
+    let with_connect = |name: &'static str| Arg::new(name).long(name).requires("connect");
+    Clap::new("worker")
+        .about("Run a program as an agent for a gateway on another machine")
+        .arg(
+            Arg::new("connect")
+                .long("connect")
+                .value_name("HOST:PORT")
+                .requires_all(["agent", "command"])
+                .help("Where the gateway listens for workers. (Without it: host what the gateway that started this process asks for)"),
+        )
+        .arg(
+            with_connect("agent")
+                .value_name("NAME@VERSION")
+                .value_parser(|text: &str| text.parse::<ResolvedAgent>().map_err(|error| error.to_string()))
+                .help("What the program is called"),
+        )
+        .arg(
+            with_connect("capacity")
+                .value_name("N")
+                .value_parser(value_parser!(u32).range(1..=1_000))
+                .default_value("1")
+                .help("How many jobs are run at once"),
+        )
+        .arg(with_connect("description").value_name("TEXT").help("One line about it, for people"))
+        .arg(
+            with_connect("state-dir")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::DirPath)
+                .help("Where what cannot be reported yet is kept [default: $XDG_STATE_HOME/moorline/workers/ID]"),
+        )
+        .arg(
+            with_connect("orphan-lifetime")
+                .value_name("DURATION")
+                .value_parser(duration)
+                .default_value("24h")
+                .help("How long to go on without hearing from the gateway"),
+        )
+        .arg(
+            with_connect("insecure-plaintext")
+                .action(ArgAction::SetTrue)
+                .help("Connect without TLS: everybody on the way reads what jobs say"),
+        )
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .num_args(1..)
+                .last(true)
+                .requires("connect")
+                .help("The program and its arguments; it is started for each job"),
+        )
+        .after_help(
+            "The token is from `moorline workers enroll` on the gateway's machine, one for each worker. Jobs go on when\n\
+             the link or the gateway is gone for a while. SIGTERM ends the worker and its jobs in order.\n\n\
+             Examples:\n  moorline worker --connect gateway.example:7708 --token-file gpu-1.token --agent fold@1.0.0 \\\n    \
+             --capacity 2 -- python3 fold.py",
+        )
 }
 
 fn version() -> Clap {
