@@ -40,6 +40,8 @@ fn every_command_explains_itself() {
     check(&["jobs"], &expect_file!["help/jobs.txt"]);
     check(&["gc"], &expect_file!["help/gc.txt"]);
     check(&["agents"], &expect_file!["help/agents.txt"]);
+    check(&["worker"], &expect_file!["help/worker.txt"]);
+    check(&["workers"], &expect_file!["help/workers.txt"]);
     check(&["version"], &expect_file!["help/version.txt"]);
     check(&["completions"], &expect_file!["help/completions.txt"]);
 }

@@ -69,6 +69,7 @@ pub struct Worker<D> {
     dial: D,
     host: Host,
     contact: Arc<Contact>,
+    idle_lifetime: Duration,
 }
 
 impl<D: Dial> Worker<D> {
@@ -78,7 +79,15 @@ impl<D: Dial> Worker<D> {
         dial: D,
         agents: impl IntoIterator<Item = Arc<dyn Agent>>,
     ) -> Result<Self, HostError> {
-        Ok(Self { identity, dial, host: Host::new(agents)?, contact: Arc::default() })
+        let host = Host::new(agents)?;
+        Ok(Self { identity, dial, host, contact: Arc::default(), idle_lifetime: IDLE_ORPHAN_LIFETIME })
+    }
+
+    /// Goes on without a gateway for the whole of the orphan lifetime even without a job: a gateway starts another
+    /// worker in the place of one of its own, but nobody does for one that was enrolled.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { idle_lifetime: self.identity.orphan_lifetime, ..self }
     }
 
     /// Keeps reports that do not fit into memory in this directory while no gateway is attached, and what is left of
@@ -143,7 +152,7 @@ impl<D: Dial> Worker<D> {
     /// How long to go on without a gateway. A worker without a job has nothing that another could not begin with.
     fn lifetime(&self) -> Duration {
         let lifetime = self.identity.orphan_lifetime;
-        if self.host.is_empty() { lifetime.min(IDLE_ORPHAN_LIFETIME) } else { lifetime }
+        if self.host.is_empty() { lifetime.min(self.idle_lifetime) } else { lifetime }
     }
 
     async fn attach(&self, last_epoch: GatewayEpoch) -> Result<Session, ConnectError> {

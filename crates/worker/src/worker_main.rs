@@ -32,6 +32,9 @@ pub const EXIT_AGENTS: u8 = 78;
 /// How much later than the orphan lifetime the watchdog ends the process: time for the orderly way.
 const WATCHDOG_SLACK: Duration = Duration::from_secs(30);
 
+/// What is said of agents that a worker cannot have at once.
+const NOT_TOGETHER: &str = "these agents cannot be hosted together";
+
 /// How often the watchdog looks.
 const WATCHDOG_PERIOD: Duration = Duration::from_secs(5);
 
@@ -63,7 +66,11 @@ pub fn external_worker_main<D: Dial + 'static>(
     outbox: PathBuf,
 ) -> ExitCode {
     log_to_stderr();
-    ExitCode::from(host(identity, dial, agents, Some(outbox)))
+    let lifetime = identity.orphan_lifetime;
+    ExitCode::from(match Worker::new(identity, dial, agents) {
+        Ok(worker) => host(worker.patient().with_outbox(outbox), lifetime),
+        Err(error) => fail(EXIT_AGENTS, NOT_TOGETHER, &error),
+    })
 }
 
 /// Logs to standard error, unless the program has installed a subscriber of its own.
@@ -80,18 +87,16 @@ fn log_to_stderr() {
 fn work(assignment: Assignment, agents: Vec<Arc<dyn Agent>>) -> u8 {
     let lifetime = orphan_lifetime(assignment.orphan_lifetime_ms);
     let identity = Identity { worker: assignment.worker_id, key: assignment.secret.key(), orphan_lifetime: lifetime };
-    host(identity, UnixDial { path: assignment.socket }, agents, assignment.outbox)
+    match Worker::new(identity, UnixDial { path: assignment.socket }, agents) {
+        Ok(worker) => match assignment.outbox {
+            Some(directory) => host(worker.with_outbox(directory), lifetime),
+            None => host(worker, lifetime),
+        },
+        Err(error) => fail(EXIT_AGENTS, NOT_TOGETHER, &error),
+    }
 }
 
-fn host<D: Dial + 'static>(identity: Identity, dial: D, agents: Vec<Arc<dyn Agent>>, outbox: Option<PathBuf>) -> u8 {
-    let lifetime = identity.orphan_lifetime;
-    let worker = match Worker::new(identity, dial, agents) {
-        Ok(worker) => match outbox {
-            Some(directory) => worker.with_outbox(directory),
-            None => worker,
-        },
-        Err(error) => return fail(EXIT_AGENTS, "these agents cannot be hosted together", &error),
-    };
+fn host<D: Dial + 'static>(worker: Worker<D>, lifetime: Duration) -> u8 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(EXIT_SETUP, "the runtime could not be started", &error),

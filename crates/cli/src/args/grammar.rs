@@ -61,7 +61,10 @@ fn global_args() -> Vec<Arg> {
             .global(true)
             .help_heading(heading)
             .help("An API key [default: admin.token in the data directory, for the gateway of that directory only]"),
-        path("token-file").value_name("FILE").value_hint(ValueHint::FilePath).help("A file that holds an API key"),
+        path("token-file")
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
+            .help("A file that holds an API key; for `worker`, its token"),
         path("data-dir")
             .value_name("DIR")
             .env("MOORLINE_DATA_DIR")

@@ -41,8 +41,13 @@ fn what_cannot_be_used_is_refused_with_the_file_and_the_remedy() {
     let rubbish_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
     let not_base64 = "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n";
     for (what, cert, key, expected) in [
-        ("empty certificate", "", ours.key.as_str(), "cert.pem holds no certificate; tls.cert must"),
-        ("empty key", &ours.cert, "", "key.pem holds no private key; tls.key must"),
+        (
+            "empty certificate",
+            "",
+            ours.key.as_str(),
+            "cert.pem holds no certificate; the option for the certificate must",
+        ),
+        ("empty key", &ours.cert, "", "key.pem holds no private key; the option for the key must"),
         ("swapped", &ours.key, &ours.cert, "cert.pem holds no certificate but a private key: are the two"),
         ("twice the certificate", &ours.cert, &ours.cert, "key.pem holds no private key but a certificate"),
         ("another key", &ours.cert, &other.key, "does not belong to the first certificate"),

@@ -158,6 +158,32 @@ fn half_of_tls_is_a_mistake_whoever_gave_it() {
 }
 
 #[test]
+fn workers_of_other_machines_attach_with_tls_and_to_a_journal_that_outlives_the_process() {
+    let everywhere = ("workers-listen", "0.0.0.0:7708");
+    let memory = ("journal-store", "memory");
+    for (flags, part) in [
+        (&[everywhere][..], "--workers-tls-cert and --workers-tls-key"),
+        (&[everywhere, ("workers-tls-cert", "c")], "workers.tls_cert is given without workers.tls_key"),
+        (&[("workers-tls-key", "k")], "give --workers-tls-cert"),
+        (&[("workers-listen", "127.0.0.1:7708"), memory], "keep the journal in sqlite"),
+    ] {
+        let mistake = only_mistake(flags, &[], "");
+        assert!(mistake.contains(part), "{part:?} is not in: {mistake}");
+    }
+    let external = |flags: &[(&str, &str)]| resolve(flags, &[], "").unwrap().0.workers.external;
+    let tls = |cert: &str, key: &str| Transport::Tls { cert: cert.into(), key: key.into() };
+    let transport = |flags: &[(&str, &str)]| external(flags).unwrap().transport;
+    let clients = [everywhere, ("tls-cert", "/c"), ("tls-key", "/k")];
+    let own = [("workers-tls-cert", "/wc"), ("workers-tls-key", "/wk")];
+    assert_eq!(external(&[]), None);
+    assert_eq!(external(&own), None);
+    assert_eq!(transport(&clients), tls("/c", "/k"));
+    assert_eq!(transport(&[&clients[..], &own].concat()), tls("/wc", "/wk"));
+    assert_eq!(transport(&[("workers-listen", "127.0.0.1:7708")]), Transport::Plaintext);
+    assert_eq!(transport(&[everywhere, ("insecure-plaintext", "true")]), Transport::Plaintext);
+}
+
+#[test]
 fn the_data_directory_needs_a_home_or_a_name() {
     let without_home = |env: &[(&str, &str)], flags: &[(&str, &str)]| {
         let mut sources = sources(flags, env, None);
@@ -216,6 +242,9 @@ fn every_option_can_be_given_in_every_layer() {
         let other = match option.key {
             "tls.cert" => Some("tls.key"),
             "tls.key" => Some("tls.cert"),
+            "workers.tls_cert" => Some("workers.tls_key"),
+            "workers.tls_key" => Some("workers.tls_cert"),
+            "workers.listen" => Some("insecure_plaintext"),
             _ => None,
         };
         let given: Vec<_> = other.and_then(ConfigOption::find).into_iter().chain([option]).collect();
