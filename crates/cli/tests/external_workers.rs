@@ -41,11 +41,19 @@ impl Bench {
         let home = tempfile::tempdir().unwrap();
         let ca = certify(home.path());
         let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
-        let config = format!(
-            "builtin_agents = [\"echo\"]\n[workers]\nlisten = \"127.0.0.1:0\"\ntls_cert = {:?}\ntls_key = {:?}\n",
-            path("cert.pem"),
-            path("key.pem"),
-        );
+        let tls = format!("tls_cert = {:?}\ntls_key = {:?}\n", path("cert.pem"), path("key.pem"));
+        Self::over(home, ca, &tls)
+    }
+
+    /// Without TLS, and with little patience.
+    fn hasty() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let ca = home.path().join("none.pem");
+        Self::over(home, ca, "adoption_window = \"1s\"\n[jobs]\nmax_pending = \"1s\"\n")
+    }
+
+    fn over(home: tempfile::TempDir, ca: PathBuf, options: &str) -> Self {
+        let config = format!("builtin_agents = [\"echo\"]\n[workers]\nlisten = \"127.0.0.1:0\"\n{options}");
         let gateway = Gateway::over(home, &config, LEAVE);
         let network = Proxy::before(listened(&gateway));
         Self { gateway, network, config, ca }
@@ -78,11 +86,21 @@ impl Bench {
         self.worker_trusting(name, token, &self.ca)
     }
 
+    /// The same without TLS.
+    fn plain_worker(&self, name: &str, token: &Path) -> Running {
+        self.worker_with(name, token, &["--insecure-plaintext"])
+    }
+
     fn worker_trusting(&self, name: &str, token: &Path, ca: &Path) -> Running {
+        self.worker_with(name, token, &["--ca-cert", ca.to_str().unwrap()])
+    }
+
+    fn worker_with(&self, name: &str, token: &Path, flags: &[&str]) -> Running {
         let log = fs::File::options().create(true).append(true).open(self.file(&format!("{name}.worker"))).unwrap();
         let address = format!("localhost:{}", self.network.address.port());
-        let (token, ca, state) = (token.to_str().unwrap(), ca.to_str().unwrap(), self.file(name));
-        let mut command = moorline(["worker", "--connect", &address, "--token-file", token, "--ca-cert", ca]);
+        let (token, state) = (token.to_str().unwrap(), self.file(name));
+        let mut command = moorline(["worker", "--connect", &address, "--token-file", token]);
+        command.args(flags);
         command.args(["--agent", "count@1.0.0", "--capacity", "4", "--orphan-lifetime", "1m", "--state-dir"]);
         command.arg(state).args(["--", "python3", "-u", "-c", COUNT]);
         Running::start(command.stderr(log))
@@ -272,4 +290,27 @@ fn a_token_is_for_one_process() {
     let _elsewhere = bench.worker("copy", &copy);
     bench.wait_until_says("copy", "another process is attached", 1);
     assert_eq!(bench.gateway.follow("count", &json!(3)).1, 0, "the first is not disturbed");
+}
+
+#[test]
+fn a_job_ends_when_its_worker_or_any_worker_was_waited_for_long_enough() {
+    let bench = Bench::hasty();
+    let token = bench.enrol("gpu-1", "count");
+    let mut worker = bench.plain_worker("gpu-1", &token);
+    bench.wait_until_says("gpu-1", "attached fence", 1);
+    let job = bench.gateway.submit("count", &json!(100_000));
+    watching(&bench.gateway, &job).line_with("job.event");
+    kill(worker.child.id());
+    worker.wait();
+    for (seen, expected) in [
+        (read(&bench.gateway, &job), "did not come back in time"),
+        (bench.gateway.follow("count", &json!(3)).0, "no worker took the job up within 1 seconds"),
+    ] {
+        let last = &seen.last().unwrap()["payload"];
+        assert_eq!((&last["code"], &last["retryable"]), (&json!("INTERNAL_ERROR"), &json!(true)), "{last}");
+        assert!(last["message"].as_str().unwrap().contains(expected), "{last}");
+    }
+    let _again = bench.plain_worker("gpu-1", &token);
+    bench.wait_until_says("gpu-1", "attached fence", 2);
+    assert_eq!(bench.gateway.follow("count", &json!(3)).1, 0, "it may come back");
 }
