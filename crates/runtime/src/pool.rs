@@ -59,8 +59,8 @@ struct State {
 #[derive(Debug)]
 struct Attached {
     worker: WorkerId,
-    /// Its process as it sees it itself.
-    pid: u32,
+    /// Which process of it.
+    instance: u64,
     mailbox: Arc<Mailbox>,
     dropped: CancellationToken,
 }
@@ -203,9 +203,9 @@ impl Pool {
         self.worker_gone(worker, lost);
     }
 
-    /// Whether a worker is attached, and which process it then says that it is.
-    pub(crate) fn process_of(&self, worker: WorkerId) -> Option<u32> {
-        lock(&self.state).links.values().find(|link| link.worker == worker).map(|link| link.pid)
+    /// Whether a worker is attached, and which process of it then is.
+    pub(crate) fn instance_of(&self, worker: WorkerId) -> Option<u64> {
+        lock(&self.state).links.values().find(|link| link.worker == worker).map(|link| link.instance)
     }
 
     /// A worker of an earlier run is gone, as is found before that run's jobs are taken up.
@@ -236,8 +236,12 @@ impl Pool {
         let WorkerLink { info, sender, mut receiver } = link;
         let (worker, fence) = (info.worker, sender.fence());
         let mailbox = Arc::new(Mailbox::default());
-        let attached =
-            Attached { worker, pid: info.pid, mailbox: Arc::clone(&mailbox), dropped: CancellationToken::new() };
+        let attached = Attached {
+            worker,
+            instance: info.instance,
+            mailbox: Arc::clone(&mailbox),
+            dropped: CancellationToken::new(),
+        };
         let dropped = attached.dropped.clone();
         tracing::info!(pid = info.pid, sdk = %info.sdk, holds = info.held.len(), "a worker is attached");
         let reason = format!("process {}, {}, {fence}, holding {} jobs", info.pid, info.sdk, info.held.len());

@@ -23,6 +23,7 @@ use crate::limits::{MAX_HELD_JOBS, MAX_OFFERS};
 use crate::message::{AgentOffer, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
 use crate::outbox::LinkState;
 use crate::outbox::spill::SpillRoom;
+use crate::random;
 use crate::sdk::{Agent, Cancel, CancelCause, CancelRequest};
 use state::{Slot, State};
 
@@ -31,6 +32,8 @@ use state::{Slot, State};
 pub(crate) struct Host(Arc<Shared>);
 
 struct Shared {
+    /// Tells this host from any other that says it is the same worker.
+    instance: u64,
     agents: BTreeMap<ResolvedAgent, Hosted>,
     state: Mutex<State>,
     /// Where reports go that do not fit into memory.
@@ -96,13 +99,21 @@ impl Host {
         if hosted.len() > MAX_OFFERS {
             return Err(HostError::TooMany { count: hosted.len() });
         }
+        // Without chance, the process id tells most of them apart.
+        let instance = random::draw().map_or_else(|_| u64::from(std::process::id()), u64::from_le_bytes);
         Ok(Self(Arc::new(Shared {
+            instance,
             agents: hosted,
             state: Mutex::default(),
             spill: OnceLock::new(),
             changed: Notify::new(),
             calmer: Notify::new(),
         })))
+    }
+
+    /// Tells this host from any other that says it is the same worker.
+    pub(crate) fn instance(&self) -> u64 {
+        self.0.instance
     }
 
     /// What it can run.

@@ -39,6 +39,8 @@ pub struct WorkerInfo {
     pub worker: WorkerId,
     /// Its process id as it sees it itself: for people and logs, never for signals.
     pub pid: u32,
+    /// Which process of it: a random number that is the same over its links, zero if it does not say.
+    pub instance: u64,
     /// What it is built with: `name/version`.
     pub sdk: String,
     /// The version of the protocol on this link.

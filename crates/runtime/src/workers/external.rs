@@ -179,7 +179,7 @@ impl ExternalWorkers {
             let (name, agent) = (enrolment.name, offer.agent.clone());
             return Err(DoorError::NotAllowed { worker, name, agent });
         }
-        if self.0.door.pool().process_of(worker).is_some_and(|pid| pid != info.pid) {
+        if self.0.door.pool().instance_of(worker).is_some_and(|instance| instance != info.instance) {
             return Err(DoorError::InUse { worker, name: enrolment.name });
         }
         Ok(info.offers.iter().map(|offer| (offer.agent.clone(), offer.is_default)).collect())

@@ -80,7 +80,7 @@ pub(crate) async fn attach(
 ) -> Result<Session, ConnectError> {
     let (mut reader, mut writer) = stream::frames(stream, MAX_GATEWAY_FRAME_BYTES, MAX_WORKER_FRAME_BYTES);
     let nonce = random::draw().map_err(ConnectError::Entropy)?;
-    send(&mut writer, worker_message::Body::Hello(hello(identity, nonce))).await?;
+    send(&mut writer, worker_message::Body::Hello(hello(identity, nonce, host.instance()))).await?;
     let answer = receive(&mut reader).await?;
     if let gateway_message::Body::Refused(proto::Refused { reason, .. }) = answer {
         return Err(ConnectError::Refused { reason, terminate: false });
@@ -118,7 +118,7 @@ pub(crate) async fn attach(
     Ok(Session::new(reader, writer, Fence::new(accepted.fence), got, heartbeat))
 }
 
-fn hello(identity: &Identity, nonce: Nonce) -> proto::Hello {
+fn hello(identity: &Identity, nonce: Nonce, instance: u64) -> proto::Hello {
     proto::Hello {
         min_protocol: VersionRange::OURS.min.get(),
         max_protocol: VersionRange::OURS.max.get(),
@@ -127,6 +127,7 @@ fn hello(identity: &Identity, nonce: Nonce) -> proto::Hello {
         pid: std::process::id(),
         sdk_name: env!("CARGO_PKG_NAME").to_owned(),
         sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance,
     }
 }
 

@@ -175,7 +175,7 @@ where
     fits.map_err(|source| AttachError::Unproven { worker, source })?;
     let offers = decode::offers(proof.agents).map_err(AttachError::Malformed)?;
     let held = decode::held(proof.jobs).map_err(AttachError::Malformed)?;
-    let info = WorkerInfo { worker, pid: hello.pid, sdk: hello.sdk, protocol, offers, held };
+    let info = WorkerInfo { worker, pid: hello.pid, instance: hello.instance, sdk: hello.sdk, protocol, offers, held };
     Ok(Candidate { info, params, reader, writer })
 }
 
@@ -185,6 +185,7 @@ struct Hello {
     nonce: Nonce,
     offered: VersionRange,
     pid: u32,
+    instance: u64,
     sdk: String,
 }
 
@@ -202,6 +203,7 @@ impl TryFrom<proto::Hello> for Hello {
                 max: ProtocolVersion::new(hello.max_protocol),
             },
             pid: hello.pid,
+            instance: hello.instance,
             sdk: format!("{}/{}", sdk(hello.sdk_name), sdk(hello.sdk_version)),
         })
     }

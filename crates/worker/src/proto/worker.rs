@@ -63,6 +63,10 @@ pub struct Hello {
     /// Which version of it.
     #[prost(string, tag = "7")]
     pub sdk_version: String,
+    /// Random, and the same for the whole life of the worker's process: it tells a worker that comes back from another
+    /// process that has its secret. Zero from workers that do not say it.
+    #[prost(fixed64, tag = "8")]
+    pub instance: u64,
 }
 
 /// The worker's proof that it knows the secret, and all that it brings.
