@@ -1,5 +1,6 @@
 //! The gateway: everything that sessions, jobs and workers share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit
 use moorline_types::{
     Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq, Timestamp,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -66,6 +67,8 @@ struct Shared {
     open_jobs: OpenJobs,
     index: JobIndex,
     ended: Ended,
+    /// The jobs that are being removed. A job may be subscribed to under this lock only.
+    going: RwLock<BTreeSet<JobId>>,
     audit: Audit,
     claims: Claims,
     last_seen: LastSeen,
@@ -126,6 +129,7 @@ impl Gateway {
             open_jobs,
             index,
             ended,
+            going: RwLock::default(),
             audit,
             claims,
             last_seen: LastSeen::default(),
@@ -306,6 +310,20 @@ impl Gateway {
         let id: JobId = job.parse().map_err(|_| not_found())?;
         let summary = self.summary(id).await.map_err(unavailable)?;
         summary.filter(|summary| may_see(principal, &summary.accepted)).ok_or_else(not_found)
+    }
+
+    /// The job as [`Gateway::find`] finds it, kept from being removed until the guard is dropped.
+    pub(crate) async fn find_and_keep(
+        &self,
+        principal: &Principal,
+        job: &str,
+    ) -> Result<(JobSummary, RwLockReadGuard<'_, BTreeSet<JobId>>), Refusal> {
+        let going = self.0.going.read().await;
+        let summary = self.find(principal, job).await?;
+        if going.contains(&summary.job) {
+            return Err(Refusal::JobNotFound { job: job.to_owned() });
+        }
+        Ok((summary, going))
     }
 
     /// What is known about a job, whoever's it is.

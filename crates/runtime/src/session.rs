@@ -246,7 +246,8 @@ impl SessionHandle {
     /// If there is no such job for this principal, or the session watches too many.
     pub async fn subscribe(&mut self, job: &str, request: SubscribeRequest) -> Result<Subscription, Refusal> {
         self.check_room()?;
-        let summary = self.gateway.find(self.principal(), job).await?;
+        let gateway = self.gateway.clone();
+        let (summary, _kept) = gateway.find_and_keep(self.principal(), job).await?;
         let subscribed_from = self.reader.event_seq();
         let (job, overflow) = (summary.job, request.overflow);
         let subscription = |replayed| Subscription { job: summary.clone(), subscribed_from, replayed };
@@ -296,6 +297,8 @@ impl SessionHandle {
             return Ok(());
         }
         self.check_room()?;
+        let gateway = self.gateway.clone();
+        let _kept = gateway.find_and_keep(self.principal(), &job.to_string()).await?;
         let subscribed = Subscribed { job, from: StreamSeq::FIRST, overflow };
         self.append([Fact::Subscribed(subscribed)]).await
     }

@@ -151,7 +151,21 @@ impl Gateway {
         let _turn = self.0.retaining.turn().await;
         let (due, reason) = self.due(retention, after).await?;
         let last = due.last().map(EndedStream::place);
-        let (gone, awaited) = self.make_way(due, Clearing::Raise(asked.unwrap_or(reason))).await?;
+        // Whoever is subscribing has written that down before this returns, and whoever comes later finds nothing.
+        *self.0.going.write().await = jobs_of(&due);
+        let removed = self.remove(due, asked.unwrap_or(reason)).await;
+        self.0.going.write().await.clear();
+        let (gone, awaited) = removed?;
+        Ok(Step { gone, awaited, last })
+    }
+
+    /// Removes these, but for those that are awaited.
+    async fn remove(
+        &self,
+        due: Vec<EndedStream>,
+        reason: MissedReason,
+    ) -> Result<(Vec<EndedStream>, Vec<EndedStream>), StepError> {
+        let (gone, awaited) = self.make_way(due, Clearing::Raise(reason)).await?;
         for ended in &gone {
             let head = self.0.store.stream_head(ended.stream).await?;
             self.0.store.trim_stream(ended.stream, head.next()).await?;
@@ -160,7 +174,7 @@ impl Gateway {
             }
             self.0.ended.forget(ended).await;
         }
-        Ok(Step { gone, awaited, last })
+        Ok((gone, awaited))
     }
 
     /// What goes in the next step, and why.
@@ -227,14 +241,13 @@ impl Gateway {
         due: Vec<EndedStream>,
         clearing: Clearing,
     ) -> Result<(Vec<EndedStream>, Vec<EndedStream>), StepError> {
-        let mut jobs = BTreeSet::new();
+        let jobs = jobs_of(&due);
         let mut through = Offset::ZERO;
         for ended in &due {
-            if let StreamId::Job(job) = ended.stream {
+            if matches!(ended.stream, StreamId::Job(_)) {
                 let head = self.0.store.stream_head(ended.stream).await?;
                 let last = self.0.store.read_stream(ended.stream, head, ReadLimit::new(1, 1)).await?;
                 through = through.max(last.first().map_or(Offset::ZERO, |record| record.offset()));
-                jobs.insert(job);
             }
         }
         let mut awaited = BTreeSet::new();
@@ -293,4 +306,12 @@ impl Gateway {
         }
         Ok(awaited)
     }
+}
+
+fn jobs_of(due: &[EndedStream]) -> BTreeSet<JobId> {
+    let job = |ended: &EndedStream| match ended.stream {
+        StreamId::Job(job) => Some(job),
+        StreamId::Session(_) => None,
+    };
+    due.iter().filter_map(job).collect()
 }
