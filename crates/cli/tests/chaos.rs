@@ -16,8 +16,8 @@ use fastrand::Rng;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// How long a run takes that nobody has asked for more.
-const SECONDS: u64 = 20;
+/// How long a run takes that nobody has asked for more: a few hundred jobs and some dozen kills.
+const SECONDS: u64 = 60;
 
 /// Jobs that are kept before the oldest are read: a run of hours does not grow.
 const MAX_JOBS: usize = 60;
