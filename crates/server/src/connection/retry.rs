@@ -6,8 +6,8 @@
 use moorline_runtime::mint;
 use moorline_wire::vendor::Retry;
 
-/// The time from the first to the last to come back, for each client there is: five hundred a second, a tenth of what a
-/// gateway resumes.
+/// The time from the first to the last to come back, for each client there is: five hundred a second. At most 64 are
+/// resumed at once, so each of them may take an eighth of a second.
 const PER_CLIENT_MS: u64 = 2;
 
 /// The least and the most of it. A restart takes some hundred milliseconds; nobody should wait for a minute.
