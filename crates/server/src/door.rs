@@ -67,8 +67,11 @@ pub trait FrameSource: Send {
 
 /// Writes frames.
 pub trait FrameSink: Send {
-    /// Writes one frame; returns when the transport has taken it.
-    fn send(&mut self, frame: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+    /// Takes one frame, to be written with those that follow it, or before if they are many.
+    fn feed(&mut self, frame: Bytes) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Writes the frames that were taken; returns when the transport has them.
+    fn flush(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Says goodbye in the transport's own way.
     fn close(&mut self, reason: CloseReason) -> impl Future<Output = io::Result<()>> + Send;

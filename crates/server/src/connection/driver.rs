@@ -132,6 +132,11 @@ impl<'a> Driver<'a> {
             room = writer.room(), if !self.outbox.is_empty() => {
                 let (Some(room), Some(frame)) = (room, self.outbox.pop_front()) else { return Ok(Some(self.lost())) };
                 room.send(frame);
+                while let Some(room) = writer.room_now()
+                    && let Some(frame) = self.outbox.pop_front()
+                {
+                    room.send(frame);
+                }
                 self.machine.handle_sent(clock.now());
                 Ok(None)
             }

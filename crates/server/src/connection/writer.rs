@@ -1,5 +1,6 @@
 //! The half of a connection that writes.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,6 +48,11 @@ impl Writer {
         self.frames.reserve().await.ok()
     }
 
+    /// Room for one more frame, if there is some at once.
+    pub(super) fn room_now(&self) -> Option<mpsc::Permit<'_, Bytes>> {
+        self.frames.try_reserve().ok()
+    }
+
     /// Writes the rest, says goodbye, and waits until that is done, but not for long.
     pub(super) async fn finish(self, rest: impl IntoIterator<Item = Bytes>, reason: CloseReason) {
         let Self { frames, close, cut, done } = self;
@@ -69,7 +75,7 @@ impl Writer {
 
 async fn write(mut sink: impl FrameSink, mut queued: mpsc::Receiver<Bytes>, closing: oneshot::Receiver<CloseReason>) {
     while let Some(frame) = queued.recv().await {
-        if let Err(error) = sink.send(frame).await {
+        if let Err(error) = write_all_queued(&mut sink, frame, &mut queued).await {
             tracing::debug!(%error, "the client is gone");
             return;
         }
@@ -79,4 +85,17 @@ async fn write(mut sink: impl FrameSink, mut queued: mpsc::Receiver<Bytes>, clos
     {
         tracing::debug!(%error, "the client did not wait for the goodbye");
     }
+}
+
+/// Writes this frame and what is queued behind it in one go: a frame that is alone does not wait for another.
+async fn write_all_queued(
+    sink: &mut impl FrameSink,
+    first: Bytes,
+    queued: &mut mpsc::Receiver<Bytes>,
+) -> io::Result<()> {
+    sink.feed(first).await?;
+    while let Ok(frame) = queued.try_recv() {
+        sink.feed(frame).await?;
+    }
+    sink.flush().await
 }

@@ -42,9 +42,12 @@ impl<R: AsyncRead + Send + Unpin> FrameSource for StdioSource<R> {
 }
 
 impl<W: AsyncWrite + Send + Unpin> FrameSink for StdioSink<W> {
-    async fn send(&mut self, frame: Bytes) -> io::Result<()> {
+    async fn feed(&mut self, frame: Bytes) -> io::Result<()> {
         self.0.feed(frame).await?;
-        self.0.feed(Bytes::from_static(b"\n")).await?;
+        self.0.feed(Bytes::from_static(b"\n")).await
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
         SinkExt::<Bytes>::flush(&mut self.0).await
     }
 
@@ -147,8 +150,8 @@ mod tests {
     async fn each_frame_is_written_as_one_line() {
         let mut written = Vec::new();
         let (_, mut sink) = stdio(tokio::io::empty(), &mut written, 8);
-        sink.send(Bytes::from_static(b"{}")).await.unwrap();
-        sink.send(Bytes::from_static(b"[]")).await.unwrap();
+        sink.feed(Bytes::from_static(b"{}")).await.unwrap();
+        sink.feed(Bytes::from_static(b"[]")).await.unwrap();
         sink.close(CloseReason::Normal).await.unwrap();
         drop(sink);
         assert_eq!(written, b"{}\n[]\n");

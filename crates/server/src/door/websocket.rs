@@ -47,9 +47,13 @@ impl FrameSource for WebSocketSource {
 }
 
 impl FrameSink for WebSocketSink {
-    async fn send(&mut self, frame: Bytes) -> io::Result<()> {
+    async fn feed(&mut self, frame: Bytes) -> io::Result<()> {
         let text = Utf8Bytes::try_from(frame).map_err(io::Error::other)?;
-        self.0.send(Message::Text(text)).await.map_err(io::Error::other)
+        self.0.feed(Message::Text(text)).await.map_err(io::Error::other)
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().await.map_err(io::Error::other)
     }
 
     async fn close(&mut self, reason: CloseReason) -> io::Result<()> {
