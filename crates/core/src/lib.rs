@@ -17,6 +17,7 @@
 //! | [`listing::JobFilter`] | derived | which jobs a list shows, and where a page of it ends |
 //! | [`placement::Placement`] | no | which worker has which job, over lost links and restarts |
 //! | [`enrolment::AgentPattern`] | no | what a worker of another machine may offer |
+//! | [`lease::Grants`] | derived | what a lease allows, and whether it is within another |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
@@ -31,6 +32,7 @@ pub mod enrolment;
 pub mod idempotency;
 pub mod inventory;
 pub mod job;
+pub mod lease;
 pub mod listing;
 pub mod placement;
 pub mod record;

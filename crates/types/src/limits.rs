@@ -58,6 +58,9 @@ pub const MAX_LEASE_PATTERNS: usize = 256;
 /// The longest lease pattern, in bytes.
 pub const MAX_LEASE_PATTERN_BYTES: usize = 1024;
 
+/// The longest target of an operation, in bytes: what browsers and servers take for a URL.
+pub const MAX_LEASE_TARGET_BYTES: usize = 8 * 1024;
+
 // === Jobs ===
 
 /// The longest `max_runtime_sec`: a day, the strictest official SDK's bound.
