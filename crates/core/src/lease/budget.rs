@@ -1,0 +1,264 @@
+//! What a job may cost: counters by currency (spec 9.6).
+//!
+//! A budget is what a lease asks for; its counters are what becomes of it. A cost that is reported is taken off once, by
+//! the record that reports it, so whoever reads the records again comes to the same counters. What a child is given is
+//! set aside; when the child has ended, what it has spent is spent, and the rest is free again. Nothing is made or lost
+//! on the way:
+//!
+//! ```text
+//! initial = remaining + spent + set aside
+//! ```
+//!
+//! A cost is reported after it has arisen, so a counter may fall below nothing. Then, or at nothing, no further operation
+//! is allowed.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use super::units::{Units, UnitsError};
+
+/// The longest name of a currency, in bytes. Codes have three; some count tokens or credits by name.
+pub const MAX_CURRENCY_BYTES: usize = 32;
+
+/// Currencies of one budget.
+pub const MAX_CURRENCIES: usize = 16;
+
+/// By how many percent of a budget it has to change before what is left of it is told again.
+const TOLD_STEP_PERCENT: u8 = 5;
+
+/// The names of metrics that are costs begin with it.
+const COST: &str = "cost.";
+
+/// The names of metrics that say how a budget stands begin with it. They are gauges: they cost nothing.
+const GAUGE: &str = "cost.budget";
+
+/// The metric that says what is left.
+pub const REMAINING: &str = "cost.budget.remaining";
+
+/// What a lease asks for: currency to amount.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Budget(BTreeMap<Box<str>, Units>);
+
+/// A text is no part of a budget.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    /// It is not a currency, a colon and an amount.
+    #[error("cost.budget {text:?} must be a currency, a colon and an amount, such as USD:5.00")]
+    Format {
+        /// The text.
+        text: String,
+    },
+    /// The amount cannot be counted.
+    #[error("the amount of cost.budget {text:?} {source}")]
+    Amount {
+        /// The text.
+        text: String,
+        /// Why not.
+        source: UnitsError,
+    },
+    /// The amount is below nothing.
+    #[error("the amount of cost.budget {text:?} must not be negative")]
+    Negative {
+        /// The text.
+        text: String,
+    },
+    /// There are too many currencies.
+    #[error("cost.budget must have at most {MAX_CURRENCIES} currencies")]
+    Currencies,
+}
+
+impl Budget {
+    /// Reads what stands in a lease. Amounts of the same currency are added up.
+    ///
+    /// # Errors
+    /// See [`BudgetError`].
+    pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, BudgetError> {
+        let mut budget = BTreeMap::<Box<str>, Units>::new();
+        for text in texts {
+            let (currency, amount) = read(text.as_ref())?;
+            let sum = budget.entry(currency.into()).or_default();
+            *sum = sum.plus(amount);
+            if budget.len() > MAX_CURRENCIES {
+                return Err(BudgetError::Currencies);
+            }
+        }
+        Ok(Self(budget))
+    }
+
+    /// Currency to amount, in the order of the currencies' names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Units)> {
+        self.0.iter().map(|(currency, amount)| (&**currency, *amount))
+    }
+
+    /// Whether there is no bound at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn read(text: &str) -> Result<(&str, Units), BudgetError> {
+    // What is quoted back is bounded.
+    let told = || text.chars().take(2 * MAX_CURRENCY_BYTES).collect::<String>();
+    let parts = text.split_once(':').filter(|(currency, _)| is_currency(currency));
+    let (currency, amount) = parts.ok_or_else(|| BudgetError::Format { text: told() })?;
+    let amount: Units = amount.parse().map_err(|source| BudgetError::Amount { text: told(), source })?;
+    if amount.is_negative() { Err(BudgetError::Negative { text: told() }) } else { Ok((currency, amount)) }
+}
+
+fn is_currency(text: &str) -> bool {
+    let rest = text.strip_prefix(|first: char| first.is_ascii_alphabetic());
+    text.len() <= MAX_CURRENCY_BYTES
+        && rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')))
+}
+
+/// How a budget stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counters(BTreeMap<Box<str>, Counter>);
+
+/// One currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counter {
+    initial: Units,
+    spent: Units,
+    set_aside: Units,
+    /// What was left when it was told last.
+    told: Units,
+}
+
+impl Counter {
+    const fn remaining(&self) -> Units {
+        self.initial.minus(self.spent).minus(self.set_aside)
+    }
+}
+
+/// What a metric is to a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge<'a> {
+    /// No cost, or one in a currency that is not counted.
+    None,
+    /// A cost, and what is left of its currency.
+    Taken {
+        /// The currency.
+        currency: &'a str,
+        /// What is left. May be negative.
+        remaining: Units,
+        /// Whether the change is worth telling.
+        is_due: bool,
+    },
+    /// A cost below nothing. It changes nothing.
+    Negative,
+    /// A cost that cannot be counted exactly.
+    Uncountable(UnitsError),
+}
+
+/// A child asks for more than there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortfall {
+    /// In this currency.
+    pub currency: Box<str>,
+    /// So much.
+    pub asked: Units,
+    /// Of this; `None` if the parent has no budget in this currency to give from.
+    pub remaining: Option<Units>,
+}
+
+impl Counters {
+    /// The counters of a job that begins.
+    pub fn new(budget: &Budget) -> Self {
+        let counter = |initial| Counter { initial, spent: Units::ZERO, set_aside: Units::ZERO, told: initial };
+        Self(budget.0.iter().map(|(currency, amount)| (currency.clone(), counter(*amount))).collect())
+    }
+
+    /// What is left, by currency.
+    pub fn remaining(&self) -> impl Iterator<Item = (&str, Units)> {
+        self.0.iter().map(|(currency, counter)| (&**currency, counter.remaining()))
+    }
+
+    /// What has been spent, by currency, with what ended children have spent.
+    pub fn spent(&self) -> impl Iterator<Item = (&str, Units)> {
+        self.0.iter().map(|(currency, counter)| (&**currency, counter.spent))
+    }
+
+    /// The first currency of which nothing is left: no operation is allowed then.
+    pub fn exhausted(&self) -> Option<&str> {
+        self.remaining().find(|(_, remaining)| remaining.is_spent()).map(|(currency, _)| currency)
+    }
+
+    /// Takes a reported metric in. `value` is the text of its number.
+    pub fn charge<'a>(&mut self, name: &str, unit: Option<&'a str>, value: &str) -> Charge<'a> {
+        let is_gauge = name.strip_prefix(GAUGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let Some(currency) = unit.filter(|_| name.starts_with(COST) && !is_gauge) else { return Charge::None };
+        let Some(counter) = self.0.get_mut(currency) else { return Charge::None };
+        match Units::from_json_number(value) {
+            Err(error) => Charge::Uncountable(error),
+            Ok(value) if value.is_negative() => Charge::Negative,
+            Ok(value) => {
+                counter.spent = counter.spent.plus(value);
+                let (remaining, is_due) = counter.tell();
+                Charge::Taken { currency, remaining, is_due }
+            }
+        }
+    }
+
+    /// Sets aside what a child is given.
+    ///
+    /// # Errors
+    /// If there is less in some currency; nothing is set aside then.
+    pub fn set_aside(&mut self, child: &Budget) -> Result<(), Shortfall> {
+        for (currency, asked) in &child.0 {
+            let remaining = self.0.get(currency).map(Counter::remaining);
+            if remaining.is_none_or(|remaining| *asked > remaining) {
+                return Err(Shortfall { currency: currency.clone(), asked: *asked, remaining });
+            }
+        }
+        for (currency, asked) in &child.0 {
+            if let Some(counter) = self.0.get_mut(currency) {
+                counter.set_aside = counter.set_aside.plus(*asked);
+            }
+        }
+        Ok(())
+    }
+
+    /// A child that was given `budget` has ended, having spent `spent`: the rest is free again. Answers what is left in
+    /// the currencies in which that is worth telling.
+    pub fn settle<'a>(
+        &mut self,
+        budget: &Budget,
+        spent: impl IntoIterator<Item = (&'a str, Units)>,
+    ) -> Vec<(Box<str>, Units)> {
+        for (currency, given) in &budget.0 {
+            if let Some(counter) = self.0.get_mut(currency) {
+                counter.set_aside = counter.set_aside.minus(*given);
+            }
+        }
+        for (currency, spent) in spent {
+            if let Entry::Occupied(mut counter) = self.0.entry(currency.into()) {
+                let counter = counter.get_mut();
+                counter.spent = counter.spent.plus(spent);
+            }
+        }
+        let due = |(currency, counter): (&Box<str>, &mut Counter)| {
+            let (remaining, is_due) = counter.tell();
+            is_due.then(|| (currency.clone(), remaining))
+        };
+        self.0.iter_mut().filter_map(due).collect()
+    }
+}
+
+impl Counter {
+    /// What is left, and whether that is worth telling, which is then taken as done: a change by a twentieth of the budget,
+    /// or one across nothing.
+    fn tell(&mut self) -> (Units, bool) {
+        let remaining = self.remaining();
+        let change = if remaining < self.told { self.told.minus(remaining) } else { remaining.minus(self.told) };
+        let step = self.initial.percent(TOLD_STEP_PERCENT);
+        let is_due = change > Units::ZERO && (change >= step || remaining.is_spent() != self.told.is_spent());
+        if is_due {
+            self.told = remaining;
+        }
+        (remaining, is_due)
+    }
+}
+
+#[cfg(test)]
+mod tests;

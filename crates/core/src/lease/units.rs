@@ -1,0 +1,225 @@
+//! Exact decimals.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Digits behind the point: the smallest unit is a quintillionth. Tokens are priced in millionths of a currency, and sums
+/// of parts of them have to be exact.
+const SCALE: u32 = 18;
+
+/// The largest amount, in whole units of its currency. A sum of as many amounts as a job can have events stays far within
+/// what is computed with.
+const MAX_WHOLE: i128 = 1_000_000_000_000_000;
+
+/// Smallest units in a whole one.
+const ONE: i128 = 10_i128.pow(SCALE);
+
+/// The longest text that is read. Leading and trailing zeros are allowed for, padding is not.
+const MAX_TEXT_BYTES: usize = 64;
+
+/// A decimal, exactly: at most a million billions, in steps of 10^-18. May be negative: what was spent can exceed what was
+/// there (spec 9.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Units(i128);
+
+/// A text is no amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnitsError {
+    /// It is no decimal number.
+    #[error("must be a decimal number")]
+    Format,
+    /// It is too large to be counted.
+    #[error("must be at most {MAX_WHOLE}")]
+    TooLarge,
+    /// It has more digits behind the point than are counted.
+    #[error("must have at most {SCALE} digits behind the point")]
+    TooFine,
+}
+
+impl Units {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// Reads the text of a JSON number (RFC 8259, 6), with an exponent or without.
+    ///
+    /// # Errors
+    /// See [`UnitsError`]. Nothing is rounded.
+    pub fn from_json_number(text: &str) -> Result<Self, UnitsError> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(UnitsError::Format);
+        }
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
+            None => (text, 0),
+        };
+        let (is_negative, unsigned) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
+            return Err(UnitsError::Format);
+        }
+        let digits = format!("{whole}{fraction}");
+        let digits = digits.trim_start_matches('0');
+        let significant = digits.trim_end_matches('0');
+        if significant.is_empty() {
+            return Ok(Self::ZERO);
+        }
+        let dropped = digits.len() - significant.len();
+        // The place of the last significant digit, in smallest units.
+        let place = i64::from(SCALE) + i64::from(exponent) + signed(dropped) - signed(fraction.len());
+        let place = u32::try_from(place).map_err(|_| UnitsError::TooFine)?;
+        let power = 10_i128.checked_pow(place).ok_or(UnitsError::TooLarge)?;
+        let value: i128 = significant.parse().map_err(|_| UnitsError::TooLarge)?;
+        let value = value.checked_mul(power).filter(|value| *value <= MAX_WHOLE * ONE).ok_or(UnitsError::TooLarge)?;
+        Ok(Self(if is_negative { -value } else { value }))
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_spent(self) -> bool {
+        self.0 <= 0
+    }
+
+    /// Whether it is below nothing.
+    pub const fn is_negative(self) -> bool {
+        self.0 < 0
+    }
+
+    /// The sum. Stops at the largest number that there is, which no sum of amounts reaches.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference. Stops like the sum.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    /// So many percent of it, rounded towards nothing.
+    #[must_use]
+    pub fn percent(self, percent: u8) -> Self {
+        Self(self.0 / 100 * i128::from(percent) + self.0 % 100 * i128::from(percent) / 100)
+    }
+}
+
+fn exponent_of(text: &str) -> Result<i32, UnitsError> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || digits.len() > 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(UnitsError::Format);
+    }
+    text.parse().map_err(|_| UnitsError::Format)
+}
+
+fn signed(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+/// In plain notation, with no more digits than needed.
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, rest) = (self.0.unsigned_abs() / ONE.unsigned_abs(), self.0.unsigned_abs() % ONE.unsigned_abs());
+        if rest == 0 {
+            return write!(f, "{sign}{whole}");
+        }
+        let fraction = format!("{rest:018}");
+        write!(f, "{sign}{whole}.{}", fraction.trim_end_matches('0'))
+    }
+}
+
+/// Reads a decimal in plain notation.
+impl FromStr for Units {
+    type Err = UnitsError;
+
+    fn from_str(text: &str) -> Result<Self, UnitsError> {
+        if text.contains(['e', 'E']) { Err(UnitsError::Format) } else { Self::from_json_number(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_decimal_is_refused_and_nothing_is_rounded() {
+        use UnitsError::{Format, TooFine, TooLarge};
+        let long = "1".repeat(MAX_TEXT_BYTES + 1);
+        for (text, error) in [
+            ("", Format),
+            ("-", Format),
+            (".5", Format),
+            ("5.", Format),
+            ("+5", Format),
+            ("05", Format),
+            ("0x5", Format),
+            ("1e", Format),
+            ("1e+", Format),
+            ("1e99999", Format),
+            ("1_000", Format),
+            ("NaN", Format),
+            ("Infinity", Format),
+            ("1.2.3", Format),
+            ("1 ", Format),
+            ("٣", Format),
+            (&long, Format),
+            ("1000000000000000.1", TooLarge),
+            ("1e16", TooLarge),
+            ("1e9999", TooLarge),
+            ("0.0000000000000000001", TooFine),
+            ("1e-19", TooFine),
+        ] {
+            assert_eq!(Units::from_json_number(text), Err(error), "{text:?}");
+        }
+        assert_eq!("1e3".parse::<Units>(), Err(Format), "a lease has no exponents");
+    }
+
+    #[test]
+    fn a_decimal_is_what_it_says() {
+        for (text, expected) in [
+            ("0", "0"),
+            ("-0", "0"),
+            ("0e99", "0"),
+            ("5.00", "5"),
+            ("0.1", "0.1"),
+            ("-0.12", "-0.12"),
+            ("1e-05", "0.00001"),
+            ("2.34E-2", "0.0234"),
+            ("1.5e+3", "1500"),
+            ("1e15", "1000000000000000"),
+            ("1000000000000000", "1000000000000000"),
+            ("0.000000000000000001", "0.000000000000000001"),
+            ("1.000000000000000000000000", "1"),
+            ("100e-20", "0.000000000000000001"),
+        ] {
+            let units = Units::from_json_number(text).unwrap();
+            assert_eq!(units.to_string(), expected, "{text}");
+            assert_eq!(units.to_string().parse(), Ok(units), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tenth_ten_times_is_one() {
+        let tenth: Units = "0.1".parse().unwrap();
+        let sum = (0..10).fold(Units::ZERO, |sum, _| sum.plus(tenth));
+        assert_eq!(sum.to_string(), "1");
+        assert!(sum.minus("1".parse().unwrap()).is_spent());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(units in -(MAX_WHOLE * ONE)..=MAX_WHOLE * ONE) {
+            let units = Units(units);
+            prop_assert_eq!(units.to_string().parse(), Ok(units));
+        }
+
+        #[test]
+        fn a_part_is_not_more_than_the_whole(units in 0..=MAX_WHOLE * ONE, percent in 0_u8..=100) {
+            let whole = Units(units);
+            prop_assert!(whole.percent(percent) <= whole);
+            prop_assert_eq!(whole.percent(100), whole);
+        }
+    }
+}
