@@ -237,11 +237,13 @@ impl Counters {
                 counter.spent = counter.spent.plus(spent);
             }
         }
-        let due = |(currency, counter): (&Box<str>, &mut Counter)| {
-            let (remaining, is_due) = counter.tell();
-            is_due.then(|| (currency.clone(), remaining))
-        };
-        self.0.iter_mut().filter_map(due).collect()
+        let mut due = Vec::new();
+        for (currency, counter) in &mut self.0 {
+            if let (remaining, true) = counter.tell() {
+                due.push((currency.clone(), remaining));
+            }
+        }
+        due
     }
 }
 
