@@ -18,14 +18,18 @@
 //! first two at any moment is a store; without the witness it has an epoch of its own. Trimmed records leave room in the
 //! file that later ones use; the file does not shrink.
 //!
-//! Deliberately absent: a row for several records of one batch (one row per record is what the offsets number; whether
-//! sharing pays is to be measured), and SQL anywhere but in the module `sql`.
+//! Records that are neighbours of one batch and of one stream share a row (module `row`), with a checksum over it. The cost
+//! of a row is SQLite's; the cost of a record in it is that of copying its bytes.
+//!
+//! Deliberately absent: a row with records of several batches or streams (numbers in a row are dense, so that a row's own
+//! number says which it has), and SQL anywhere but in the module `sql`.
 
 mod fault;
 mod lock;
 mod open;
 mod options;
 mod reader;
+mod row;
 mod sql;
 mod store;
 mod thread;

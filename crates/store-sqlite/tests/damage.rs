@@ -4,7 +4,7 @@
 
 use common::Place;
 use moorline_store::conformance::{EVERYTHING, job, record};
-use moorline_store::{ReadError, Store, StoreFault};
+use moorline_store::{ReadError, Store, StoreFault, WriteError};
 use moorline_types::{Offset, StreamId, StreamSeq, UnknownRecordKind};
 
 mod common;
@@ -29,7 +29,7 @@ async fn changed(sql: &str) -> (Place, ReadError, ReadError, ReadError) {
 
 #[tokio::test]
 async fn a_record_of_an_unknown_kind_is_not_skipped() {
-    let (_place, stream, merged, walked) = changed("UPDATE journal SET kind = 200 WHERE offset = 2").await;
+    let (_place, stream, merged, walked) = changed("UPDATE journal SET kind = 200, sum = NULL WHERE offset = 2").await;
     for error in [stream, merged, walked] {
         let ReadError::UnknownKind { offset, source } = error else { panic!("{error:?}") };
         assert_eq!((offset, source), (Offset::new(2), UnknownRecordKind(200)));
@@ -65,4 +65,32 @@ async fn a_hole_in_a_stream_is_damage() {
     assert_eq!(stream.err().and_then(|error| error.fault()), Some(StoreFault::Corrupt));
     assert_eq!(merged.err().and_then(|error| error.fault()), Some(StoreFault::Corrupt));
     store.close().await;
+}
+
+/// A store of one row with three records, changed.
+#[tokio::test]
+async fn a_row_of_several_records_that_was_changed_is_damage() {
+    for sql in [
+        "UPDATE journal SET body = CAST(replace(CAST(body AS TEXT), ' 2', ' 7') AS BLOB)",
+        "UPDATE journal SET toc = NULL",
+        "UPDATE journal SET sum = sum + 1",
+        "UPDATE journal SET sum = -1",
+        "UPDATE journal SET toc = x'00', sum = NULL",
+        "UPDATE journal SET seq = 4",
+        "UPDATE journal SET offset = 4",
+    ] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append((1..=3).map(|seq| record(job(1), seq)).collect::<Vec<_>>().into()).await.unwrap();
+        store.close().await;
+        assert_eq!(place.sql().execute(sql, []).unwrap(), 1, "one row");
+        let store = place.open().await;
+        let stream = store.read_stream(job(1), StreamSeq::FIRST, EVERYTHING).await;
+        assert_eq!(stream.err().and_then(|error| error.fault()), Some(StoreFault::Corrupt), "{sql}");
+        let merged = store.read_streams(&[job(1)], Offset::ZERO, EVERYTHING).await;
+        assert_eq!(merged.err().and_then(|error| error.fault()), Some(StoreFault::Corrupt), "{sql}");
+        let trimmed = store.trim_stream(job(1), StreamSeq::new(2)).await;
+        assert!(matches!(trimmed, Err(WriteError::Store { kind: StoreFault::Corrupt, .. })), "{sql}: {trimmed:?}");
+        store.close().await;
+    }
 }

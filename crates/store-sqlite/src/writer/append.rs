@@ -48,10 +48,7 @@ impl Write for Append {
             }
         };
         self.decision = Ok(staging.head);
-        for record in &self.batch.records {
-            staging.head = staging.head.next();
-            sql::insert_record(staging.tx, staging.head, record)?;
-        }
+        staging.head = sql::insert_batch(staging.tx, staging.encoder, staging.head, &self.batch.records)?;
         for (stream, head) in heads {
             staging.heads.set(stream, head);
         }

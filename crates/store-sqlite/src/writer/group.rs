@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::heads::Heads;
 use super::write::{Staging, Write};
 use crate::fault::{Failure, SqlError};
+use crate::row::Encoder;
 use crate::sql::{self, State};
 use crate::witness::Witness;
 
@@ -16,6 +17,7 @@ use crate::witness::Witness;
 pub(super) struct Committer {
     conn: Connection,
     heads: Heads,
+    encoder: Encoder,
     state: State,
     witness: Witness,
     tail: Arc<Tail>,
@@ -24,7 +26,7 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn new(conn: Connection, state: State, witness: Witness, limits: TailLimits) -> Self {
         let tail = Arc::new(Tail::new(state.head, limits));
-        Self { conn, heads: Heads::default(), state, witness, tail }
+        Self { conn, heads: Heads::default(), encoder: Encoder::default(), state, witness, tail }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -76,8 +78,13 @@ impl Committer {
 
     fn transact(&mut self, group: &mut [Box<dyn Write>]) -> Result<(), SqlError> {
         let tx = sql::begin_write(&mut self.conn)?;
-        let mut staging =
-            Staging { tx: &tx, heads: &mut self.heads, head: self.state.head, revision: self.state.revision };
+        let mut staging = Staging {
+            tx: &tx,
+            heads: &mut self.heads,
+            encoder: &mut self.encoder,
+            head: self.state.head,
+            revision: self.state.revision,
+        };
         for write in group {
             write.stage(&mut staging)?;
         }

@@ -7,9 +7,6 @@ use super::write::{Reply, Staging, Write};
 use crate::fault::{Failure, SqlError};
 use crate::sql;
 
-/// Records that one step removes. Removing this many takes some tens of milliseconds, for which appenders wait.
-const STEP: u64 = 4_096;
-
 /// How far a step has come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
@@ -40,9 +37,9 @@ impl Write for Trim {
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
         let bounds = sql::stream_bounds(staging.tx, self.stream)?;
         let goal = self.before.min(bounds.head.next()).max(bounds.oldest);
-        let oldest = goal.min(StreamSeq::new(bounds.oldest.get().saturating_add(STEP)));
+        let oldest = sql::trim_step(staging.tx, self.stream, goal)?;
         if oldest > bounds.oldest {
-            sql::trim(staging.tx, self.stream, oldest)?;
+            sql::trim(staging.tx, staging.encoder, self.stream, oldest)?;
         }
         self.done = Some(Step { oldest, is_last: oldest == goal });
         Ok(())

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::heads::Heads;
 use crate::fault::{Failure, SqlError};
+use crate::row::Encoder;
 
 /// Where the answer goes. Whoever stopped waiting does not want it.
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -30,6 +31,8 @@ pub(crate) struct Staging<'a> {
     pub(super) tx: &'a Transaction<'a>,
     /// The heads of streams, as this transaction leaves them.
     pub(super) heads: &'a mut Heads,
+    /// Makes rows of records.
+    pub(super) encoder: &'a mut Encoder,
     /// The last offset that is taken.
     pub(super) head: Offset,
     /// The last revision that is taken.
