@@ -1,4 +1,4 @@
-//! Being asked to stop.
+//! Being asked to stop, or to load anew what may have changed.
 
 use std::io;
 
@@ -22,5 +22,20 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+/// Listens for SIGHUP from the moment it is made.
+#[derive(Debug)]
+pub(crate) struct Hangups(Signal);
+
+impl Hangups {
+    pub(crate) fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Returns at the next one.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -7,6 +7,7 @@
 //! | [`TaskKind::WorkerProcess`] | never by itself | its process is ended, or left alone; waited for |
 //! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
 //! | [`TaskKind::Door`] | never by itself | cancelled |
+//! | [`TaskKind::Certificates`] | never by itself | cancelled |
 //! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
 
@@ -30,6 +31,8 @@ pub enum TaskKind {
     WorkerDoor,
     /// Accepts clients.
     Door,
+    /// Looks whether certificates were renewed.
+    Certificates,
     /// Removes what has outlived its use.
     Sweep,
     /// Serves one client's connection, or one half of it.
@@ -44,6 +47,7 @@ impl fmt::Display for TaskKind {
             Self::WorkerProcess => "worker_process",
             Self::WorkerDoor => "worker_door",
             Self::Door => "door",
+            Self::Certificates => "certificates",
             Self::Sweep => "sweep",
             Self::Connection => "connection",
         })

@@ -16,6 +16,7 @@
 //! reloading, and secrets other than the environment of an agent. API keys live in the store, never in this file.
 
 mod agents;
+mod allowed;
 mod file;
 mod files;
 mod high;
@@ -36,10 +37,11 @@ mod suggest;
 mod words;
 
 pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTION_BYTES, MAX_AGENTS};
+pub use allowed::Allowed;
 pub use files::{Entry, Files, RealFiles};
 pub use high::{
-    Config, ExternalConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig,
-    Transport,
+    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig,
+    RetentionConfig, SessionConfig, Transport,
 };
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;
@@ -49,4 +51,4 @@ pub use origin::Origin;
 pub use reference::reference_markdown;
 pub use resolved::{Resolved, Row};
 pub use sources::{ConfigFile, Environment, Sources};
-pub use words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
+pub use words::{BuiltinAgent, ClientAuth, Durability, LogFormat, OverflowPolicy, StoreKind};

@@ -15,6 +15,8 @@ mod writer;
 
 use std::sync::Arc;
 
+use moorline_types::PrincipalId;
+
 use crate::door::{FrameSink, FrameSource, Peer};
 
 pub use service::{Service, ServiceOptions};
@@ -24,19 +26,27 @@ pub use service::{Service, ServiceOptions};
 pub struct Connection {
     service: Arc<Service>,
     peer: Peer,
+    certified: Option<PrincipalId>,
 }
 
 impl Connection {
     /// A connection of this peer.
     pub const fn new(service: Arc<Service>, peer: Peer) -> Self {
-        Self { service, peer }
+        Self { service, peer, certified: None }
+    }
+
+    /// The same, with whom its TLS certificate authenticates.
+    #[must_use]
+    pub fn certified(mut self, principal: Option<PrincipalId>) -> Self {
+        self.certified = principal;
+        self
     }
 
     /// Serves the peer until either side ends the connection.
     #[tracing::instrument(name = "connection", skip_all, fields(peer = %self.peer))]
     pub async fn serve(self, source: impl FrameSource + 'static, sink: impl FrameSink + 'static) {
-        let (service, peer) = (Arc::clone(&self.service), self.peer);
-        let served = driver::drive(Arc::clone(&service), peer, source, sink);
+        let Self { service, peer, certified } = self;
+        let served = driver::drive(Arc::clone(&service), peer, certified, source, sink);
         service.track(served).await;
     }
 }

@@ -2,11 +2,10 @@
 //!
 //! Everything is bounded before a byte is buffered: connections as a whole are counted before they are accepted, those
 //! of one address before they are served, the TLS handshake and the request head have deadlines, and a frame's size
-//! is known before its content is read. A peer that is over its bound is turned away; nobody else notices.
+//! is known before its content is read. Requests that web pages make are told from those of programs. A peer that is over its bound is turned away; nobody else notices.
 
-mod admission;
 mod listener;
 mod routes;
+mod visitors;
 
-pub(crate) use admission::Admission;
 pub use listener::{HttpOptions, ListenError, Listener};

@@ -23,8 +23,10 @@ pub mod logging;
 pub mod serve;
 pub mod tls;
 
+mod accept;
+mod admission;
 mod front;
 mod key_store;
 mod worker_listener;
 
-pub use serve::{Doors, Server, StartError};
+pub use serve::{Doors, Reload, Server, StartError};

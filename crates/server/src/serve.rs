@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation};
-use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks, mint};
+use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
 use moorline_types::{Epoch, Json, Millis};
 use moorline_worker::limits::FORGETFUL_ORPHAN_LIFETIME;
 use moorline_worker::secret::GatewaySecret;
 
-use crate::config::{Config, Durability, StoreKind, Transport};
+use crate::config::{ClientAuth, ClientCertsConfig, Config, Durability, StoreKind, Transport};
 use crate::connection::{Connection, Service, ServiceOptions};
 use crate::data_dir::{DataDir, Endpoint};
 use crate::door::{Peer, stdio};
@@ -26,7 +26,7 @@ use crate::enrolments::Enrolments;
 use crate::http::{HttpOptions, Listener};
 use crate::key_store::load_keys;
 use crate::keys::ApiKey;
-use crate::tls::{self, TlsError};
+use crate::tls::{Certificates, ClientCerts, TlsError, TlsFiles};
 use crate::worker_listener::WorkerListener;
 
 pub use error::StartError;
@@ -48,6 +48,23 @@ pub struct Server {
     grace: Duration,
     stop_workers: bool,
     max_frame_bytes: usize,
+    certificates: Vec<Arc<Certificates>>,
+}
+
+/// Loads anew what can be loaded anew while the gateway runs: certificates.
+#[derive(Debug)]
+pub struct Reload(Vec<Arc<Certificates>>);
+
+impl Reload {
+    /// Whether there is anything.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Loads it. What cannot be used is said in the log, and what was there before stays.
+    pub fn run(&self) {
+        self.0.iter().for_each(|certificates| certificates.reload());
+    }
 }
 
 /// Which doors are opened.
@@ -68,13 +85,20 @@ impl Server {
     pub async fn start(config: Config, doors: Doors) -> Result<Self, StartError> {
         let clock = Clock::system();
         let data_dir = DataDir::open(&config.data_dir, config.runtime_dir.as_deref())?;
-        let tls = load_tls(&config.transport)?;
+        let tasks = Tasks::default();
+        let client_certs = config.client_certs.as_ref().map(asked_of_clients);
+        let tls = load_tls(&config.transport, client_certs, &tasks)?;
         let listener = match doors {
-            Doors::Network => Some(Listener::bind(http_options(&config, tls)).await?),
+            Doors::Network => Some(Listener::bind(http_options(&config, tls.clone())).await?),
             Doors::Stdio => None,
         };
+        let mut certificates = Vec::from_iter(tls);
         let worker_listener = match &config.workers.external {
-            Some(external) => Some(WorkerListener::bind(external.listen, load_tls(&external.transport)?).await?),
+            Some(external) => {
+                let tls = load_tls(&external.transport, None, &tasks)?;
+                certificates.extend(tls.clone());
+                Some(WorkerListener::bind(external.listen, tls).await?)
+            }
             None => None,
         };
         let store = open_store(&config, &data_dir, &clock).await?;
@@ -85,7 +109,6 @@ impl Server {
         }
 
         let workers = workers::specs(&config, &data_dir)?;
-        let tasks = Tasks::default();
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
         let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
@@ -119,7 +142,7 @@ impl Server {
         }
         let max_frame_bytes = config.limits.max_frame_bytes.get();
         let (grace, stop_workers) = (config.shutdown_grace, config.stop_workers || is_forgetful(&config));
-        Ok(Self { service, data_dir, listener, url, admin_key, grace, stop_workers, max_frame_bytes })
+        Ok(Self { service, data_dir, listener, url, admin_key, grace, stop_workers, max_frame_bytes, certificates })
     }
 
     /// Where clients find ARCP, if there is a network door.
@@ -130,6 +153,11 @@ impl Server {
     /// The administrator's key, if this start has made it: the only moment to show it.
     pub const fn admin_key(&self) -> Option<&ApiKey> {
         self.admin_key.as_ref()
+    }
+
+    /// What can be loaded anew while the gateway runs.
+    pub fn reload(&self) -> Reload {
+        Reload(self.certificates.clone())
     }
 
     /// The data directory.
@@ -194,11 +222,23 @@ impl Server {
     }
 }
 
-fn load_tls(transport: &Transport) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
-    match transport {
-        Transport::Plaintext => Ok(None),
-        Transport::Tls { cert, key } => tls::load(cert, key).map(Some),
-    }
+/// Loads the certificate of an address, and keeps watching over its files.
+fn load_tls(
+    transport: &Transport,
+    clients: Option<ClientCerts>,
+    tasks: &Tasks,
+) -> Result<Option<Arc<Certificates>>, TlsError> {
+    let Transport::Tls { cert, key } = transport else { return Ok(None) };
+    let files = TlsFiles { cert: cert.clone(), key: key.clone(), clients };
+    let certificates = Arc::new(Certificates::load(files)?);
+    let (watched, stopping) = (Arc::clone(&certificates), tasks.stopping().clone());
+    tasks.spawn(TaskKind::Certificates, async move {
+        tokio::select! {
+            () = watched.watch() => {}
+            () = stopping.cancelled() => {}
+        }
+    });
+    Ok(Some(certificates))
 }
 
 async fn open_store(config: &Config, data_dir: &DataDir, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {
@@ -216,10 +256,17 @@ async fn open_store(config: &Config, data_dir: &DataDir, clock: &Clock) -> Resul
     }
 }
 
-fn http_options(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> HttpOptions {
+fn asked_of_clients(config: &ClientCertsConfig) -> ClientCerts {
+    ClientCerts { authority: config.authority.clone(), is_required: config.auth == ClientAuth::Required }
+}
+
+fn http_options(config: &Config, tls: Option<Arc<Certificates>>) -> HttpOptions {
     HttpOptions {
         listen: config.listen,
         tls,
+        client_principals: config.client_certs.as_ref().map(|certs| certs.principals.clone()).unwrap_or_default(),
+        allowed_origins: config.http.allowed_origins.clone(),
+        allowed_hosts: config.http.allowed_hosts.clone(),
         max_connections: config.limits.max_connections.get(),
         max_connections_per_address: config.limits.max_connections_per_address.get(),
     }

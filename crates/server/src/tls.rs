@@ -1,17 +1,28 @@
-//! Loading the certificate and the key with which connections are encrypted.
+//! The certificate and the key with which connections are encrypted, and whose certificates clients may show.
 //!
-//! The cryptography provider is named here and never taken from the process's default, whose absence would panic.
+//! [`Certificates`] can be loaded anew while the gateway runs: new handshakes use what was loaded last, and files that
+//! cannot be used leave it as it is. The cryptography provider is named here and never taken from the process's default, whose absence would panic.
 //! Deliberately absent: checking that the certificate is in date or fits a name. Only the client can judge either, and a
-//! gateway that refuses to start because of a date is harder to repair than one whose clients say what is wrong.
+//! gateway that refuses to start because of a date is harder to repair than one whose clients say what is wrong. Lists of
+//! revoked client certificates: an authority that issues for days rather than years does without.
+
+mod certificates;
+mod names;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
+
+pub use certificates::Certificates;
+pub use names::{CertName, CertNameError, names_of};
 
 /// The largest file with a certificate chain or a key. A chain of ten certificates is a fiftieth of it.
 pub const MAX_PEM_BYTES: u64 = 1024 * 1024;
@@ -90,35 +101,87 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
+    /// There is no certificate of an authority that clients' certificates could be checked with.
+    #[error("the certificates in {} cannot check those of clients: {source}; the option must name the authority that issued them", path.display())]
+    UnusableAuthority {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: VerifierBuilderError,
+    },
+}
+
+/// The files that encryption needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who issues clients' certificates, if they are asked for any.
+    pub clients: Option<ClientCerts>,
+}
+
+/// Which certificates clients are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCerts {
+    /// The file with the authority that has issued them.
+    pub authority: PathBuf,
+    /// Whether a connection without one is refused.
+    pub is_required: bool,
 }
 
 fn holds(other: bool, what: &str) -> String {
     if other { format!(" but {what}") } else { String::new() }
 }
 
-/// Loads a certificate chain and its private key from PEM files.
+/// What was loaded: how to encrypt, and for which names the certificate stands.
+#[derive(Debug, Clone)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    hosts: Arc<[String]>,
+}
+
+/// Loads a certificate chain, its private key and whose certificates clients may show from PEM files.
 ///
 /// # Errors
 ///
 /// Which file is wrong, how, and what to do.
-pub fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
+    let TlsFiles { cert, key, clients } = files;
     let chain = read_chain(cert)?;
     let secret = read_key(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key_usable = provider.key_provider.load_private_key(secret.clone_key());
-    key_usable.map_err(|source| TlsError::UnusableKey { path: key.to_owned(), source })?;
-    let unusable = |source| TlsError::UnusableCertificate { path: cert.to_owned(), source };
+    key_usable.map_err(|source| TlsError::UnusableKey { path: key.clone(), source })?;
+    let verifier = match clients {
+        Some(clients) => verifier(clients, &provider)?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
+    let unusable = |source| TlsError::UnusableCertificate { path: cert.clone(), source };
+    let hosts = chain.first().map(names::hosts_of).unwrap_or_default();
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, secret)
         .map_err(|source| match source == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
-            true => TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() },
+            true => TlsError::Mismatch { cert: cert.clone(), key: key.clone() },
             false => unusable(source),
         })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Arc::new(config))
+    Ok(Loaded { config: Arc::new(config), hosts: hosts.into() })
+}
+
+fn verifier(clients: &ClientCerts, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = &clients.authority;
+    let mut roots = RootCertStore::empty();
+    for authority in read_chain(path)? {
+        roots.add(authority).map_err(|source| TlsError::UnusableCertificate { path: path.clone(), source })?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(provider));
+    let builder = if clients.is_required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|source| TlsError::UnusableAuthority { path: path.clone(), source })
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

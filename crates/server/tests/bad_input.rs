@@ -271,12 +271,13 @@ async fn plain_http_finds_health_and_readiness_and_is_told_where_arcp_is() {
         ("/arcp", "426", "WebSocket"),
         ("/nowhere", "404", "/arcp"),
     ] {
-        let answer = http(&bench, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        let answer =
+            http(&bench, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
         assert!(answer.contains(fragment), "{path}: {answer}");
     }
     bench.store.faults().refuse_writes(moorline_store::StoreFault::Full);
-    let answer = http(&bench, "GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let answer = http(&bench, "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     bench.store.faults().allow();
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use moorline_server::{Doors, Server, logging};
+use moorline_server::{Doors, Reload, Server, logging};
 use tokio::sync::Mutex;
 
 use crate::args::ConfigArgs;
 use crate::exit::Exit;
 use crate::output::{Output, Style};
-use crate::signals::Signals;
+use crate::signals::{Hangups, Signals};
 
 pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Result<Exit> {
     let (config, _) = super::config::resolve(args)?;
@@ -30,6 +30,22 @@ pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Resul
         let signals = Arc::clone(&signals);
         async move { signals.lock().await.next().await }
     };
-    server.run(stop).await;
+    let reload = server.reload();
+    tokio::select! {
+        () = server.run(stop) => {}
+        never = reload_on_hangup(&reload) => never?,
+    }
     Ok(Exit::Success)
+}
+
+/// Loads certificates anew at each SIGHUP. A gateway that has none ends at one, as it would without listening for it.
+async fn reload_on_hangup(reload: &Reload) -> Result<()> {
+    if reload.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut hangups = Hangups::listen().context("signals cannot be listened for")?;
+    loop {
+        hangups.next().await;
+        reload.run();
+    }
 }

@@ -10,8 +10,10 @@ use moorline_types::PrincipalId;
 use moorline_wire::Profile;
 
 use super::agents::AgentConfig;
-use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
+use super::allowed::Allowed;
+use super::words::{BuiltinAgent, ClientAuth, Durability, LogFormat, OverflowPolicy, StoreKind};
 use crate::logging::LogFilter;
+use crate::tls::CertName;
 
 /// The configuration of a gateway. Every path is absolute.
 #[derive(Clone, Debug)]
@@ -20,6 +22,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether and how connections are encrypted.
     pub transport: Transport,
+    /// The certificates that clients are asked for, if any.
+    pub client_certs: Option<ClientCertsConfig>,
+    /// What the door for clients lets in.
+    pub http: HttpConfig,
     /// What outlives the gateway.
     pub data_dir: PathBuf,
     /// The user's directory for sockets (`XDG_RUNTIME_DIR`), for when the data directory's path is too long for one.
@@ -60,6 +66,26 @@ pub enum Transport {
         /// The PEM file with the private key.
         key: PathBuf,
     },
+}
+
+/// Which certificates clients are asked for, and whom they authenticate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientCertsConfig {
+    /// The PEM file with the authority that has issued them.
+    pub authority: PathBuf,
+    /// Whether a client must show one.
+    pub auth: ClientAuth,
+    /// Whom a certificate with a name authenticates.
+    pub principals: BTreeMap<CertName, PrincipalId>,
+}
+
+/// What the door for clients lets in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpConfig {
+    /// Web pages of which origins.
+    pub allowed_origins: Allowed,
+    /// Requests to which host names, beside addresses, `localhost` and the names of the certificate.
+    pub allowed_hosts: Allowed,
 }
 
 /// How the journal is kept.

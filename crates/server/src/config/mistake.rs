@@ -69,6 +69,14 @@ pub enum Problem {
         /// The one that is not.
         missing: &'static ConfigOption,
     },
+    /// Certificates of clients without what they need.
+    #[error("{} is given without {}", given.key, missing.key)]
+    HalfClientCerts {
+        /// The one that is there.
+        given: &'static ConfigOption,
+        /// The one that is not.
+        missing: &'static ConfigOption,
+    },
     /// API keys would travel unencrypted over a network.
     #[error("listening on {listen} without TLS would send API keys in the clear to other machines")]
     PlaintextBeyondLoopback {
@@ -207,6 +215,9 @@ impl Problem {
                 format!("provide {needs}, or give --{} or {}", option.flag(), option.environment())
             }
             Self::HalfTls { given, missing } => {
+                format!("give --{} as well, or remove {}", missing.flag(), given.key)
+            }
+            Self::HalfClientCerts { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
             Self::PlaintextBeyondLoopback { .. } => "give --tls-cert and --tls-key; or, if something in front of the \

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use moorline_types::limits;
 
+use super::allowed::{CertPrincipals, Names};
 use super::kind::{Address, AnyPath, Choice, Choices, Count, Filter, Kind, Length, Maybe, Raw, Size, Switch};
 use super::layers::{Layers, Setting};
 use super::option::{ConfigOption, DefaultValue};
 use super::profiles::Profiles;
 use super::sources::Sources;
-use super::words::{BuiltinAgent, Durability, LogFormat, OverflowPolicy, StoreKind};
+use super::words::{BuiltinAgent, ClientAuth, Durability, LogFormat, OverflowPolicy, StoreKind};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,6 +82,21 @@ options! {
         "The PEM file with the server's certificate, followed by its chain. Needs `tls.key`.";
     tls_key = "tls.key", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "no TLS" }, "/etc/moorline/key.pem",
         "The PEM file with the certificate's private key. Needs `tls.cert`.";
+    client_ca = "tls.client_ca", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "clients are not asked for one" },
+        "/etc/moorline/clients-ca.pem",
+        "The PEM file with the authority whose certificates clients may show instead of a token. Needs `tls.cert` and \
+         `tls.client_principals`.";
+    client_auth = "tls.client_auth", Choice<ClientAuth>, Choice::new(), Text("optional"), "required",
+        "Whether clients must show a certificate of `tls.client_ca`: `optional`, or `required` to refuse connections \
+         without one, also of clients that have a token.";
+    client_principals = "tls.client_principals", CertPrincipals, CertPrincipals, Text("none"), "CN:ci=build-bot",
+        "Whom a client's certificate authenticates, by a name in it: its common name (`CN:`) or an alternative name \
+         (`DNS:`, `URI:`, `EMAIL:`). Such a principal may submit jobs and see and cancel its own.";
+    allowed_origins = "http.allowed_origins", Names, Names::Origins, Text("none"), "https://app.example.com",
+        "Web pages of which origins may connect from a browser. Programs send no origin and are not concerned.";
+    allowed_hosts = "http.allowed_hosts", Names, Names::Hosts, Text("none"), "gateway.example.com",
+        "Under which host names the gateway is reached, beside IP addresses, `localhost` and the names of its \
+         certificate. A request to another name is refused: a web page that points its own name here would come with it.";
     data_dir = "data_dir", AnyPath, AnyPath,
         Computed {
             shown: "$XDG_DATA_HOME/moorline, else ~/.local/share/moorline",

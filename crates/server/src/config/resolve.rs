@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use super::agents::AgentConfig;
 use super::file;
 use super::high::{
-    Config, ExternalConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig,
-    Transport, WorkersConfig,
+    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig,
+    RetentionConfig, SessionConfig, Transport, WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
 use super::option::ConfigOption;
 use super::options::Found;
+use super::origin::Origin;
 use super::resolved::Resolved;
 use super::sources::{ConfigFile, Sources};
 use super::words::StoreKind;
@@ -43,7 +44,10 @@ impl Config {
         let transport = transport(&found, &mut mistakes);
         let runtime_dir = sources.directory("XDG_RUNTIME_DIR");
         let external = external(&found, transport.as_ref(), &mut mistakes);
-        match config(found, transport, external, agents.clone(), runtime_dir).filter(|_| mistakes.is_empty()) {
+        let client_certs = client_certs(&found, transport.as_ref(), &mut mistakes);
+        match config(found, transport, client_certs, external, agents.clone(), runtime_dir)
+            .filter(|_| mistakes.is_empty())
+        {
             Some(config) => Ok((config, Resolved { rows, agents, file })),
             None => Err(Mistakes::new(mistakes)),
         }
@@ -81,6 +85,32 @@ fn is_plaintext_allowed(found: &Found, listen: SocketAddr) -> Option<bool> {
     Some(found.insecure_plaintext.as_ref()?.value || listen.ip().to_canonical().is_loopback())
 }
 
+/// Which certificates clients are asked for; the outer `None` if that is a mistake, or cannot be said for another one.
+fn client_certs(
+    found: &Found,
+    transport: Option<&Transport>,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Option<ClientCertsConfig>> {
+    let (authority, auth) = (found.client_ca.as_ref()?, found.client_auth.as_ref()?);
+    let principals = found.client_principals.as_ref()?;
+    let mut half = |given: &str, origin: &Origin, missing: &str| {
+        let (given, missing) = (ConfigOption::find(given)?, ConfigOption::find(missing)?);
+        mistakes.push(Mistake { origin: origin.clone(), problem: Problem::HalfClientCerts { given, missing } });
+        None
+    };
+    let is_encrypted = transport.is_none_or(|transport| *transport != Transport::Plaintext);
+    match &authority.value {
+        Some(_) if !is_encrypted => half("tls.client_ca", &authority.origin, "tls.cert"),
+        Some(_) if principals.value.is_empty() => half("tls.client_ca", &authority.origin, "tls.client_principals"),
+        Some(authority) => {
+            let (authority, principals) = (authority.clone(), principals.value.clone());
+            Some(Some(ClientCertsConfig { authority, auth: auth.value, principals }))
+        }
+        None if !principals.value.is_empty() => half("tls.client_principals", &principals.origin, "tls.client_ca"),
+        None => Some(None),
+    }
+}
+
 /// Where workers of other machines attach; the outer `None` if that is a mistake, or cannot be said for another one.
 fn external(found: &Found, clients: Option<&Transport>, mistakes: &mut Vec<Mistake>) -> Option<Option<ExternalConfig>> {
     let (listen, store) = (found.workers_listen.as_ref()?, found.journal_store.as_ref()?);
@@ -112,6 +142,7 @@ fn external(found: &Found, clients: Option<&Transport>, mistakes: &mut Vec<Mista
 fn config(
     found: Found,
     transport: Option<Transport>,
+    client_certs: Option<Option<ClientCertsConfig>>,
     external: Option<Option<ExternalConfig>>,
     agents: Vec<AgentConfig>,
     runtime_dir: Option<PathBuf>,
@@ -119,6 +150,8 @@ fn config(
     Some(Config {
         listen: found.listen?.value,
         transport: transport?,
+        client_certs: client_certs?,
+        http: HttpConfig { allowed_origins: found.allowed_origins?.value, allowed_hosts: found.allowed_hosts?.value },
         data_dir: found.data_dir?.value,
         runtime_dir,
         journal: JournalConfig { store: found.journal_store?.value, durability: found.journal_durability?.value },

@@ -63,6 +63,14 @@ words! {
         Memory = "memory";
     }
 
+    /// Whether clients must show a certificate.
+    ClientAuth {
+        /// They may; without one, their token says who they are.
+        Optional = "optional";
+        /// They must; a connection without one is refused.
+        Required = "required";
+    }
+
     /// What becomes of events that a client does not take in time.
     OverflowPolicy {
         /// They wait in the journal.

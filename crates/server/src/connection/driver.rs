@@ -10,7 +10,7 @@ use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle};
-use moorline_types::{JobId, MessageId, Timestamp, TraceId, limits};
+use moorline_types::{JobId, MessageId, PrincipalId, Timestamp, TraceId, limits};
 use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
@@ -37,11 +37,12 @@ const WAITING_ANSWERS: usize = 64;
 pub(super) async fn drive<S: FrameSource>(
     service: Arc<Service>,
     peer: Peer,
+    certified: Option<PrincipalId>,
     mut source: S,
     sink: impl FrameSink + 'static,
 ) {
     let writer = Writer::start(service.gateway().tasks(), sink);
-    let mut driver = Driver::new(&service, S::READS_ON_AFTER_TOO_LARGE);
+    let mut driver = Driver::new(&service, certified, S::READS_ON_AFTER_TOO_LARGE);
     tracing::debug!("a client is connected");
     let reason = driver.run(&mut source, &writer).await;
     tracing::debug!(%peer, reason = %reason, "the connection ends");
@@ -65,6 +66,8 @@ enum Broken {
 
 struct Driver<'a> {
     service: &'a Service,
+    /// Whom the peer's TLS certificate authenticates.
+    certified: Option<PrincipalId>,
     machine: Machine,
     limits: DecodeLimits,
     survives_oversize: bool,
@@ -84,12 +87,13 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(service: &'a Service, survives_oversize: bool) -> Self {
+    fn new(service: &'a Service, certified: Option<PrincipalId>, survives_oversize: bool) -> Self {
         let options = service.options();
         Self {
             machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
             limits: DecodeLimits { max_bytes: options.max_frame_bytes, max_depth: limits::MAX_JSON_DEPTH },
             service,
+            certified,
             survives_oversize,
             session: None,
             fence: CancellationToken::new(),
@@ -307,7 +311,7 @@ impl<'a> Driver<'a> {
     async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
         let asked = from_wire::asked(&frame);
         let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
-        match super::hello::open(self.service, hello, &extensions).await {
+        match super::hello::open(self.service, hello, &extensions, self.certified.as_ref()).await {
             Ok((attached, features)) => {
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;

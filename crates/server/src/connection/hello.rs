@@ -2,9 +2,10 @@
 
 use moorline_core::Refusal;
 use moorline_runtime::Attached;
-use moorline_wire::FeatureSet;
+use moorline_types::{Principal, PrincipalId, Scope};
 use moorline_wire::payload::Hello;
 use moorline_wire::vendor::Extensions;
+use moorline_wire::{FeatureSet, Secret};
 
 use super::Service;
 use crate::front::from_wire;
@@ -17,10 +18,11 @@ pub(super) async fn open(
     service: &Service,
     hello: Hello,
     extensions: &Extensions,
+    certified: Option<&PrincipalId>,
 ) -> Result<(Attached, FeatureSet), Refusal> {
     let Hello { client, auth, capabilities, resume } = hello;
     let token = auth.filter(|auth| auth.scheme.as_str().eq_ignore_ascii_case(BEARER)).and_then(|auth| auth.token);
-    let principal = token.and_then(|token| service.authenticate(token.expose())).ok_or(Refusal::Unauthenticated)?;
+    let principal = who(service, token.as_ref().map(Secret::expose), certified).ok_or(Refusal::Unauthenticated)?;
     let features = capabilities.features.intersection(from_wire::served());
     if let Some(resume) = resume {
         let request = from_wire::resume(&resume, extensions, features)?;
@@ -31,4 +33,14 @@ pub(super) async fn open(
         None => client.name.to_string(),
     };
     Ok((service.gateway().open_session(principal, name).await?, features))
+}
+
+/// Whom token and certificate authenticate. A token says more than a certificate, namely what its bearer may do, but not
+/// another name: who has stolen one of the two does not become the other's principal.
+fn who(service: &Service, token: Option<&str>, certified: Option<&PrincipalId>) -> Option<Principal> {
+    match (token, certified) {
+        (Some(token), None) => service.authenticate(token),
+        (Some(token), Some(certified)) => service.authenticate(token).filter(|principal| principal.id == *certified),
+        (None, certified) => Some(Principal { id: certified?.clone(), scopes: vec![Scope::Jobs] }),
+    }
 }

@@ -1,5 +1,6 @@
 //! Accepting connections.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,27 +10,24 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use moorline_runtime::{TaskKind, Tasks};
-use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
+use moorline_runtime::TaskKind;
+use moorline_types::PrincipalId;
 use tower::ServiceExt as _;
 
-use super::admission::{Admission, Place};
 use super::routes::router;
+use super::visitors::Visitors;
+use crate::accept::{Accepted, Acceptor, Stream};
+use crate::admission::Admission;
+use crate::config::Allowed;
 use crate::connection::Service;
 use crate::door::Peer;
+use crate::tls::{CertName, Certificates, names_of};
 
-/// How long a TLS handshake, or the head of a request, may take: the same as a hello, which is one round trip more.
+/// How long the head of a request may take: the same as a hello, which is one round trip more.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The largest request head, in bytes. An upgrade with a few headers has five hundred.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-
-/// How long accepting pauses when the machine has no descriptors left: long enough for a connection to end, short
-/// enough not to be noticed.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the door is opened with.
 #[derive(Debug, Clone)]
@@ -37,7 +35,13 @@ pub struct HttpOptions {
     /// Where.
     pub listen: SocketAddr,
     /// With which certificate; without one the door is plaintext.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Arc<Certificates>>,
+    /// Web pages of which origins may connect.
+    pub allowed_origins: Allowed,
+    /// Under which names the gateway is reached, beside those that always are its own.
+    pub allowed_hosts: Allowed,
+    /// Whom a client's certificate authenticates, by a name in it.
+    pub client_principals: BTreeMap<CertName, PrincipalId>,
     /// Connections at once.
     pub max_connections: usize,
     /// Connections at once from one address.
@@ -69,8 +73,7 @@ pub enum ListenError {
 /// A door that is open.
 #[derive(Debug)]
 pub struct Listener {
-    listener: TcpListener,
-    address: SocketAddr,
+    acceptor: Acceptor,
     options: HttpOptions,
 }
 
@@ -81,9 +84,8 @@ impl Listener {
     /// See [`ListenError`].
     pub async fn bind(options: HttpOptions) -> Result<Self, ListenError> {
         let address = options.listen;
-        let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        match bound {
-            Ok((address, listener)) => Ok(Self { listener, address, options }),
+        match Acceptor::bind(address, options.tls.clone()).await {
+            Ok(acceptor) => Ok(Self { acceptor, options }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(ListenError::InUse { address }),
             Err(source) => Err(ListenError::Bind { address, source }),
         }
@@ -91,72 +93,52 @@ impl Listener {
 
     /// Where clients find ARCP.
     pub fn url(&self) -> String {
-        let scheme = if self.options.tls.is_some() { "wss" } else { "ws" };
-        format!("{scheme}://{}/arcp", self.address)
+        let scheme = if self.acceptor.is_encrypted() { "wss" } else { "ws" };
+        format!("{scheme}://{}/arcp", self.acceptor.address())
     }
 
     /// Serves until the tasks are stopped.
     pub fn serve(self, service: Arc<Service>) {
+        let Self { acceptor, options } = self;
         let tasks = service.gateway().tasks().clone();
-        tasks.clone().spawn(TaskKind::Door, self.accept_all(service, tasks));
-    }
-
-    async fn accept_all(self, service: Arc<Service>, tasks: Tasks) {
-        let admission = Admission::new(self.options.max_connections, self.options.max_connections_per_address);
-        let router = router(service);
-        let tls = self.options.tls.map(TlsAcceptor::from);
-        let stopping = tasks.stopping().clone();
-        loop {
-            let accepted = tokio::select! {
-                room = admission.room() => match room {
-                    Some(room) => tokio::select! {
-                        accepted = self.listener.accept() => accepted.map(|(stream, from)| (room, stream, from)),
-                        () = stopping.cancelled() => return,
-                    },
-                    None => return,
-                },
-                () = stopping.cancelled() => return,
-            };
-            match accepted {
-                Ok((room, stream, from)) => match admission.admit(room, from.ip()) {
-                    Some(place) => {
-                        let (router, tls) = (router.clone(), tls.clone());
-                        tasks.spawn(TaskKind::Connection, serve_one(stream, from, place, router, tls));
-                    }
-                    None => tracing::warn!(peer = %from.ip(), "the address has all the connections that it may"),
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
+        let admission = Admission::new(options.max_connections, options.max_connections_per_address);
+        let HttpOptions { allowed_origins, allowed_hosts, client_principals, tls, .. } = options;
+        let client_principals = Arc::new(client_principals);
+        let router = router(service, Visitors { origins: allowed_origins, hosts: allowed_hosts, certificates: tls });
+        let serve = move |accepted| serve_one(accepted, router.clone(), Arc::clone(&client_principals));
+        tasks.spawn(TaskKind::Door, acceptor.accept_all(admission, tasks.clone(), TaskKind::Connection, serve));
     }
 }
 
-async fn serve_one(stream: TcpStream, from: SocketAddr, place: Arc<Place>, router: Router, tls: Option<TlsAcceptor>) {
-    // Frames are written whole; waiting for more to send would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the connection keeps its delay");
+/// Whom the client's certificate authenticates.
+#[derive(Debug, Clone)]
+pub(super) struct Certified(pub(super) Option<PrincipalId>);
+
+/// Whom the client's certificate authenticates, if it has shown one and its names stand for one principal.
+fn certified(stream: &Stream, principals: &BTreeMap<CertName, PrincipalId>) -> Option<PrincipalId> {
+    let Stream::Right(encrypted) = stream else { return None };
+    let certificate = encrypted.get_ref().1.peer_certificates()?.first()?;
+    let found: BTreeSet<_> = names_of(certificate).iter().filter_map(|name| principals.get(name)).collect();
+    if found.len() > 1 {
+        tracing::warn!(principals = found.len(), "a client's certificate has names of several principals");
+        return None;
     }
-    match tls {
-        None => serve_http(stream, from, place, router).await,
-        Some(tls) => match tokio::time::timeout(HEAD_DEADLINE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => serve_http(stream, from, place, router).await,
-            Ok(Err(error)) => tracing::debug!(peer = %from.ip(), %error, "the TLS handshake failed"),
-            Err(_) => tracing::debug!(peer = %from.ip(), "the TLS handshake took too long"),
-        },
-    }
+    found.first().copied().cloned()
 }
 
-async fn serve_http(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    from: SocketAddr,
-    place: Arc<Place>,
+async fn serve_one(
+    Accepted { stream, from, place }: Accepted,
     router: Router,
+    principals: Arc<BTreeMap<CertName, PrincipalId>>,
 ) {
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(peer = %from, %error, "the TLS handshake failed"),
+    };
+    let certified = Certified(certified(&stream, &principals));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Peer::Network(from.ip()));
+        request.extensions_mut().insert(Peer::Network(from));
+        request.extensions_mut().insert(certified.clone());
         request.extensions_mut().insert(Arc::clone(&place));
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
@@ -168,6 +150,6 @@ async fn serve_http(
         .with_upgrades()
         .await;
     if let Err(error) = served {
-        tracing::debug!(peer = %from.ip(), %error, "an HTTP connection ended with an error");
+        tracing::debug!(peer = %from, %error, "an HTTP connection ended with an error");
     }
 }

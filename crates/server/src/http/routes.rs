@@ -5,16 +5,19 @@ use std::sync::Arc;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
-use super::admission::Place;
+use super::listener::Certified;
+use super::visitors::Visitors;
+use crate::admission::Place;
 use crate::connection::{Connection, Service};
 use crate::door::{Peer, websocket};
 
-pub(super) fn router(service: Arc<Service>) -> Router {
-    let arcp = get(upgrade);
+pub(super) fn router(service: Arc<Service>, visitors: Visitors) -> Router {
+    let arcp = get(upgrade).layer(middleware::from_fn_with_state(Arc::new(visitors), admit));
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
@@ -23,6 +26,18 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/", arcp)
         .fallback(unknown)
         .with_state(service)
+}
+
+/// Turns away who may not connect. Whoever only asks for our health may come from anywhere: there is nothing to learn.
+async fn admit(State(visitors): State<Arc<Visitors>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match visitors.judge(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(reason) => {
+            tracing::debug!(?reason, "a request is turned away");
+            reason.into_response()
+        }
+    }
 }
 
 /// The process is alive and serves.
@@ -47,6 +62,7 @@ async fn unknown() -> Response {
 async fn upgrade(
     State(service): State<Arc<Service>>,
     Extension(peer): Extension<Peer>,
+    Extension(certified): Extension<Certified>,
     Extension(place): Extension<Arc<Place>>,
     request: Request,
 ) -> Response {
@@ -56,7 +72,7 @@ async fn upgrade(
         return (StatusCode::UPGRADE_REQUIRED, [("upgrade", "websocket")], message).into_response();
     };
     let max_frame = service.options().max_frame_bytes;
-    let connection = Connection::new(Arc::clone(&service), peer);
+    let connection = Connection::new(Arc::clone(&service), peer).certified(certified.0);
     upgrade.max_message_size(max_frame).max_frame_size(max_frame).on_upgrade(move |socket| async move {
         let (source, sink) = websocket::websocket(socket);
         connection.serve(source, sink).await;

@@ -28,7 +28,11 @@ fn written(cert: &str, key: &str) -> (TempDir, PathBuf, PathBuf) {
 /// Loads files with these contents.
 fn load_texts(cert: &str, key: &str) -> Result<Arc<ServerConfig>, TlsError> {
     let (_dir, cert, key) = written(cert, key);
-    load(&cert, &key)
+    load_files(&cert, &key)
+}
+
+fn load_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    load(&TlsFiles { cert: cert.to_owned(), key: key.to_owned(), clients: None }).map(|loaded| loaded.config)
 }
 
 #[test]
@@ -69,9 +73,9 @@ fn a_file_that_is_missing_or_too_large_is_named() {
     let dir = TempDir::new().unwrap();
     let large = dir.path().join("large.pem");
     fs::write(&large, vec![b'x'; usize::try_from(MAX_PEM_BYTES).unwrap() + 1]).unwrap();
-    let missing = load(&dir.path().join("nothing.pem"), &large).unwrap_err();
+    let missing = load_files(&dir.path().join("nothing.pem"), &large).unwrap_err();
     assert!(matches!(&missing, TlsError::Read { path, .. } if path.ends_with("nothing.pem")), "{missing}");
-    let too_large = load(&large, &large).unwrap_err();
+    let too_large = load_files(&large, &large).unwrap_err();
     assert!(matches!(&too_large, TlsError::TooLarge { path } if *path == large), "{too_large}");
 }
 

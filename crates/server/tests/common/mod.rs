@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test needs all of the bench")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use moorline_agents::Echo;
 use moorline_core::record::Overflow;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks};
+use moorline_server::config::Allowed;
 use moorline_server::connection::{Service, ServiceOptions};
 use moorline_server::http::{HttpOptions, Listener};
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
@@ -86,6 +88,24 @@ impl Bench {
         runtime: RuntimeOptions,
         options: ServiceOptions,
         max_connections_per_address: usize,
+        agents: Vec<Arc<dyn Agent>>,
+    ) -> Self {
+        let http = HttpOptions { max_connections_per_address, ..http_options() };
+        Self::opened(store, runtime, options, http, agents).await
+    }
+
+    /// With a door of these options.
+    pub(crate) async fn behind(http: HttpOptions) -> Self {
+        let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
+        let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
+        Self::opened(store, runtime_options(), service_options(), http, Vec::new()).await
+    }
+
+    async fn opened(
+        store: Arc<MemoryStore>,
+        runtime: RuntimeOptions,
+        options: ServiceOptions,
+        http: HttpOptions,
         mut agents: Vec<Arc<dyn Agent>>,
     ) -> Self {
         let clock = Clock::system();
@@ -117,15 +137,10 @@ impl Bench {
         let admin = KeyRecord::issue(&admin_key, "admin", admin, Timestamp::from_unix_millis(1), [10; 10]).unwrap();
         let keys = KeyRing::new([record, other, configured, admin]);
         let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles));
-        let http = HttpOptions {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
-            max_connections: 1_000,
-            max_connections_per_address,
-        };
         let listener = Listener::bind(http).await.unwrap();
         let url = listener.url();
-        let address = url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
+        let address =
+            url.trim_start_matches("wss://").trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
         listener.serve(Arc::clone(&service));
         Self { url, address, gateway, service, store, key, other_key, configured_key, admin_key }
     }
@@ -173,6 +188,18 @@ pub(crate) fn hello_with(auth: &Value) -> Value {
             "capabilities": { "encodings": ["json"], "features": features },
         },
     })
+}
+
+pub(crate) fn http_options() -> HttpOptions {
+    HttpOptions {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+        client_principals: BTreeMap::default(),
+        allowed_origins: Allowed::Only(["https://app.example.com".to_owned()].into()),
+        allowed_hosts: Allowed::Only(["gateway.example.com".to_owned()].into()),
+        max_connections: 1_000,
+        max_connections_per_address: 100,
+    }
 }
 
 pub(crate) fn runtime_options() -> RuntimeOptions {

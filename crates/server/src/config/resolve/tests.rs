@@ -158,6 +158,22 @@ fn half_of_tls_is_a_mistake_whoever_gave_it() {
 }
 
 #[test]
+fn certificates_of_clients_need_tls_and_say_whom_they_stand_for() {
+    let tls = [("tls-cert", "c"), ("tls-key", "k")];
+    let (authority, names) = (("tls-client-ca", "ca"), ("tls-client-principals", "CN:ci=build"));
+    for (flags, expected) in [
+        (vec![authority, names], "tls.client_ca is given without tls.cert"),
+        (vec![tls[0], tls[1], authority], "tls.client_ca is given without tls.client_principals"),
+        (vec![tls[0], tls[1], names], "tls.client_principals is given without tls.client_ca"),
+    ] {
+        let mistake = only_mistake(&flags, &[], "");
+        assert!(mistake.contains(expected), "{mistake}");
+    }
+    let config = resolve(&[tls[0], tls[1], authority, names], &[], "").unwrap().0;
+    assert_eq!(config.client_certs.map(|certs| certs.auth), Some(crate::config::ClientAuth::Optional));
+}
+
+#[test]
 fn workers_of_other_machines_attach_with_tls_and_to_a_journal_that_outlives_the_process() {
     let everywhere = ("workers-listen", "0.0.0.0:7708");
     let memory = ("journal-store", "memory");
@@ -240,14 +256,16 @@ fn the_highest_layer_decides_and_is_named() {
 fn every_option_can_be_given_in_every_layer() {
     for option in ConfigOption::all() {
         let other = match option.key {
-            "tls.cert" => Some("tls.key"),
-            "tls.key" => Some("tls.cert"),
-            "workers.tls_cert" => Some("workers.tls_key"),
-            "workers.tls_key" => Some("workers.tls_cert"),
-            "workers.listen" => Some("insecure_plaintext"),
-            _ => None,
+            "tls.cert" => &["tls.key"][..],
+            "tls.key" => &["tls.cert"],
+            "tls.client_ca" => &["tls.client_principals", "tls.cert", "tls.key"],
+            "tls.client_principals" => &["tls.client_ca", "tls.cert", "tls.key"],
+            "workers.tls_cert" => &["workers.tls_key"],
+            "workers.tls_key" => &["workers.tls_cert"],
+            "workers.listen" => &["insecure_plaintext"],
+            _ => &[],
         };
-        let given: Vec<_> = other.and_then(ConfigOption::find).into_iter().chain([option]).collect();
+        let given: Vec<_> = other.iter().filter_map(|key| ConfigOption::find(key)).chain([option]).collect();
         let flags: Vec<_> = given.iter().map(|option| (option.flag(), option.example)).collect();
         let env: Vec<_> = given.iter().map(|option| (option.environment(), option.example)).collect();
         let by_flag = resolve(&pairs(&flags), &[], "").unwrap().1;

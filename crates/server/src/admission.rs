@@ -11,7 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Admission {
     room: Arc<Semaphore>,
     per_address: usize,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    addresses: Mutex<HashMap<IpAddr, Share>>,
+}
+
+/// What an address has.
+#[derive(Debug, Default)]
+struct Share {
+    connections: usize,
+    /// Whether it was said that there is no more for it: once until all are gone, so that nobody can fill the log.
+    is_told: bool,
 }
 
 /// Room for one connection. Given back when the last clone of its [`Arc`] is dropped.
@@ -37,11 +45,14 @@ impl Admission {
     pub(crate) fn admit(self: &Arc<Self>, room: OwnedSemaphorePermit, address: IpAddr) -> Option<Arc<Place>> {
         let address = address.to_canonical();
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(address).or_default();
-        if *count >= self.per_address {
+        let share = addresses.entry(address).or_default();
+        if share.connections >= self.per_address {
+            if !std::mem::replace(&mut share.is_told, true) {
+                tracing::warn!(peer = %address, "the address has all the connections that it may");
+            }
             return None;
         }
-        *count += 1;
+        share.connections += 1;
         Some(Arc::new(Place { admission: Arc::clone(self), address, _room: room }))
     }
 }
@@ -49,9 +60,9 @@ impl Admission {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut addresses = self.admission.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(share) = addresses.get_mut(&self.address) {
+            share.connections -= 1;
+            if share.connections == 0 {
                 addresses.remove(&self.address);
             }
         }
