@@ -38,7 +38,7 @@ pub fn event_body(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some((kind, body)) = text.split_once('\n') else { return };
     let (Ok(kind), Ok(json)) = (kind.parse::<EventKind>(), Json::parse(body)) else { return };
-    if validate_body(&kind, json.get()).is_ok() {
+    if validate_body(&kind, &json).is_ok() {
         Event::parse(kind.as_str(), &json).unwrap();
     }
 }

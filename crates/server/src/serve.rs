@@ -314,5 +314,5 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
 
 /// Events are checked against the shapes of the wire, which is where clients meet them.
 fn check_event(kind: &moorline_types::EventKind, body: &Json) -> Result<(), String> {
-    moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string())
+    moorline_wire::validate_body(kind, body).map_err(|error| error.to_string())
 }

@@ -10,6 +10,25 @@ use crate::id::Entropy;
 /// Crockford's alphabet: no I, L, O and U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// Bits of one digit.
+const DIGIT_BITS: u32 = 5;
+
+/// What a byte is in [`DIGITS`] that is no digit.
+const NO_DIGIT: u8 = 0xff;
+
+/// Which digit each byte is, in upper or lower case. Identifiers are read with every message, so this is a table.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit: u8 = 0;
+    while (digit as usize) < ALPHABET.len() {
+        let letter = ALPHABET[digit as usize];
+        digits[letter as usize] = digit;
+        digits[letter.to_ascii_lowercase() as usize] = digit;
+        digit += 1;
+    }
+    digits
+};
+
 /// Characters of the text: 130 bits, of which the first two are zero.
 const TEXT_LENGTH: usize = 26;
 
@@ -42,14 +61,14 @@ impl Ulid {
         if text.len() != TEXT_LENGTH {
             return None;
         }
-        let digits = text.bytes().map(|byte| {
-            let digit = ALPHABET.iter().position(|letter| *letter == byte.to_ascii_uppercase())?;
-            u128::try_from(digit).ok()
-        });
         let mut number: u128 = 0;
-        for digit in digits {
+        for (place, byte) in text.bytes().enumerate() {
+            let digit = DIGITS[usize::from(byte)];
             // The first digit may not reach into the 129th bit.
-            number = number.checked_mul(32)?.checked_add(digit?)?;
+            if digit == NO_DIGIT || place == 0 && digit > 7 {
+                return None;
+            }
+            number = number << DIGIT_BITS | u128::from(digit);
         }
         Some(Self(number))
     }
@@ -60,8 +79,8 @@ impl fmt::Display for Ulid {
         let mut text = [0; TEXT_LENGTH];
         let mut rest = self.0;
         for letter in text.iter_mut().rev() {
-            *letter = ALPHABET[usize::try_from(rest % 32).unwrap_or_default()];
-            rest /= 32;
+            *letter = ALPHABET[(rest & 0x1f) as usize];
+            rest >>= DIGIT_BITS;
         }
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }

@@ -214,7 +214,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         back_pressure_lag: u64::MAX,
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
-        check_event: |kind, body| moorline_wire::validate_body(kind, body.get()).map_err(|error| error.to_string()),
+        check_event: |kind, body| moorline_wire::validate_body(kind, body).map_err(|error| error.to_string()),
     }
 }
 

@@ -57,6 +57,10 @@ pub(crate) fn payload<T: DeserializeOwned>(text: &str) -> Result<T, FieldError> 
 
 /// Reads an object that stands at `root`.
 pub(crate) fn object<T: DeserializeOwned>(root: &str, text: &str) -> Result<T, FieldError> {
+    // Where something is wrong is only asked when something is: keeping track of it costs as much as the reading.
+    if let Ok(read) = de::object(&mut serde_json::Deserializer::from_str(text)) {
+        return Ok(read);
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
     de::object(serde_path_to_error::Deserializer::new(&mut json, &mut track))

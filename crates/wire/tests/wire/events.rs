@@ -5,7 +5,7 @@ use moorline_wire::event::{MAX_BODY_DEPTH, ToolOutcome};
 use moorline_wire::{BodyError, Event, validate_body};
 
 fn verdict(kind: &str, body: &str) -> String {
-    match validate_body(&kind.parse().unwrap(), body) {
+    match validate_body(&kind.parse().unwrap(), &Json::parse(body).unwrap()) {
         Ok(()) => "ok".to_owned(),
         Err(error) => error.to_string(),
     }
@@ -72,7 +72,10 @@ fn what_a_strict_client_would_not_read_is_named() {
 
 #[test]
 fn a_body_that_would_make_a_frame_too_deep_is_refused() {
-    let nested = |depth: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+    let nested = |depth: usize| {
+        let body = format!(r#"{{"a":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1));
+        Json::parse(&body).unwrap()
+    };
     let kind: EventKind = "x-vendor.acme.deep".parse().unwrap();
     assert_eq!(validate_body(&kind, &nested(MAX_BODY_DEPTH)), Ok(()));
     assert_eq!(validate_body(&kind, &nested(MAX_BODY_DEPTH + 1)), Err(BodyError::TooDeep));
