@@ -25,6 +25,7 @@
 
 mod cancel;
 mod commit;
+mod decided;
 mod lost;
 mod recover;
 mod report;
@@ -34,13 +35,13 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use moorline_types::{
-    Batch, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamId, StreamSeq, Timestamp, WorkerId,
-    WorkerSeq,
+    Batch, Fence, JobId, Millis, PrincipalId, ResolvedAgent, StreamSeq, Timestamp, WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Accepted, Cause, Fact, Failure};
 use cancel::Cancellation;
+use decided::Decided;
 
 pub use lost::Lost;
 pub use recover::RecoverError;
@@ -198,7 +199,7 @@ pub struct Job {
     /// The last report that need not be sent again: it is committed, or was dropped because the job is over.
     acknowledged: WorkerSeq,
     head: StreamSeq,
-    waiting: VecDeque<(Timestamp, Fact)>,
+    waiting: Decided,
     under_way: Option<UnderWay>,
     effects: VecDeque<Effect>,
 }
@@ -207,6 +208,8 @@ pub struct Job {
 #[derive(Debug)]
 struct UnderWay {
     batch: Batch,
+    /// The size of its bodies.
+    bytes: usize,
     offer: Offer,
     /// The last report of the worker in it.
     worker_seq: WorkerSeq,
@@ -229,7 +232,7 @@ impl Job {
     /// A job that begins. It exists once its first batch is committed.
     pub fn accept(now: Timestamp, id: JobId, accepted: Accepted, limits: JobLimits) -> Self {
         let mut job = Self::new(now, id, accepted.clone(), limits);
-        job.waiting.push_back((now, Fact::Accepted(accepted)));
+        job.waiting.push(now, &Fact::Accepted(accepted));
         job
     }
 
@@ -250,7 +253,7 @@ impl Job {
             reported: WorkerSeq::ZERO,
             acknowledged: WorkerSeq::ZERO,
             head: StreamSeq::ZERO,
-            waiting: VecDeque::new(),
+            waiting: Decided::default(),
             under_way: None,
             effects: VecDeque::new(),
         }
@@ -308,6 +311,13 @@ impl Job {
         Some(self.started_at? + limit)
     }
 
+    /// What is decided and not yet committed: how many records, and the size of their bodies.
+    pub fn uncommitted(&self) -> (usize, usize) {
+        let under_way = self.under_way.as_ref();
+        let (records, bytes) = under_way.map_or((0, 0), |under_way| (under_way.batch.records.len(), under_way.bytes));
+        (records + self.waiting.len(), bytes + self.waiting.bytes())
+    }
+
     /// Whether nothing is left to commit: what [`Job::status`] says is durable.
     pub fn is_settled(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_none()
@@ -328,17 +338,7 @@ impl Job {
             None => failure,
         };
         self.status = Status::of(failure.cause);
-        self.waiting.push_back((now, Fact::Error(failure)));
-    }
-
-    fn record(&self, position: u64, at: Timestamp, fact: &Fact) -> Record {
-        Record {
-            stream: StreamId::Job(self.id),
-            seq: StreamSeq::new(self.head.get() + position),
-            at,
-            kind: fact.kind(),
-            body: fact.encode(),
-        }
+        self.waiting.push(now, &Fact::Error(failure));
     }
 }
 

@@ -344,23 +344,50 @@ impl Fact {
 
     /// The record's body.
     pub fn encode(&self) -> Bytes {
+        let mut body = Vec::new();
+        self.encode_into(&mut body);
+        Bytes::from(body)
+    }
+
+    /// Appends the record's body.
+    pub fn encode_into(&self, into: &mut Vec<u8>) {
         let encoded = match self {
-            Self::Accepted(fact) => serde_json::to_vec(fact),
-            Self::Started(fact) => serde_json::to_vec(fact),
-            Self::Event(fact) => serde_json::to_vec(fact),
-            Self::CancelRequested(fact) => serde_json::to_vec(fact),
-            Self::Result(fact) => serde_json::to_vec(fact),
-            Self::Error(fact) => serde_json::to_vec(fact),
-            Self::Opened(fact) => serde_json::to_vec(fact),
-            Self::Attached(fact) => serde_json::to_vec(fact),
-            Self::History(fact) => serde_json::to_vec(fact),
-            Self::Detached(fact) => serde_json::to_vec(fact),
-            Self::Closed(fact) => serde_json::to_vec(fact),
-            Self::Subscribed(fact) => serde_json::to_vec(fact),
-            Self::Notice(fact) => serde_json::to_vec(fact),
+            Self::Accepted(fact) => serde_json::to_writer(into, fact),
+            Self::Started(fact) => serde_json::to_writer(into, fact),
+            Self::Event(fact) => serde_json::to_writer(into, fact),
+            Self::CancelRequested(fact) => serde_json::to_writer(into, fact),
+            Self::Result(fact) => serde_json::to_writer(into, fact),
+            Self::Error(fact) => serde_json::to_writer(into, fact),
+            Self::Opened(fact) => serde_json::to_writer(into, fact),
+            Self::Attached(fact) => serde_json::to_writer(into, fact),
+            Self::History(fact) => serde_json::to_writer(into, fact),
+            Self::Detached(fact) => serde_json::to_writer(into, fact),
+            Self::Closed(fact) => serde_json::to_writer(into, fact),
+            Self::Subscribed(fact) => serde_json::to_writer(into, fact),
+            Self::Notice(fact) => serde_json::to_writer(into, fact),
         };
         // Serialising to memory fails only for maps with keys that are no strings; no fact has a map.
-        Bytes::from(encoded.unwrap_or_default())
+        encoded.unwrap_or_default();
+    }
+
+    /// The size of the JSON that the fact carries along as it is, for whoever makes room for its encoding.
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Accepted(accepted) => accepted.input.get().len() + accepted.lease.get().len(),
+            Self::Event(event) => event.body.get().len(),
+            Self::Result(Success { output: Output::Inline(json), .. }) => json.get().len(),
+            Self::Result(_)
+            | Self::Started(_)
+            | Self::CancelRequested(_)
+            | Self::Error(_)
+            | Self::Opened(_)
+            | Self::Attached(_)
+            | Self::History(_)
+            | Self::Detached(_)
+            | Self::Closed(_)
+            | Self::Subscribed(_)
+            | Self::Notice(_) => 0,
+        }
     }
 
     /// What `record` says.

@@ -21,6 +21,7 @@ use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
 use crate::events::JobEvents;
+use crate::intake::{Intake, Load};
 use crate::job::JobTask;
 use crate::job_index::JobIndex;
 use crate::last_seen::LastSeen;
@@ -258,7 +259,15 @@ impl Gateway {
         let (progress, watching) = watch::channel(progress);
         let accepted = Arc::new(job.accepted().clone());
         let (id, accepted_at, status) = (job.id(), job.accepted_at(), job.status());
-        let handle = JobHandle { accepted: Arc::clone(&accepted), accepted_at, inbox, progress: watching, ended: None };
+        let intake = Arc::new(Intake::default());
+        let handle = JobHandle {
+            accepted: Arc::clone(&accepted),
+            accepted_at,
+            inbox,
+            intake: Arc::clone(&intake),
+            progress: watching,
+            ended: None,
+        };
         self.0.registry.insert(id, handle);
         let task = JobTask {
             job,
@@ -269,6 +278,8 @@ impl Gateway {
             open_jobs: self.0.open_jobs.clone(),
             index: self.0.index.clone(),
             inbox: inputs,
+            intake,
+            taken: Load::default(),
             progress,
             place,
             stopping: self.0.tasks.stopping().clone(),

@@ -8,18 +8,20 @@ use std::sync::Arc;
 use moorline_core::Refusal;
 use moorline_core::job::{Effect, Job};
 use moorline_store::{AppendError, CommittedBatch, Store};
-use moorline_types::{Batch, JobId, StreamSeq};
+use moorline_types::{Batch, JobId, StreamSeq, limits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::intake::{Intake, Load};
 use crate::job_index::JobIndex;
 use crate::open_jobs::OpenJobs;
 use crate::pool::Pool;
 use crate::registry::{JobInput, Place, Progress, Registry};
 
-/// Inputs that are taken in before the store is asked again. They share one append, so a burst costs one commit.
-const INPUTS_PER_APPEND: usize = 256;
+/// Inputs, and reports in them, that are taken in before the store is asked again. They share one append, so a burst
+/// costs one commit.
+const INPUTS_PER_APPEND: usize = limits::MAX_BATCH_RECORDS;
 
 /// What a job's task needs.
 #[derive(Debug)]
@@ -32,6 +34,9 @@ pub(crate) struct JobTask {
     pub(crate) open_jobs: OpenJobs,
     pub(crate) index: JobIndex,
     pub(crate) inbox: mpsc::Receiver<JobInput>,
+    pub(crate) intake: Arc<Intake>,
+    /// What was taken in of it and is not committed.
+    pub(crate) taken: Load,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) place: Place,
     pub(crate) stopping: CancellationToken,
@@ -52,6 +57,7 @@ impl JobTask {
             if append.is_none() {
                 append = self.job.poll_append().map(|batch| start_append(&self.store, batch));
             }
+            self.release_committed();
             if self.perform_effects() {
                 break true;
             }
@@ -76,13 +82,11 @@ impl JobTask {
 
     fn handle_inputs(&mut self, first: JobInput, confirmations: &mut Confirmations) {
         let mut next = Some(first);
-        for _ in 0..INPUTS_PER_APPEND {
-            let Some(input) = next else { return };
+        let mut taken = 0;
+        while let Some(input) = next {
+            taken += if let JobInput::Reports { reports, .. } = &input { reports.len() } else { 1 };
             self.handle_input(input, confirmations);
-            next = self.inbox.try_recv().ok();
-        }
-        if let Some(input) = next {
-            self.handle_input(input, confirmations);
+            next = if taken < INPUTS_PER_APPEND { self.inbox.try_recv().ok() } else { None };
         }
     }
 
@@ -92,10 +96,16 @@ impl JobTask {
             JobInput::Attached { worker, fence } => self.job.handle_attached(now, worker, fence),
             JobInput::WorkerLost { worker, lost } => self.job.handle_worker_lost(now, worker, lost),
             JobInput::Abandon { message } => self.job.handle_abandoned(now, message),
-            JobInput::Report { fence, worker_seq, report } => {
-                if let Err(error) = self.job.handle_report(now, fence, worker_seq, report) {
-                    tracing::warn!(%error, "a report was not taken in; its worker is dropped");
-                    self.pool.drop_link(fence);
+            JobInput::Reports { fence, first, reports } => {
+                self.taken += Load::of(&reports);
+                let mut worker_seq = first;
+                for report in reports {
+                    if let Err(error) = self.job.handle_report(now, fence, worker_seq, report) {
+                        tracing::warn!(%error, "a report was not taken in; its worker is dropped");
+                        self.pool.drop_link(fence);
+                        return;
+                    }
+                    worker_seq = worker_seq.next();
                 }
             }
             JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, Some(by), reason) {
@@ -121,6 +131,14 @@ impl JobTask {
             }
         }
         true
+    }
+
+    /// Makes room for as many reports as are committed, or were dropped.
+    fn release_committed(&mut self) {
+        let (reports, bytes) = self.job.uncommitted();
+        let done = self.taken.beyond(Load { reports, bytes });
+        self.taken -= done;
+        self.intake.release(done);
     }
 
     /// Performs what is due. Answers whether the job is over.

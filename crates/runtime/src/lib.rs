@@ -26,6 +26,7 @@ pub mod workers;
 mod admission;
 mod audit;
 mod claims;
+mod intake;
 mod job;
 mod job_index;
 mod last_seen;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use moorline_core::audit::{AuditAction, AuditEntry};
-use moorline_core::job::{Job, Lost};
+use moorline_core::job::{Job, Lost, Report};
 use moorline_core::placement::{Action, Placement};
 use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
+use crate::intake::Load;
 use crate::mailbox::Mailbox;
 use crate::options::CheckEvent;
 use crate::registry::{JobHandle, JobInput, Registry};
@@ -280,8 +281,8 @@ impl Pool {
 
     async fn receive(&self, receiver: &mut LinkReceiver, worker: WorkerId, fence: Fence) {
         loop {
-            match receiver.recv().await {
-                Ok(message) => self.handle(worker, fence, message),
+            match receiver.recv_all().await {
+                Ok(messages) => self.handle(worker, fence, messages),
                 Err(end) => {
                     tracing::info!(reason = %end, "the worker's link has ended");
                     return;
@@ -290,23 +291,44 @@ impl Pool {
         }
     }
 
-    fn handle(&self, worker: WorkerId, fence: Fence, message: FromWorker) {
-        match message {
-            FromWorker::Started { job } => {
-                lock(&self.state).placement.handle_started(job, fence);
-                if !self.tell(job, JobInput::Attached { worker, fence }) {
-                    self.kill(fence, job);
-                }
-            }
-            FromWorker::Refused { job, reason } => self.handle_refused(fence, job, reason),
-            FromWorker::Report { job, seq, at, report } => {
-                let report = report::taken(self.check_event, at, report);
-                if !self.tell(job, JobInput::Report { fence, worker_seq: seq, report }) {
-                    // The job is over: the worker need not keep what it says about it.
-                    self.acknowledge(fence, job, seq);
+    fn handle(&self, worker: WorkerId, fence: Fence, messages: Vec<FromWorker>) {
+        let mut messages = messages.into_iter().peekable();
+        while let Some(message) = messages.next() {
+            match message {
+                FromWorker::Started { job } => self.handle_started(worker, fence, job),
+                FromWorker::Refused { job, reason } => self.handle_refused(fence, job, reason),
+                FromWorker::Report { job, seq, at, report } => {
+                    let mut reports = vec![report::taken(self.check_event, at, report)];
+                    let mut last = seq;
+                    while let Some(FromWorker::Report { seq, at, report, .. }) =
+                        messages.next_if(|next| follows(next, job, last))
+                    {
+                        reports.push(report::taken(self.check_event, at, report));
+                        last = seq;
+                    }
+                    self.handle_reports(fence, job, seq, reports);
                 }
             }
         }
+    }
+
+    fn handle_started(&self, worker: WorkerId, fence: Fence, job: JobId) {
+        lock(&self.state).placement.handle_started(job, fence);
+        if !self.tell(job, JobInput::Attached { worker, fence }) {
+            self.kill(fence, job);
+        }
+    }
+
+    /// A worker reports about a job, from the report with the number `first` on.
+    fn handle_reports(&self, fence: Fence, job: JobId, first: WorkerSeq, reports: Vec<Report>) {
+        let last = WorkerSeq::new(first.get() + reports.len() as u64 - 1);
+        let Some(handle) = self.registry.get(job) else {
+            // The job is over: the worker need not keep what it says about it.
+            return self.acknowledge(fence, job, last);
+        };
+        let admitted = handle.intake.admit(Load::of(&reports));
+        let input = JobInput::Reports { fence, first, reports };
+        if admitted { self.put(job, &handle, input) } else { self.handle_overrun(job, &handle, input) }
     }
 
     fn handle_refused(&self, fence: Fence, job: JobId, reason: StartRefusal) {
@@ -320,17 +342,21 @@ impl Pool {
     /// does not drive any more is for the next start.
     fn tell(&self, job: JobId, input: JobInput) -> bool {
         let Some(handle) = self.registry.get(job) else { return false };
-        match handle.inbox.try_send(input) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-            Err(mpsc::error::TrySendError::Full(input)) => self.handle_overrun(job, &handle, input),
-        }
+        self.put(job, &handle, input);
         true
     }
 
-    /// A job's inbox has room for a whole window of its worker's reports and some.
+    fn put(&self, job: JobId, handle: &JobHandle, input: JobInput) {
+        match handle.inbox.try_send(input) {
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+            Err(mpsc::error::TrySendError::Full(input)) => self.handle_overrun(job, handle, input),
+        }
+    }
+
+    /// A job's inbox has room for twice the window of its worker's reports and some.
     fn handle_overrun(&self, job: JobId, handle: &JobHandle, input: JobInput) {
         match input {
-            JobInput::Attached { fence, .. } | JobInput::Report { fence, .. } => {
+            JobInput::Attached { fence, .. } | JobInput::Reports { fence, .. } => {
                 tracing::warn!(%job, "the worker reports more than its window allows");
                 self.drop_link(fence);
             }
@@ -453,6 +479,11 @@ impl Attached {
             self.dropped.cancel();
         }
     }
+}
+
+/// Whether a message is a report about `job`, and the one after `last`.
+fn follows(message: &FromWorker, job: JobId, last: WorkerSeq) -> bool {
+    matches!(message, FromWorker::Report { job: of, seq, .. } if *of == job && *seq == last.next())
 }
 
 /// Sends what is put into the mailbox until the link closes.

@@ -6,22 +6,23 @@ use std::sync::{Arc, Mutex};
 use moorline_core::Refusal;
 use moorline_core::job::{Lost, Report, Status};
 use moorline_core::record::Accepted;
-use moorline_types::{Fence, JobId, PrincipalId, StreamSeq, Timestamp, WorkerId, WorkerSeq, limits};
+use moorline_types::{Fence, JobId, PrincipalId, StreamSeq, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::intake::{Intake, MAX_REPORTS};
 use crate::sync::lock;
 
-/// Inputs that may wait for one job: a full window of its worker's reports, and room for everybody else.
-pub(crate) const JOB_INBOX: usize = 256 + 64;
-const _: () = assert!(JOB_INBOX as u64 > limits::WORKER_REPORT_WINDOW);
+/// Inputs that may wait for one job: as many reports as its intake admits, if each comes by itself, and room for
+/// everybody else.
+pub(crate) const JOB_INBOX: usize = MAX_REPORTS + 64;
 
 /// What can be told to a job.
 #[derive(Debug)]
 pub(crate) enum JobInput {
     /// A worker has it, under this attachment.
     Attached { worker: WorkerId, fence: Fence },
-    /// Its worker reports.
-    Report { fence: Fence, worker_seq: WorkerSeq, report: Report },
+    /// Its worker reports. What the reports are numbered follows from the first.
+    Reports { fence: Fence, first: WorkerSeq, reports: Vec<Report> },
     /// Its worker will not finish it.
     WorkerLost { worker: WorkerId, lost: Lost },
     /// Somebody with the right to wants it ended. Answered when the request is durable.
@@ -47,6 +48,7 @@ pub(crate) struct JobHandle {
     pub(crate) accepted: Arc<Accepted>,
     pub(crate) accepted_at: Timestamp,
     pub(crate) inbox: mpsc::Sender<JobInput>,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) progress: watch::Receiver<Progress>,
     /// How it has ended, if a session was shown that before the job's own task had its say.
     pub(crate) ended: Option<Status>,

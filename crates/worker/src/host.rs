@@ -177,19 +177,15 @@ impl Host {
         }
     }
 
-    /// The next thing to say on the present link. May be cancelled without loss.
-    pub(crate) async fn next(&self) -> FromWorker {
+    /// What is to be said next on the present link: one batch, at least one message. May be cancelled without loss.
+    pub(crate) async fn next(&self) -> Vec<FromWorker> {
         loop {
-            if let Some(message) = self.try_next() {
-                return message;
+            let some = self.0.lock().take_some();
+            if !some.is_empty() {
+                return some;
             }
             self.0.changed.notified().await;
         }
-    }
-
-    /// The same, if there is something.
-    pub(crate) fn try_next(&self) -> Option<FromWorker> {
-        self.0.lock().next()
     }
 
     /// Takes no more jobs up and asks those that run to end.

@@ -26,12 +26,32 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// After how many silent intervals a link counts as lost. Two may be lost to a paused process; three are not.
 pub const HEARTBEAT_LOST_INTERVALS: u32 = 3;
 
-/// Messages that wait between a link's task and its user, in either direction. Enough to keep the socket busy during
-/// one group commit; the window per job bounds what lies behind it.
+/// Messages that wait between a link's user and its task that writes to the worker. A gateway says a few words about
+/// each job.
 pub const LINK_QUEUE: usize = 256;
 
-/// Frames that are written before one flush.
-pub const WRITE_BATCH: usize = 64;
+/// Batches of messages that wait between a link's task that reads from the worker and its user. Two would keep both
+/// busy; the others bridge a user that is held up for a moment. The window per job bounds what lies behind it.
+pub const READ_QUEUE: usize = 8;
+
+/// Messages in one of those batches. Large enough that handing one over costs little for each message, small enough
+/// that what is handed over is worked at while the next is read.
+pub const READ_BATCH: usize = 256;
+
+/// Bytes of JSON in one of those batches, beyond its last message. With [`READ_QUEUE`] it bounds what a link holds of
+/// large messages to some ten megabytes.
+pub const READ_BATCH_BYTES: usize = 256 * 1024;
+
+/// Messages that are written before one flush.
+pub const WRITE_BATCH: usize = 256;
+
+/// Bytes of JSON that are written before one flush, beyond the last message. Bounds what a link copies at once of large
+/// messages; the socket takes some hundred kilobytes.
+pub const WRITE_BATCH_BYTES: usize = 256 * 1024;
+
+/// Reports of one job that are said before it is the turn of the worker's next job. A job that says much is cheaper to
+/// carry in stretches, and another waits for fractions of a millisecond.
+pub const REPORTS_PER_TURN: usize = 64;
 
 /// Agent versions that one worker may offer. A worker that hosts more is several workers.
 pub const MAX_OFFERS: usize = 256;

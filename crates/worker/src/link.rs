@@ -13,6 +13,7 @@
 mod accept;
 mod pump;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use moorline_types::Fence;
@@ -67,7 +68,9 @@ pub struct LinkSender {
 #[derive(Debug)]
 pub struct LinkReceiver {
     fence: Fence,
-    queue: mpsc::Receiver<Result<FromWorker, LinkEnd>>,
+    queue: mpsc::Receiver<Result<Vec<FromWorker>, LinkEnd>>,
+    /// What has been received and not yet taken one by one.
+    taken: VecDeque<FromWorker>,
     _reader: Task<()>,
     _writer: Task<()>,
 }
@@ -153,6 +156,20 @@ impl LinkSender {
 impl LinkReceiver {
     /// The next message, or why there are no more. May be cancelled without loss.
     pub async fn recv(&mut self) -> Result<FromWorker, LinkEnd> {
+        loop {
+            if let Some(message) = self.taken.pop_front() {
+                return Ok(message);
+            }
+            self.taken = self.receive().await?.into();
+        }
+    }
+
+    /// The messages that have come, at least one, in order, or why there are no more. May be cancelled without loss.
+    pub async fn recv_all(&mut self) -> Result<Vec<FromWorker>, LinkEnd> {
+        if self.taken.is_empty() { self.receive().await } else { Ok(std::mem::take(&mut self.taken).into()) }
+    }
+
+    async fn receive(&mut self) -> Result<Vec<FromWorker>, LinkEnd> {
         self.queue.recv().await.unwrap_or(Err(LinkEnd::Closed))
     }
 

@@ -159,6 +159,16 @@ pub enum FromWorker {
     },
 }
 
+impl FromWorker {
+    /// What it holds in memory, without the small change.
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Started { .. } | Self::Refused { .. } => 0,
+            Self::Report { report, .. } => report.carried_bytes(),
+        }
+    }
+}
+
 /// What a worker reports about a job. [`Self::Result`] and [`Self::Failure`] are last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
@@ -181,6 +191,16 @@ pub enum Report {
 }
 
 impl Report {
+    /// What it holds in memory, without the small change.
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Event { body, .. } => body.get().len(),
+            Self::Result { output: Output::Inline(json), .. } => json.get().len(),
+            Self::Result { output: Output::Streamed { .. }, .. } => 0,
+            Self::Failure(failure) => failure.message.len(),
+        }
+    }
+
     /// Whether it is a job's last.
     pub const fn is_terminal(&self) -> bool {
         match self {

@@ -16,7 +16,7 @@ use moorline_types::{JobId, Timestamp, WorkerSeq};
 
 use crate::clock;
 use crate::limits::REPORT_WINDOW_BYTES;
-use crate::message::{Failure, FailureCode, FromWorker, HeldJob, Output, Report};
+use crate::message::{Failure, FailureCode, FromWorker, HeldJob, Report};
 use spill::{Spill, SpillRoom};
 
 /// See the module's documentation.
@@ -83,7 +83,7 @@ impl Outbox {
     }
 
     fn keep(&mut self, at: Timestamp, report: Report) {
-        let bytes = size(&report);
+        let bytes = report.carried_bytes();
         self.bytes += bytes;
         self.waiting.push_back(Waiting { at, report, bytes });
     }
@@ -189,16 +189,6 @@ impl Outbox {
     fn has_room(&self) -> bool {
         self.waiting.is_empty()
             || ((self.waiting.len() as u64) < WORKER_REPORT_WINDOW && self.bytes < REPORT_WINDOW_BYTES)
-    }
-}
-
-/// What a report holds in memory, without the small change.
-fn size(report: &Report) -> usize {
-    match report {
-        Report::Event { body, .. } => body.get().len(),
-        Report::Result { output: Output::Inline(json), .. } => json.get().len(),
-        Report::Result { output: Output::Streamed { .. }, .. } => 0,
-        Report::Failure(failure) => failure.message.len(),
     }
 }
 

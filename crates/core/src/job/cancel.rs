@@ -56,7 +56,7 @@ impl Job {
         }
         if self.cancel.is_none() {
             self.cancel = Some(Cancellation::new(reason.clone(), now, self.limits.cancel_grace, false));
-            self.waiting.push_back((now, Fact::CancelRequested(CancelRequested { by, reason })));
+            self.waiting.push(now, &Fact::CancelRequested(CancelRequested { by, reason }));
         }
         Ok(self.last_decided())
     }

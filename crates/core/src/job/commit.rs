@@ -1,9 +1,8 @@
 //! From what is decided to what is durable, and from there to its effects.
 
-use moorline_types::{Batch, RecordKind, Timestamp, WorkerSeq, limits};
+use moorline_types::{Batch, Record, RecordKind, StreamId, StreamSeq, Timestamp, WorkerSeq, limits};
 
 use super::{Effect, Job, Offer, UnderWay};
-use crate::record::Fact;
 
 impl Job {
     /// The next batch for the store, if something is decided and nothing is with the store. The only place where a
@@ -70,21 +69,24 @@ impl Job {
     }
 
     fn next_batch(&mut self) -> Option<UnderWay> {
-        let mut under_way =
-            UnderWay { batch: Batch::default(), offer: Offer::WithStore, worker_seq: self.acknowledged, ends: false };
-        let mut bytes = 0;
-        while let Some((at, fact)) = self.waiting.front() {
-            let record = self.record(under_way.batch.records.len() as u64 + 1, *at, fact);
-            bytes += record.body.len();
-            let full = under_way.batch.records.len() == limits::MAX_BATCH_RECORDS || bytes > limits::MAX_BATCH_BYTES;
-            if full && !under_way.batch.records.is_empty() {
-                break;
-            }
-            under_way.worker_seq = fact.worker_seq().unwrap_or(under_way.worker_seq);
-            under_way.ends = matches!(fact, Fact::Result(_) | Fact::Error(_));
-            under_way.batch.records.push(record);
-            self.waiting.pop_front();
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let (mut worker_seq, mut ends) = (self.acknowledged, false);
+        let fits = |records: &Vec<Record>, bytes: usize| {
+            records.is_empty() || records.len() < limits::MAX_BATCH_RECORDS && bytes <= limits::MAX_BATCH_BYTES
+        };
+        while let Some(next) = self.waiting.pop_if(|more| fits(&records, bytes + more)) {
+            bytes += next.body.len();
+            worker_seq = next.worker_seq.unwrap_or(worker_seq);
+            ends = matches!(next.kind, RecordKind::JobResult | RecordKind::JobError);
+            records.push(Record {
+                stream: StreamId::Job(self.id),
+                seq: StreamSeq::new(self.head.get() + records.len() as u64 + 1),
+                at: next.at,
+                kind: next.kind,
+                body: next.body,
+            });
         }
-        (!under_way.batch.records.is_empty()).then_some(under_way)
+        let batch = Batch { records };
+        (!batch.records.is_empty()).then_some(UnderWay { batch, bytes, offer: Offer::WithStore, worker_seq, ends })
     }
 }

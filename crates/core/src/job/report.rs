@@ -40,6 +40,18 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// The size of the JSON that it carries.
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Event { body, .. } => body.get().len(),
+            Self::Result { output: Output::Inline(json), .. } => json.get().len(),
+            Self::Result { output: Output::Streamed { .. }, .. } => 0,
+            Self::Failure { details, .. } => details.as_ref().map_or(0, |details| details.get().len()),
+        }
+    }
+}
+
 /// Why a report is not taken in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
@@ -75,7 +87,7 @@ impl Job {
                 self.fence = Some(fence);
                 self.status = Status::Running;
                 self.started_at = Some(now);
-                self.waiting.push_back((now, Fact::Started(Started { worker, fence })));
+                self.waiting.push(now, &Fact::Started(Started { worker, fence }));
                 self.cancel_on_worker();
             }
             Status::Running if runs_it && self.fence == Some(fence) => {}
@@ -134,7 +146,7 @@ impl Job {
         match report {
             Report::Event { kind, ts, body } => {
                 self.streaming |= kind == EventKind::ResultChunk;
-                self.waiting.push_back((now, Fact::Event(Event { kind, ts, worker_seq, body })));
+                self.waiting.push(now, &Fact::Event(Event { kind, ts, worker_seq, body }));
             }
             Report::Result { .. } if self.cancel.is_some() => {
                 let (cause, message) = (Cause::Cancelled, String::new());
@@ -148,7 +160,7 @@ impl Job {
             Report::Result { output, summary } => {
                 self.status = Status::Success;
                 let success = crate::record::Success { worker_seq, output, summary };
-                self.waiting.push_back((now, Fact::Result(success)));
+                self.waiting.push(now, &Fact::Result(success));
             }
             // Nobody asked this job to stop: its worker did, for its own reasons.
             Report::Failure { cause: Cause::Cancelled, message, details, .. } if self.cancel.is_none() => {

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests stand in for a store")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the cases that it is about")]
 
-use moorline_types::{EventKind, Json, SessionId, WorkerId, limits};
+use moorline_types::{EventKind, Json, Record, SessionId, WorkerId, limits};
 use proptest::prelude::*;
 
 use super::*;

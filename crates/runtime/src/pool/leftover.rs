@@ -5,6 +5,7 @@ use moorline_worker::leftover::Leftover;
 use moorline_worker::message::FromWorker;
 
 use super::{Pool, report};
+use crate::intake::Load;
 use crate::registry::JobInput;
 use crate::sync::lock;
 
@@ -34,8 +35,14 @@ impl Pool {
         while let Some(message) = leftover.next_report() {
             let FromWorker::Report { seq, at, report, .. } = message else { continue };
             last = seq;
-            let report = report::taken(self.check_event, at, report);
-            if handle.inbox.send(JobInput::Report { fence, worker_seq: seq, report }).await.is_err() {
+            let reports = vec![report::taken(self.check_event, at, report)];
+            while !handle.intake.admit(Load::of(&reports)) {
+                // Something of it is being committed. An error is the end of the job's task: it is over.
+                if handle.progress.changed().await.is_err() {
+                    return;
+                }
+            }
+            if handle.inbox.send(JobInput::Reports { fence, first: seq, reports }).await.is_err() {
                 return;
             }
         }

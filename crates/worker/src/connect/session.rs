@@ -9,7 +9,6 @@ use tokio::time::timeout;
 use super::{Contact, Stop};
 use crate::codec::FrameError;
 use crate::host::{Handled, Host};
-use crate::limits::WRITE_BATCH;
 use crate::link::lost_after;
 use crate::message::{GatewayEpoch, GoodbyeReason, Malformed, decode};
 use crate::outbox::LinkState;
@@ -128,10 +127,8 @@ async fn write(writer: &mut Writer<WorkerMessage>, host: &Host, heartbeat: Durat
 /// Writes what waits, or a heartbeat when nothing came for an interval.
 async fn write_some(writer: &mut Writer<WorkerMessage>, host: &Host, heartbeat: Duration) -> Result<(), FrameError> {
     match timeout(heartbeat, host.next()).await {
-        Ok(first) => {
-            writer.feed(first.into()).await?;
-            for _ in 1..WRITE_BATCH {
-                let Some(message) = host.try_next() else { break };
+        Ok(messages) => {
+            for message in messages {
                 writer.feed(message.into()).await?;
             }
         }

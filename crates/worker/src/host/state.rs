@@ -6,7 +6,7 @@ use std::sync::Arc;
 use moorline_types::{JobId, ResolvedAgent, Timestamp, WorkerSeq};
 use tokio::sync::Notify;
 
-use crate::limits::MAX_NOTICES;
+use crate::limits::{MAX_NOTICES, REPORTS_PER_TURN, WRITE_BATCH, WRITE_BATCH_BYTES};
 use crate::message::{FromWorker, HeldJob, Report};
 use crate::outbox::spill::SpillRoom;
 use crate::outbox::{LinkState, Outbox, Refused};
@@ -167,23 +167,31 @@ impl State {
         fits
     }
 
-    /// Answers first, then one report of each job in turn.
-    pub(super) fn next(&mut self) -> Option<FromWorker> {
-        if let Some(notice) = self.notices.pop_front() {
-            return Some(notice);
-        }
-        while let Some(job) = self.ready.pop_front() {
+    /// Takes out what is to be said, up to the bounds of one batch: answers first, then some reports of each job in
+    /// turn.
+    pub(super) fn take_some(&mut self) -> Vec<FromWorker> {
+        let answers = self.notices.len().min(WRITE_BATCH);
+        let mut some: Vec<_> = self.notices.drain(..answers).collect();
+        let mut bytes = 0;
+        while some.len() < WRITE_BATCH
+            && bytes < WRITE_BATCH_BYTES
+            && let Some(job) = self.ready.pop_front()
+        {
             let Some(slot) = self.jobs.get_mut(&job) else { continue };
-            let message = slot.outbox.next();
+            let turn = REPORTS_PER_TURN.min(WRITE_BATCH - some.len());
+            for report in std::iter::from_fn(|| slot.outbox.next()).take(turn) {
+                bytes += report.carried_bytes();
+                some.push(report);
+                if bytes >= WRITE_BATCH_BYTES {
+                    break;
+                }
+            }
             slot.is_ready = slot.outbox.has_next();
             if slot.is_ready {
                 self.ready.push_back(job);
             }
-            if message.is_some() {
-                return message;
-            }
         }
-        None
+        some
     }
 
     /// A new link begins. Answers belonged to the old one: what they said is in what this returns.

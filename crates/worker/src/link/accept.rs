@@ -1,5 +1,6 @@
 //! The gateway's half of the handshake.
 
+use std::collections::VecDeque;
 use std::future::Future;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -11,7 +12,7 @@ use super::{AttachParams, LinkReceiver, LinkSender, WorkerLink, pump};
 use crate::codec::FrameError;
 use crate::handshake::{NONCE_BYTES, Nonce, Side, Transcript, WrongProof};
 use crate::limits::{
-    LINK_QUEUE, MAX_GATEWAY_FRAME_BYTES, MAX_HELLO_FRAME_BYTES, MAX_SDK_TEXT_BYTES, MAX_WORKER_FRAME_BYTES,
+    LINK_QUEUE, MAX_GATEWAY_FRAME_BYTES, MAX_HELLO_FRAME_BYTES, MAX_SDK_TEXT_BYTES, MAX_WORKER_FRAME_BYTES, READ_QUEUE,
 };
 use crate::message::{Flaw, Malformed, WorkerInfo, decode};
 use crate::proto::{self, GatewayMessage, WorkerMessage, gateway_message, worker_message};
@@ -130,14 +131,14 @@ impl Candidate {
     fn link(self, fence: Fence) -> WorkerLink {
         let Self { info, params, reader, writer } = self;
         let (to_worker, outgoing) = mpsc::channel(LINK_QUEUE);
-        let (incoming, from_worker) = mpsc::channel(LINK_QUEUE);
+        let (incoming, from_worker) = mpsc::channel(READ_QUEUE);
         let read =
             tasks::spawn("worker link reader", pump::read(reader, incoming, super::lost_after(params.heartbeat)));
         let write = tasks::spawn("worker link writer", pump::write(writer, outgoing, params.heartbeat));
         WorkerLink {
             info,
             sender: LinkSender { fence, queue: to_worker },
-            receiver: LinkReceiver { fence, queue: from_worker, _reader: read, _writer: write },
+            receiver: LinkReceiver { fence, queue: from_worker, taken: VecDeque::new(), _reader: read, _writer: write },
         }
     }
 }

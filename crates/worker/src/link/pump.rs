@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::LinkEnd;
 use crate::codec::FrameError;
-use crate::limits::WRITE_BATCH;
+use crate::limits::{READ_BATCH, READ_BATCH_BYTES, WRITE_BATCH};
 use crate::message::{Flaw, FromWorker, GoodbyeReason, Malformed, ToWorker};
 use crate::proto::{self, GatewayMessage, WorkerMessage, gateway_message, worker_message};
 use crate::stream::{Reader, Writer};
@@ -17,27 +17,46 @@ use crate::stream::{Reader, Writer};
 /// while it waits for the gateway to take a message.
 pub(super) async fn read(
     mut reader: Reader<WorkerMessage>,
-    incoming: mpsc::Sender<Result<FromWorker, LinkEnd>>,
+    incoming: mpsc::Sender<Result<Vec<FromWorker>, LinkEnd>>,
     lost_after: Duration,
 ) {
     loop {
-        let next = next(&mut reader, lost_after).await;
-        let ended = next.is_err();
-        let gone = match next.transpose() {
-            None => false,
-            Some(message) => incoming.send(message).await.is_err(),
-        };
-        if ended || gone {
+        let mut messages = Vec::new();
+        let ended = next(&mut reader, lost_after, &mut messages).await.err();
+        if !messages.is_empty() && incoming.send(Ok(messages)).await.is_err() {
+            return;
+        }
+        if let Some(end) = ended {
+            // If nobody listens any more, the link has ended for its user already.
+            incoming.send(Err(end)).await.unwrap_or_default();
             return;
         }
     }
 }
 
-/// The next message that is not a heartbeat; `None` for a heartbeat.
-async fn next(reader: &mut Reader<WorkerMessage>, lost_after: Duration) -> Result<Option<FromWorker>, LinkEnd> {
+/// Waits for a frame, and takes all those along that have come with it. What they say is in `messages`, also of those
+/// that came before the one that ends the link.
+async fn next(
+    reader: &mut Reader<WorkerMessage>,
+    lost_after: Duration,
+    messages: &mut Vec<FromWorker>,
+) -> Result<(), LinkEnd> {
     let heard = timeout(lost_after, reader.next()).await.map_err(|_| LinkEnd::Silent { after: lost_after })?;
-    let frame = heard.ok_or(LinkEnd::Closed)?.map_err(LinkEnd::Frame)?;
-    interpret(frame)
+    let mut frame = heard.ok_or(LinkEnd::Closed)?.map_err(LinkEnd::Frame)?;
+    let mut bytes = 0;
+    loop {
+        if let Some(message) = interpret(frame)? {
+            bytes += message.carried_bytes();
+            messages.push(message);
+        }
+        if messages.len() >= READ_BATCH || bytes >= READ_BATCH_BYTES {
+            return Ok(());
+        }
+        match reader.next().now_or_never() {
+            None => return Ok(()),
+            Some(following) => frame = following.ok_or(LinkEnd::Closed)?.map_err(LinkEnd::Frame)?,
+        }
+    }
 }
 
 fn interpret(frame: WorkerMessage) -> Result<Option<FromWorker>, LinkEnd> {
