@@ -21,16 +21,20 @@ const RUNNER: &str = "interop/python/run.py";
 const NEW_ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 11))";
 
 pub(crate) fn run() -> Result<()> {
+    let python = python_with_sdk()?;
+    steps::build_tests()?;
+    let program = Metadata::read()?.target_directory().join("debug").join("moorline");
+    command::run(&path_text(&python)?, &[RUNNER, &path_text(&program)?])
+}
+
+/// An interpreter of Python that has the SDK, which is installed for it if need be.
+pub(crate) fn python_with_sdk() -> Result<PathBuf> {
     install::programs(&["python3"])?;
     install::python_modules(&["venv", "ensurepip"], "python3-venv")?;
     if !command::succeeds("python3", &["-c", NEW_ENOUGH]) {
         bail!("the official Python SDK needs Python 3.11 or later; put a newer python3 first in PATH");
     }
-    steps::build_tests()?;
-    let target = Metadata::read()?.target_directory();
-    let python = environment(&target.join("interop"))?;
-    let program = target.join("debug").join("moorline");
-    command::run(&path_text(&python)?, &[RUNNER, &path_text(&program)?])
+    environment(&Metadata::read()?.target_directory().join("interop"))
 }
 
 /// The interpreter of an environment with the SDK. It is made anew when the requirements or the interpreter change.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
 mod advisories;
+mod bench;
 mod chaos;
 mod command;
 mod conformance;
@@ -22,6 +23,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
+use bench::Bench;
 use chaos::Chaos;
 use steps::{STEPS, Step};
 
@@ -31,6 +33,7 @@ enum Request {
     All,
     One(&'static Step),
     Chaos(Chaos),
+    Bench(Bench),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Ok(Request::All) => steps::run_all(),
         Ok(Request::One(step)) => steps::run_one(step),
         Ok(Request::Chaos(chaos)) => steps::run_chaos(chaos),
+        Ok(Request::Bench(bench)) => steps::run_bench(&bench),
         Err(problem) => {
             eprint!("{problem}\n\n{}", help());
             ExitCode::from(2)
@@ -54,6 +58,7 @@ fn request(args: &[String]) -> Result<Request, String> {
     match args {
         [] => Err("say what to run".to_owned()),
         [name, rest @ ..] if name == "chaos" => Chaos::read(rest).map(Request::Chaos),
+        [name, rest @ ..] if name == "bench" => Bench::read(rest).map(Request::Bench),
         [arg] => match arg.as_str() {
             "--help" | "-h" | "help" => Ok(Request::Help),
             "test" => Ok(Request::All),
@@ -72,6 +77,10 @@ fn help() -> String {
         help.push_str(&format!("cargo xtask {:<12} {}\n", step.name, step.about));
     }
     help.push_str("\ncargo xtask chaos [--seed N] [--minutes M]   kill gateways and workers for a while\n");
+    help.push_str(
+        "cargo xtask bench [NAME...] [--quick] [--runs N] [--out DIR] [--write-docs] [--list]\n\
+         \x20                                            measure, as docs/BENCHMARKS.md says\n",
+    );
     help.push_str(&format!(
         "\nA step that fails does not keep the next from running; the exit code says whether any failed.\n\
          {}=DIR names an advisory database in the form of RustSec's.\n",
@@ -112,5 +121,6 @@ mod tests {
         assert!(matches!(asked("test"), Ok(Request::All)));
         assert!(matches!(asked("--help"), Ok(Request::Help)));
         assert!(matches!(asked("chaos --minutes 1"), Ok(Request::Chaos(_))));
+        assert!(matches!(asked("bench --quick firehose"), Ok(Request::Bench(_))));
     }
 }

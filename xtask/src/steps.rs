@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::bench::Bench;
 use crate::chaos::Chaos;
 use crate::command::cargo;
 use crate::{advisories, conformance, install, interop, licences, purity, tidy};
@@ -58,6 +59,15 @@ pub(crate) fn run_chaos(chaos: Chaos) -> ExitCode {
     let result = chaos.run();
     if let Err(error) = &result {
         eprintln!("chaos: {error:#}");
+    }
+    exit_code(result.is_ok())
+}
+
+/// Measures.
+pub(crate) fn run_bench(bench: &Bench) -> ExitCode {
+    let result = bench.run();
+    if let Err(error) = &result {
+        eprintln!("bench: {error:#}");
     }
     exit_code(result.is_ok())
 }

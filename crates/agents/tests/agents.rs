@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_agents::{Census, Echo};
+use moorline_agents::{Census, Echo, Load};
 use moorline_types::{EventKind, Fence, JobId, Json, Millis, Timestamp, WorkerId};
 use moorline_worker::in_process::{InProcessWorker, in_process};
 use moorline_worker::link::{AttachParams, WorkerLink};
@@ -31,8 +31,11 @@ fn job() -> JobId {
 
 impl Running {
     async fn start(name: &str, input: &Value) -> Self {
-        let agents: [Arc<dyn Agent>; 2] =
-            [Arc::new(Echo::new("echo@1".parse().unwrap())), Arc::new(Census::new("census@1".parse().unwrap()))];
+        let agents: [Arc<dyn Agent>; 3] = [
+            Arc::new(Echo::new("echo@1".parse().unwrap())),
+            Arc::new(Census::new("census@1".parse().unwrap())),
+            Arc::new(Load::new("load@1".parse().unwrap())),
+        ];
         let params = AttachParams::new(GatewayEpoch::new(1));
         let worker = WorkerId::mint(Timestamp::from_unix_millis(1), [1; 10]);
         let (candidate, worker) = in_process(worker, agents, params).await.unwrap();
@@ -146,6 +149,64 @@ async fn echo_stops_when_it_is_cancelled() {
     running.cancel().await;
     while !running.next().await.is_terminal() {}
     assert_eq!(Ran(running.reports).failure().0, FailureCode::Cancelled);
+}
+
+#[tokio::test]
+async fn load_refuses_what_it_cannot_do() {
+    for (input, part) in [
+        (json!({"event": 1}), "unknown field `event`"),
+        (json!({"events": -1}), "invalid value"),
+        (json!({"events": 100_000_001}), "events must be at most"),
+        (json!({"bytes": 600_000}), "bytes must be at most"),
+        (json!({"rate": 0}), "rate must be at least 1"),
+        (json!({"delay_ms": 3_600_001}), "delay_ms must be at most"),
+        (json!({"result_bytes": 1_u64 << 40}), "result_bytes must be at most"),
+    ] {
+        let (code, message) = run("load@1", &input).await.failure();
+        assert_eq!(code, FailureCode::InvalidRequest);
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn load_emits_numbered_events_of_the_size_that_is_asked_for() {
+    for (input, events, bytes) in [
+        (json!({}), 0, 0),
+        (json!({"events": 3}), 3, 200),
+        (json!({"events": 20, "bytes": 1_000, "rate": 1_000_000}), 20, 1_000),
+        (json!({"events": 2, "bytes": 100, "rate": 1_000, "delay_ms": 1}), 2, 100),
+    ] {
+        let ran = run("load@1", &input).await;
+        assert_eq!(ran.result(), json!({ "events": events }));
+        let messages: Vec<String> =
+            ran.bodies(&EventKind::Log).iter().map(|body| body["message"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(messages.len(), events, "{input}");
+        for (message, number) in messages.iter().zip(1_u64..) {
+            let mut parts = message.split(' ');
+            assert_eq!(parts.next().unwrap().parse(), Ok(number));
+            assert!(parts.next().unwrap().parse::<u64>().is_ok(), "{message}");
+            assert_eq!(message.len(), bytes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn load_streams_a_result_of_the_size_that_is_asked_for() {
+    let ran = run("load@1", &json!({"result_bytes": 1_500_001})).await;
+    let Some(Report::Result { output: Output::Streamed { result_size, .. }, .. }) = ran.0.last() else { panic!() };
+    let chunks = ran.bodies(&EventKind::ResultChunk);
+    let sent: usize = chunks.iter().map(|chunk| chunk["data"].as_str().unwrap().len()).sum();
+    assert_eq!((sent, *result_size), (1_500_001, 1_500_001));
+}
+
+#[tokio::test]
+async fn load_stops_when_it_is_cancelled() {
+    for input in [json!({"events": 1_000_000, "rate": 1}), json!({"delay_ms": 3_000_000})] {
+        let mut running = Running::start("load@1", &input).await;
+        running.cancel().await;
+        while !running.next().await.is_terminal() {}
+        assert_eq!(Ran(running.reports).failure().0, FailureCode::Cancelled);
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation};
+use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
@@ -109,7 +109,9 @@ impl Server {
         }
 
         let workers = workers::specs(&config, &data_dir)?;
+        let inside = workers::in_process(&config)?;
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
+        let agents = agents.chain(inside.iter().map(|(agent, _)| (agent.clone(), true)));
         let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
@@ -117,7 +119,7 @@ impl Server {
         let (agents, window) = (Arc::clone(gateway.agents()), config.workers.adoption_window);
         let external =
             ExternalWorkers::new(door.clone(), agents, enrolments, Arc::clone(&store), tasks.clone(), window);
-        let crew = Crew::new(door.clone(), clock, tasks.clone(), store, crew_options(&config));
+        let crew = Crew::new(door.clone(), clock.clone(), tasks.clone(), store, crew_options(&config));
         let specs: Vec<_> = workers.into_iter().map(|worker| worker.spec).collect();
         let survivors = crew.recover(&specs).await?;
         workers::prune_logs(&data_dir, survivors.logs());
@@ -128,7 +130,10 @@ impl Server {
         door.listen(data_dir.worker_socket())?;
         if let Some(listener) = worker_listener {
             tracing::info!(address = %listener.address(), "workers of other machines are listened for");
-            listener.serve(external, tasks);
+            listener.serve(external, tasks.clone());
+        }
+        for (_, spec) in inside {
+            supervise(spec, door.clone(), clock.clone(), &tasks);
         }
         crew.keep(specs, survivors);
 

@@ -50,6 +50,8 @@ pub struct Config {
     pub workers: WorkersConfig,
     /// Which of the shipped agents are offered.
     pub builtin_agents: BTreeSet<BuiltinAgent>,
+    /// Which of the shipped agents run inside the gateway's process.
+    pub in_process_agents: BTreeSet<BuiltinAgent>,
     /// The agents of the configuration file: no two of the same name and version, at most one default per name.
     pub agents: Vec<AgentConfig>,
 }

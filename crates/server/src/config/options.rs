@@ -201,7 +201,11 @@ options! {
         "/usr/local/bin/moorline",
         "The `moorline` program that is started for workers.";
     builtin_agents = "builtin_agents", Choices<BuiltinAgent>, Choices::new(), Text("census,echo"), "echo",
-        "Which of the agents that are shipped with the gateway it offers.";
+        "Which of the agents that are shipped with the gateway it offers: `census` counts what a directory holds, `echo` \
+         returns its input, `load` emits events to measure with.";
+    in_process_agents = "in_process_agents", Choices<BuiltinAgent>, Choices::new(), Text("none"), "load",
+        "Which of the shipped agents are offered from inside the gateway's own process, whether or not `builtin_agents` \
+         names them. They answer soonest, but their jobs end with the gateway.";
 }
 
 fn default_data_dir(sources: &Sources<'_>) -> Option<String> {

@@ -187,6 +187,7 @@ fn config(
             external: external?,
         },
         builtin_agents: found.builtin_agents?.value,
+        in_process_agents: found.in_process_agents?.value,
         agents,
     })
 }

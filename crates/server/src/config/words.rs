@@ -97,6 +97,8 @@ words! {
         Census = "census";
         /// Returns its input.
         Echo = "echo";
+        /// Emits events to measure with.
+        Load = "load";
     }
 }
 

@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use moorline_agents::{Census, Echo};
-use moorline_runtime::workers::ProcessSpec;
+use moorline_agents::{Census, Echo, Load};
+use moorline_runtime::workers::{Host, ProcessSpec, WorkerSpec};
 use moorline_types::{AgentRefError, ResolvedAgent};
 use moorline_worker::exec::{ExecAgent, ExecSpec};
 use moorline_worker::sdk::{Agent, AgentDescription};
@@ -44,6 +44,8 @@ pub enum Shipped {
     Census,
     /// Returns its input.
     Echo,
+    /// Emits events to measure with.
+    Load,
 }
 
 /// A program that is an agent.
@@ -78,7 +80,18 @@ impl Shipped {
         Ok(match self {
             Self::Census => Arc::new(Census::new(named("census")?)),
             Self::Echo => Arc::new(Echo::new(named("echo")?)),
+            Self::Load => Arc::new(Load::new(named("load")?)),
         })
+    }
+}
+
+impl From<BuiltinAgent> for Shipped {
+    fn from(agent: BuiltinAgent) -> Self {
+        match agent {
+            BuiltinAgent::Census => Self::Census,
+            BuiltinAgent::Echo => Self::Echo,
+            BuiltinAgent::Load => Self::Load,
+        }
     }
 }
 
@@ -111,11 +124,8 @@ pub(super) fn specs(config: &Config, data_dir: &DataDir) -> Result<Vec<Configure
         };
         workers.push(worker(described, &Hosted::Program(program), config, data_dir)?);
     }
-    for builtin in &config.builtin_agents {
-        let shipped = match builtin {
-            BuiltinAgent::Census => Shipped::Census,
-            BuiltinAgent::Echo => Shipped::Echo,
-        };
+    for builtin in config.builtin_agents.difference(&config.in_process_agents) {
+        let shipped = Shipped::from(*builtin);
         let described = AgentDescription { is_default: true, ..shipped.agent()?.describe() };
         if workers.iter().any(|worker| worker.agent == described.agent) {
             return Err(StartError::AgentTwice { agent: described.agent });
@@ -123,6 +133,19 @@ pub(super) fn specs(config: &Config, data_dir: &DataDir) -> Result<Vec<Configure
         workers.push(worker(described, &Hosted::Shipped(shipped), config, data_dir)?);
     }
     Ok(workers)
+}
+
+/// A worker inside this process for each agent that the configuration wants there, and what it offers.
+pub(super) fn in_process(config: &Config) -> Result<Vec<(ResolvedAgent, WorkerSpec)>, StartError> {
+    let worker = |builtin: &BuiltinAgent| {
+        let agent = Shipped::from(*builtin).agent()?;
+        let described = agent.describe().agent;
+        if config.agents.iter().any(|own| own.agent == described) {
+            return Err(StartError::AgentTwice { agent: described });
+        }
+        Ok((described.clone(), WorkerSpec { name: described.to_string(), host: Host::InProcess(vec![agent]) }))
+    };
+    config.in_process_agents.iter().map(worker).collect()
 }
 
 /// Removes the logs of workers of long ago, but none `in_use`. A worker's log is named after its id, which begins with

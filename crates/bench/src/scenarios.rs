@@ -1,0 +1,104 @@
+//! What is measured: each scenario starts what it needs, warms it up, measures once, checks what came and ends it all.
+
+mod fanout;
+pub(crate) mod firehose;
+mod latency;
+mod replay;
+mod resume;
+mod short;
+
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::baselines::{python, websocket};
+use crate::context::Context;
+use crate::samples::Samples;
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Samples>> + 'a>>;
+
+/// A group of measurements that are made together.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Why it cannot be run here, if it cannot.
+    pub(crate) missing: fn(&Context) -> Option<&'static str>,
+    pub(crate) run: for<'a> fn(&'a Context) -> Running<'a>,
+}
+
+const fn nothing(_: &Context) -> Option<&'static str> {
+    None
+}
+
+/// Every scenario, in the order in which they run.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "resume",
+        about: "a session that has missed 10,000 events is resumed",
+        missing: nothing,
+        run: |context| Box::pin(resume::run(context)),
+    },
+    Scenario {
+        name: "replay",
+        about: "the history of a job from memory and from disk",
+        missing: nothing,
+        run: |context| Box::pin(replay::run(context)),
+    },
+    Scenario {
+        name: "websocket",
+        about: "baseline: a bare WebSocket sender, batched and each message flushed",
+        missing: nothing,
+        run: |context| Box::pin(websocket::run(context)),
+    },
+    Scenario {
+        name: "python",
+        about: "baseline: the official Python SDK's runtime, one job to one client",
+        missing: python::missing,
+        run: |context| Box::pin(python::run(context)),
+    },
+    Scenario {
+        name: "firehose",
+        about: "one job as fast as it goes, to one subscriber",
+        missing: nothing,
+        run: |context| Box::pin(firehose::run(context)),
+    },
+    Scenario {
+        name: "fanout",
+        about: "one job to 1, 10 and 100 subscribers",
+        missing: nothing,
+        run: |context| Box::pin(fanout::run(context)),
+    },
+    Scenario {
+        name: "short",
+        about: "short jobs, one after the other and 64 at once",
+        missing: nothing,
+        run: |context| Box::pin(short::run(context)),
+    },
+    Scenario {
+        name: "latency",
+        about: "from event to subscriber, at a tenth of what the gateway carries",
+        missing: nothing,
+        run: |context| Box::pin(latency::run(context)),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::METRICS;
+
+    #[test]
+    fn every_metric_belongs_to_a_scenario_and_every_scenario_has_some() {
+        let of = |key: &str| key.split_once('.').map(|(scenario, _)| scenario.to_owned());
+        for metric in METRICS {
+            assert!(
+                SCENARIOS.iter().any(|scenario| Some(scenario.name) == of(metric.key).as_deref()),
+                "{}",
+                metric.key
+            );
+        }
+        for scenario in SCENARIOS {
+            assert!(METRICS.iter().any(|metric| of(metric.key).as_deref() == Some(scenario.name)), "{}", scenario.name);
+        }
+    }
+}
