@@ -16,19 +16,19 @@
 //! | [`idempotency::judge`] | yes | what a submission with a key is: new, a repetition, or a conflict |
 //! | [`listing::JobFilter`] | derived | which jobs a list shows, and where a page of it ends |
 //! | [`placement::Placement`] | no | which worker has which job, over lost links and restarts |
-//! | [`enrolment::AgentPattern`] | no | what a worker of another machine may offer |
 //! | [`lease::Grants`] | derived | what a lease allows, and whether it is within another |
+//! | [`access::authorise`] | no | who may do what, to what |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod audit;
 pub mod backlog;
 pub mod canonical;
 pub mod connection;
 pub mod digest;
 pub mod dispatch;
-pub mod enrolment;
 pub mod idempotency;
 pub mod inventory;
 pub mod job;

@@ -190,6 +190,7 @@ mod tests {
         Accepted {
             session: SessionId::mint(at(1), [1; 10]),
             principal: principal("ada"),
+            tags: std::collections::BTreeSet::new(),
             agent: "echo".to_owned(),
             version: "1.0.0".to_owned(),
             input: Json::null(),

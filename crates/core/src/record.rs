@@ -4,10 +4,12 @@
 //! version can add fields. Fields are added, never renamed or given another meaning. An event's body and a result are
 //! carried as the text that the worker sent. The wire is another encoding, made from these at the edge.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use moorline_types::{
-    EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Timestamp, TraceId, WorkerId,
-    WorkerSeq,
+    EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Tag, Timestamp, TraceId,
+    WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,9 @@ pub struct Accepted {
     pub session: SessionId,
     /// The principal that owns it.
     pub principal: PrincipalId,
+    /// What it is marked with: who has one of these tags may watch it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub tags: BTreeSet<Tag>,
     /// The agent's name.
     pub agent: String,
     /// The agent's version, fixed from here on (spec 7.5).
@@ -193,6 +198,9 @@ pub enum Cause {
 pub struct Opened {
     /// The principal that the session belongs to.
     pub principal: PrincipalId,
+    /// What it is marked with.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub tags: BTreeSet<Tag>,
     /// The client's name, as it calls itself.
     pub client: String,
 }
@@ -426,6 +434,7 @@ mod tests {
             Fact::Accepted(Accepted {
                 session: SessionId::mint(now, [2; 10]),
                 principal: principal.clone(),
+                tags: ["team/a".parse().unwrap()].into(),
                 agent: "echo".into(),
                 version: "1.0.0".into(),
                 input: Json::parse(r#"{"a": [1, 2.50]}"#).unwrap(),
@@ -455,7 +464,7 @@ mod tests {
                 retryable: true,
                 details: Json::parse(r#"{"n":1}"#).ok(),
             }),
-            Fact::Opened(Opened { principal, client: "test".into() }),
+            Fact::Opened(Opened { principal, tags: BTreeSet::new(), client: "test".into() }),
             Fact::Attached(Attached { job, from: None, overflow: Overflow::CatchUp }),
             Fact::Attached(Attached { job, from: Some(StreamSeq::FIRST), overflow: Overflow::Skip }),
             Fact::Subscribed(Subscribed { job, from: StreamSeq::FIRST, overflow: Overflow::Latest }),

@@ -3,8 +3,9 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, Timestamp};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, Scope, Timestamp};
 
+use crate::access::{Action, ConstraintBroken};
 use crate::job::Status;
 
 /// Why a request is not carried out.
@@ -143,11 +144,27 @@ pub enum Refusal {
         /// The moment that was named.
         expires_at: Timestamp,
     },
-    /// What only an administrator may do.
-    #[error("{what} is an administrator's; use an administrator's key")]
-    AdminOnly {
+    /// The principal may know of it and may not do it.
+    #[error("{} needs the scope {needs}, which this identity does not have; an administrator can grant it", .action.as_str())]
+    ScopeMissing {
         /// What was asked for.
-        what: &'static str,
+        action: Action,
+        /// The least scope that would be enough.
+        needs: Scope,
+    },
+    /// The submission asks for more than its principal may.
+    #[error("{broken}")]
+    NotWithinConstraints {
+        /// What it does not keep to.
+        broken: ConstraintBroken,
+    },
+    /// The session watches a job that whoever resumes it may not observe.
+    #[error(
+        "the session watches {job}, which this identity may not observe; resume with one that may, or open another session"
+    )]
+    ResumeNotAllowed {
+        /// The job.
+        job: JobId,
     },
     /// The job does not exist, or not for this principal: the two are not told apart.
     #[error("no job {job:?} is known to this principal")]

@@ -27,7 +27,8 @@ pub struct Session {
 impl Session {
     /// A session that begins, and the fact that opens it.
     pub fn open(id: SessionId, principal: Principal, client: String) -> (Self, Fact) {
-        let opened = Fact::Opened(Opened { principal: principal.id.clone(), client });
+        let opened =
+            Fact::Opened(Opened { principal: principal.id.clone(), tags: principal.grants.tags.clone(), client });
         (Self { id, principal, head: StreamSeq::ZERO, watching: BTreeSet::new() }, opened)
     }
 
@@ -48,6 +49,37 @@ impl Session {
             session.take_note(&Fact::decode(record)?);
         }
         Ok(session)
+    }
+
+    /// The jobs that whoever goes on with the session is shown something of: those that its view sees or awaits, and
+    /// those that the records which the view has not been shown add.
+    ///
+    /// # Errors
+    /// If a record does not decode.
+    pub fn to_be_shown<'a>(
+        view: &View,
+        later: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<BTreeSet<JobId>, Corrupt> {
+        let awaited = view.awaited().iter().map(|awaited| awaited.job);
+        let mut shown: BTreeSet<_> = view.live().keys().copied().chain(awaited).collect();
+        for record in later {
+            match Fact::decode(record)? {
+                Fact::Attached(attached) => shown.insert(attached.job),
+                Fact::Subscribed(subscribed) => shown.insert(subscribed.job),
+                Fact::History(history) => shown.insert(history.job),
+                Fact::Notice(notice) => shown.insert(notice.job),
+                Fact::Accepted(_)
+                | Fact::Started(_)
+                | Fact::Event(_)
+                | Fact::CancelRequested(_)
+                | Fact::Result(_)
+                | Fact::Error(_)
+                | Fact::Opened(_)
+                | Fact::Detached(_)
+                | Fact::Closed(_) => false,
+            };
+        }
+        Ok(shown)
     }
 
     /// Its id.

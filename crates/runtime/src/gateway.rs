@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_core::Refusal;
+use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError};
@@ -295,7 +296,7 @@ impl Gateway {
         job: &str,
         reason: Option<String>,
     ) -> Result<JobId, Refusal> {
-        let summary = self.find(principal, job).await?;
+        let summary = self.find(principal, Action::Cancel, job).await?;
         let id = summary.job;
         let ended = || Refusal::JobEnded { status: summary.status };
         let Some(handle) = self.0.registry.get(id) else { return Err(ended()) };
@@ -303,34 +304,37 @@ impl Gateway {
         let input = JobInput::Cancel { by: principal.id.clone(), reason, confirmed };
         if handle.inbox.send(input).await.is_err() {
             return Err(self
-                .find(principal, job)
+                .find(principal, Action::Cancel, job)
                 .await
                 .map_or_else(|refusal| refusal, |summary| Refusal::JobEnded { status: summary.status }));
         }
         match tokio::time::timeout(CONFIRM_PATIENCE, confirmation).await {
             Ok(Ok(answer)) => answer.map(|()| id),
             // The job ended between the two.
-            Ok(Err(_)) => Err(Refusal::JobEnded { status: self.find(principal, job).await?.status }),
+            Ok(Err(_)) => Err(Refusal::JobEnded { status: self.find(principal, Action::Cancel, job).await?.status }),
             Err(_) => Err(Refusal::StoreUnavailable { reason: "the request is kept and carried out when it can be" }),
         }
     }
 
-    /// The job, if it exists for this principal.
-    pub(crate) async fn find(&self, principal: &Principal, job: &str) -> Result<JobSummary, Refusal> {
+    /// The job, if it exists for this principal and it may do this to it.
+    pub(crate) async fn find(&self, principal: &Principal, action: Action, job: &str) -> Result<JobSummary, Refusal> {
         let not_found = || Refusal::JobNotFound { job: job.to_owned() };
         let id: JobId = job.parse().map_err(|_| not_found())?;
-        let summary = self.summary(id).await.map_err(unavailable)?;
-        summary.filter(|summary| may_see(principal, &summary.accepted)).ok_or_else(not_found)
+        let summary = self.summary(id).await.map_err(unavailable)?.ok_or_else(not_found)?;
+        let relation = Relation::of(principal, &summary.accepted.principal, &summary.accepted.tags);
+        authorise(principal, action, relation).map_err(|denial| denial.of_job(job))?;
+        Ok(summary)
     }
 
     /// The job as [`Gateway::find`] finds it, kept from being removed until the guard is dropped.
     pub(crate) async fn find_and_keep(
         &self,
         principal: &Principal,
+        action: Action,
         job: &str,
     ) -> Result<(JobSummary, RwLockReadGuard<'_, BTreeSet<JobId>>), Refusal> {
         let going = self.0.going.read().await;
-        let summary = self.find(principal, job).await?;
+        let summary = self.find(principal, action, job).await?;
         if going.contains(&summary.job) {
             return Err(Refusal::JobNotFound { job: job.to_owned() });
         }
@@ -510,11 +514,6 @@ impl Gateway {
         self.0.tasks.stop().await;
         self.0.store.close().await;
     }
-}
-
-/// Whether the principal may observe and cancel the job: its owner may, and an administrator.
-fn may_see(principal: &Principal, job: &Accepted) -> bool {
-    job.principal == principal.id || principal.is_admin()
 }
 
 /// How the job ended, if this is its last record.

@@ -5,6 +5,7 @@
 //! again by whoever comes back.
 
 use moorline_core::Refusal;
+use moorline_core::access::{Action, Asked, Relation, authorise, check_submission};
 use moorline_core::backlog::{Backlog, Missed};
 use moorline_core::record::{
     Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, Subscribed,
@@ -201,6 +202,11 @@ impl SessionHandle {
     /// # Errors
     /// Why it is not accepted.
     pub async fn submit(&mut self, request: SubmitRequest) -> Result<JobSummary, Refusal> {
+        authorise(self.principal(), Action::Submit, Relation::Owner)?;
+        let asked =
+            Asked { agent: &request.agent.name, lease: &request.lease, max_runtime_sec: request.max_runtime_sec };
+        let options = self.gateway.options();
+        let max_runtime_sec = check_submission(self.principal(), asked, options.default_max_runtime_sec)?;
         let key = match request.idempotency {
             None => None,
             Some(idempotency) => match self.gateway.recognise(&self.principal().id, idempotency).await? {
@@ -216,11 +222,12 @@ impl SessionHandle {
         let accepted = Accepted {
             session: self.id(),
             principal: self.principal().id.clone(),
+            tags: self.principal().grants.tags.clone(),
             agent: agent.name.to_string(),
             version: agent.version.to_string(),
             input: request.input,
             lease: request.lease,
-            max_runtime_sec: request.max_runtime_sec.or(self.gateway.options().default_max_runtime_sec),
+            max_runtime_sec,
             expires_at: request.expires_at,
             trace_id: request.trace_id,
         };
@@ -247,7 +254,7 @@ impl SessionHandle {
     pub async fn subscribe(&mut self, job: &str, request: SubscribeRequest) -> Result<Subscription, Refusal> {
         self.check_room()?;
         let gateway = self.gateway.clone();
-        let (summary, _kept) = gateway.find_and_keep(self.principal(), job).await?;
+        let (summary, _kept) = gateway.find_and_keep(self.principal(), Action::Observe, job).await?;
         let subscribed_from = self.reader.event_seq();
         let (job, overflow) = (summary.job, request.overflow);
         let subscription = |replayed| Subscription { job: summary.clone(), subscribed_from, replayed };
@@ -271,7 +278,7 @@ impl SessionHandle {
 
     /// The trace of a job that the session sees, if it has one and can be found.
     pub async fn trace_of(&self, job: JobId) -> Option<TraceId> {
-        let found = self.gateway.find(self.principal(), &job.to_string()).await;
+        let found = self.gateway.find(self.principal(), Action::Observe, &job.to_string()).await;
         found.map_or(None, |summary| summary.accepted.trace_id)
     }
 
@@ -280,6 +287,7 @@ impl SessionHandle {
     /// # Errors
     /// If the cursor is none of this list, or the store cannot be read.
     pub async fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Refusal> {
+        authorise(self.principal(), Action::List, Relation::Owner)?;
         self.gateway.list_jobs(&self.principal().id, query).await
     }
 
@@ -298,7 +306,8 @@ impl SessionHandle {
         }
         self.check_room()?;
         let gateway = self.gateway.clone();
-        let _kept = gateway.find_and_keep(self.principal(), &job.to_string()).await?;
+        // A part of the submission, which was authorised: what is looked for here is whether the job is being removed.
+        let _kept = gateway.find_and_keep(self.principal(), Action::Submit, &job.to_string()).await?;
         let subscribed = Subscribed { job, from: StreamSeq::FIRST, overflow };
         self.append([Fact::Subscribed(subscribed)]).await
     }

@@ -17,7 +17,7 @@ use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::{GcRequest, GcStep, JobQuery, ResumeRequest, Retention, RuntimeOptions, SessionHandle};
 use moorline_store::{Collection, Store, StoreFault, TailLimits};
-use moorline_types::{EventSeq, JobId, Millis, Scope, StreamId};
+use moorline_types::{EventSeq, JobId, Millis, Scopes, StreamId};
 
 /// A gateway that removes nothing by itself.
 async fn bench() -> Bench {
@@ -25,11 +25,11 @@ async fn bench() -> Bench {
 }
 
 async fn admin(bench: &Bench) -> SessionHandle {
-    bench.gateway.open_session(principal("root", Scope::Admin), "test".to_owned()).await.unwrap().session
+    bench.gateway.open_session(principal("root", Scopes::ADMIN), "test".to_owned()).await.unwrap().session
 }
 
 async fn open(bench: &Bench) -> (SessionHandle, ResumeToken) {
-    let opened = bench.gateway.open_session(principal("ada", Scope::Jobs), "test".to_owned()).await.unwrap();
+    let opened = bench.gateway.open_session(principal("ada", Scopes::JOBS), "test".to_owned()).await.unwrap();
     (opened.session, opened.token)
 }
 
@@ -84,7 +84,7 @@ async fn whoever_is_no_administrator_and_what_is_no_cursor_is_refused() {
     let (mut ada, _) = open(&bench).await;
     let (jobs, _) = run(&mut ada, 2).await;
     let refused = ada.collect(everything()).await.unwrap_err();
-    assert!(matches!(refused, Refusal::AdminOnly { .. }), "{refused}");
+    assert!(matches!(refused, Refusal::ScopeMissing { .. }), "{refused}");
     let root = admin(&bench).await;
     for cursor in ["", "0/", "0/../x", "now/1778701333020/job_01KRHDRWGW0W3GE1R70W3GE1R7"] {
         let request = GcRequest { cursor: Some(cursor.to_owned()), ..everything() };
@@ -174,7 +174,7 @@ async fn whoever_comes_back_is_told_that_the_operator_removed_it() {
         epoch: None,
         accepts_gap,
     };
-    let owner = principal("ada", Scope::Jobs);
+    let owner = principal("ada", Scopes::JOBS);
     let refused = bench.gateway.resume_session(owner.clone(), resume(5, false)).await.map(drop).unwrap_err();
     assert_eq!(refused, Refusal::ResumeTrimmed { asked: EventSeq::new(5), through: EventSeq::new(last) });
     let attached = bench.gateway.resume_session(owner, resume(5, true)).await.unwrap();
@@ -215,7 +215,7 @@ async fn removals_at_the_same_time_do_not_disturb_each_other() {
     assert_eq!(left(&bench, &jobs).await, 0);
     drop(ada);
     let request = ResumeRequest { session: None, token, last: EventSeq::ZERO, epoch: None, accepts_gap: true };
-    let attached = bench.gateway.resume_session(principal("ada", Scope::Jobs), request).await.unwrap();
+    let attached = bench.gateway.resume_session(principal("ada", Scopes::JOBS), request).await.unwrap();
     let missed = attached.missed.unwrap();
     assert_eq!((missed.from.get(), missed.to.get()), (1, last));
     let mut session = attached.session;
@@ -249,7 +249,7 @@ async fn a_removal_that_fails_is_repeated() {
     let store = Arc::new(bench.store.reopen(TailLimits::default()));
     let bench = Bench::over(store, RuntimeOptions { resume_window: Millis::from_secs(86_400), ..options() }).await;
     let request = ResumeRequest { session: None, token, last: EventSeq::ZERO, epoch: None, accepts_gap: true };
-    let attached = bench.gateway.resume_session(principal("ada", Scope::Jobs), request).await.unwrap();
+    let attached = bench.gateway.resume_session(principal("ada", Scopes::JOBS), request).await.unwrap();
     assert_eq!(attached.missed.unwrap().to.get(), last);
     let mut session = attached.session;
     assert_eq!(see_to_end(&mut session, running).await.len(), 1001);

@@ -15,7 +15,7 @@ use moorline_core::job::Status;
 use moorline_core::record::{Cause, Fact, Output};
 use moorline_runtime::{RuntimeOptions, SubscribeRequest};
 use moorline_store::StoreFault;
-use moorline_types::{Json, RecordKind, Scope};
+use moorline_types::{Json, RecordKind, Scopes};
 
 fn counted(to: u64) -> Vec<String> {
     (1..=to).map(|n| n.to_string()).collect()
@@ -182,7 +182,7 @@ async fn what_belongs_to_others_does_not_exist() {
         assert_eq!(eve.cancel(unknown, None).await, Err(not_found(unknown)), "{unknown}");
         assert_eq!(eve.subscribe(unknown, with_history()).await.unwrap_err(), not_found(unknown), "{unknown}");
     }
-    let admin = principal("root", Scope::Admin);
+    let admin = principal("root", Scopes::ADMIN);
     let mut admin = bench.gateway.open_session(admin, "test".to_owned()).await.unwrap().session;
     assert!(admin.subscribe(&job, SubscribeRequest::default()).await.is_ok());
     assert!(admin.cancel(&job, None).await.is_ok());
@@ -201,7 +201,7 @@ async fn a_principal_has_no_more_jobs_and_sessions_than_it_may() {
     see_to_end(&mut session, job).await;
 
     let second = bench.session("ada").await;
-    let refused = bench.gateway.open_session(principal("ada", Scope::Jobs), "x".to_owned()).await.unwrap_err();
+    let refused = bench.gateway.open_session(principal("ada", Scopes::JOBS), "x".to_owned()).await.unwrap_err();
     assert_eq!(refused, Refusal::TooManySessions { limit: 2 });
     drop(second);
     // One that waits for its client makes room for one that is here.

@@ -17,7 +17,7 @@ use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::{Attached, Delivery, JobQuery, ResumeRequest, Retention, RuntimeOptions, SessionHandle};
 use moorline_store::{MemoryStore, Store, TailLimits};
-use moorline_types::{EventSeq, JobId, Millis, Scope, StreamId};
+use moorline_types::{EventSeq, JobId, Millis, Scopes, StreamId};
 
 const AGE: Duration = Duration::from_secs(3_600);
 
@@ -27,14 +27,14 @@ fn kept_for_an_hour() -> RuntimeOptions {
 }
 
 async fn open(bench: &Bench, name: &str) -> (SessionHandle, ResumeToken) {
-    let opened = bench.gateway.open_session(principal(name, Scope::Jobs), "test".to_owned()).await.unwrap();
+    let opened = bench.gateway.open_session(principal(name, Scopes::JOBS), "test".to_owned()).await.unwrap();
     (opened.session, opened.token)
 }
 
 async fn resume(bench: &Bench, token: &ResumeToken, last: u64, accepts_gap: bool) -> Result<Attached, Refusal> {
     let request =
         ResumeRequest { session: None, token: token.clone(), last: EventSeq::new(last), epoch: None, accepts_gap };
-    bench.gateway.resume_session(principal("ada", Scope::Jobs), request).await
+    bench.gateway.resume_session(principal("ada", Scopes::JOBS), request).await
 }
 
 async fn is_gone(store: &MemoryStore, job: JobId) -> bool {

@@ -9,11 +9,10 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use moorline_core::enrolment::{AgentPattern, AgentPatternError};
 use moorline_runtime::Clock;
 use moorline_runtime::mint::{self, NoEntropy};
 use moorline_runtime::workers::{Enrolment, EnrolmentsError};
-use moorline_types::{Timestamp, WorkerId};
+use moorline_types::{AgentPattern, AgentPatternError, Timestamp, WorkerId};
 use moorline_worker::enrolment::EnrolmentToken;
 use serde::{Deserialize, Serialize};
 

@@ -15,7 +15,7 @@ use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, 
 use moorline_runtime::{Clock, Gateway, GcRequest, ResumeRequest, RuntimeOptions, SessionHandle, SubmitRequest, Tasks};
 use moorline_store::Store;
 use moorline_store_sqlite::{SqliteOptions, SqliteStore};
-use moorline_types::{EventSeq, Json, Millis, Principal, RecordKind, Scope};
+use moorline_types::{EventSeq, Json, Millis, Principal, RecordKind, Scopes};
 use moorline_worker::sdk::Agent;
 use moorline_worker::secret::GatewaySecret;
 
@@ -46,8 +46,8 @@ async fn gateway(store: &Arc<SqliteStore>) -> Gateway {
     gateway
 }
 
-fn principal(name: &str, scope: Scope) -> Principal {
-    Principal { id: name.parse().unwrap(), scopes: vec![scope] }
+fn principal(name: &str, scope: Scopes) -> Principal {
+    Principal::new(name.parse().unwrap(), scope)
 }
 
 fn request(input: &serde_json::Value) -> SubmitRequest {
@@ -118,8 +118,8 @@ async fn what_is_over_makes_room_on_a_full_disk_and_work_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory).await;
     let gateway = gateway(&store).await;
-    let admin = gateway.open_session(principal("root", Scope::Admin), "test".to_owned()).await.unwrap().session;
-    let opened = gateway.open_session(principal("ada", Scope::Jobs), "test".to_owned()).await.unwrap();
+    let admin = gateway.open_session(principal("root", Scopes::ADMIN), "test".to_owned()).await.unwrap().session;
+    let opened = gateway.open_session(principal("ada", Scopes::JOBS), "test".to_owned()).await.unwrap();
     let (mut session, token) = (opened.session, opened.token);
     let (accepted, is_unseen) = soon("the disk is full", fill(&gateway, &mut session)).await;
     assert!(accepted > 10, "{accepted}");
@@ -140,7 +140,7 @@ async fn what_is_over_makes_room_on_a_full_disk_and_work_goes_on() {
     assert_eq!(session.event_seq().get(), accepted + 10);
     session.park().await;
     let request = ResumeRequest { session: None, token, last: EventSeq::ZERO, epoch: None, accepts_gap: true };
-    let back = gateway.resume_session(principal("ada", Scope::Jobs), request).await.unwrap();
+    let back = gateway.resume_session(principal("ada", Scopes::JOBS), request).await.unwrap();
     let missed = back.missed.unwrap();
     assert_eq!(missed.from.get(), 1);
     assert!((accepted - 1..=accepted).contains(&missed.to.get()), "what is gone is told: {missed:?}");

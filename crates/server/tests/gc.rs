@@ -72,7 +72,7 @@ async fn whoever_is_no_administrator_is_refused() {
         let refused = client.recv_type("session.error").await;
         assert_eq!(refused["payload"]["code"], "PERMISSION_DENIED", "{refused}");
         assert_eq!(refused["payload"]["request_id"], "msg_gc");
-        assert!(refused["payload"]["message"].as_str().unwrap().contains("administrator's key"), "{refused}");
+        assert_eq!(refused["payload"]["details"], json!({ "scope": "administer" }), "{refused}");
     }
     client.say("msg_s", "job.subscribe", json!({ "job_id": job, "history": true })).await;
     assert_eq!(client.recv_type("job.subscribed").await["payload"]["current_status"], "success");

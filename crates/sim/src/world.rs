@@ -17,7 +17,7 @@ use moorline_runtime::{
 };
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
 use moorline_types::{
-    Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, PrincipalId, Scope, SessionId, StreamSeq, Timestamp,
+    Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, PrincipalId, Scopes, SessionId, StreamSeq, Timestamp,
 };
 use moorline_worker::sdk::Agent;
 
@@ -153,7 +153,7 @@ impl Simulation {
             return;
         }
         let name = if self.rng.bool() { "ada" } else { "bob" };
-        let principal = Principal { id: name.parse().expect("a valid name"), scopes: vec![Scope::Jobs] };
+        let principal = Principal::new(name.parse().expect("a valid name"), Scopes::JOBS);
         let opened = patiently(self.gateway.open_session(principal.clone(), "simulated".to_owned())).await;
         if let Ok(Attached { session, token, .. }) = opened {
             self.world.seen.insert(session.id(), Vec::new());
@@ -187,7 +187,7 @@ impl Simulation {
         let kept = self.rng.usize(0..=seen.len());
         let request = resume(client, kept);
         if self.rng.u32(0..8) == 0 {
-            let stranger = Principal { id: "mallory".parse().expect("a valid name"), scopes: vec![Scope::Admin] };
+            let stranger = Principal::new("mallory".parse().expect("a valid name"), Scopes::ADMIN);
             let taken = patiently(self.gateway.resume_session(stranger, request.clone())).await;
             assert!(taken.is_err(), "nobody else resumes a session");
         }
@@ -395,7 +395,7 @@ impl Simulation {
 
     /// Asks for the end of a job that has none.
     async fn end(&mut self, job: JobId) {
-        let admin = Principal { id: "root".parse().expect("a valid name"), scopes: vec![Scope::Admin] };
+        let admin = Principal::new("root".parse().expect("a valid name"), Scopes::ADMIN);
         let opened = self.gateway.open_session(admin, "simulated".to_owned()).await;
         let session = opened.expect("the store is whole again").session;
         self.world.seen.insert(session.id(), Vec::new());

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use crate::limits::{MAX_AGENT_NAME_BYTES, MAX_AGENT_VERSION_BYTES};
 
+mod pattern;
+pub use pattern::{AgentPattern, AgentPatternError};
+
 /// Why a text names no agent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AgentRefError {

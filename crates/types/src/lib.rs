@@ -16,7 +16,7 @@ mod time;
 pub use self::time::{Millis, Timestamp, TimestampError};
 
 mod agent;
-pub use agent::{AgentName, AgentRef, AgentRefError, AgentVersion, ResolvedAgent};
+pub use agent::{AgentName, AgentPattern, AgentPatternError, AgentRef, AgentRefError, AgentVersion, ResolvedAgent};
 
 mod event_kind;
 pub use event_kind::{EventKind, EventKindError, VENDOR_PREFIX};
@@ -25,7 +25,13 @@ mod json;
 pub use json::{Json, JsonError};
 
 mod principal;
-pub use principal::{Principal, PrincipalId, Scope};
+pub use principal::{Principal, PrincipalId};
+
+mod scope;
+pub use scope::{Scope, ScopeError, Scopes};
+
+mod grants;
+pub use grants::{BudgetCap, BudgetCapError, Constraints, Grants, LeaseCap, Quotas, Tag, TagError};
 
 mod ulid;
 

@@ -37,6 +37,15 @@ pub const MAX_AGENT_VERSION_BYTES: usize = 64;
 /// The longest name of a principal, in bytes: an e-mail address or a distinguished name fits.
 pub const MAX_PRINCIPAL_BYTES: usize = 256;
 
+/// The longest tag, in bytes: the name of a team or of a tenant, with a prefix.
+pub const MAX_TAG_BYTES: usize = 64;
+
+/// Tags of one identity. They are stored with every session and job of it, and compared one by one.
+pub const MAX_TAGS: usize = 16;
+
+/// Patterns of agents, or budgets, in the constraints of one identity.
+pub const MAX_GRANT_PATTERNS: usize = 64;
+
 /// The longest event kind, in bytes. Vendor kinds are `x-vendor.<vendor>.<name>`.
 pub const MAX_EVENT_KIND_BYTES: usize = 128;
 

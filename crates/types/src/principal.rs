@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::id::IdError;
-use crate::limits;
+use crate::{Grants, Scopes, limits};
 
 /// Names an authenticated identity: an API key's name, a token's subject.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -48,28 +48,18 @@ impl fmt::Debug for PrincipalId {
     }
 }
 
-/// What an identity may do beyond its own jobs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Submit jobs, and observe and cancel one's own.
-    Jobs,
-    /// Everything, including what belongs to others.
-    Admin,
-}
-
 /// An authenticated identity and what it may do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
     /// Who.
     pub id: PrincipalId,
-    /// What beyond nothing.
-    pub scopes: Vec<Scope>,
+    /// What it may do, and how much of it.
+    pub grants: Grants,
 }
 
 impl Principal {
-    /// Whether everything is open to it.
-    pub fn is_admin(&self) -> bool {
-        self.scopes.contains(&Scope::Admin)
+    /// An identity with these scopes, without tags or constraints, and with the usual quotas.
+    pub fn new(id: PrincipalId, scopes: Scopes) -> Self {
+        Self { id, grants: Grants { scopes, ..Grants::default() } }
     }
 }

@@ -36,6 +36,7 @@ impl Bench {
         let accepted = Accepted {
             session: SessionId::mint(now, [1; 10]),
             principal: "ada".parse().unwrap(),
+            tags: std::collections::BTreeSet::new(),
             agent: "echo".into(),
             version: "1.0.0".into(),
             input: Json::null(),

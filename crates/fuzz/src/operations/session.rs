@@ -5,7 +5,7 @@ use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
 use moorline_core::session::Session;
 use moorline_core::view::{Pull, Shown, View};
 use moorline_types::{
-    Batch, Epoch, EventKind, EventSeq, JobId, Json, Millis, Offset, Principal, Record, RecordKind, Scope, SessionId,
+    Batch, Epoch, EventKind, EventSeq, JobId, Json, Millis, Offset, Principal, Record, RecordKind, Scopes, SessionId,
     StreamId, StreamSeq, Timestamp,
 };
 
@@ -48,7 +48,7 @@ pub(super) struct Connection {
 }
 
 fn principal() -> Principal {
-    Principal { id: "ada".parse().unwrap(), scopes: vec![Scope::Jobs] }
+    Principal::new("ada".parse().unwrap(), Scopes::JOBS)
 }
 
 fn hash(token: &str) -> TokenHash {

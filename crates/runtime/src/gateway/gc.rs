@@ -4,6 +4,7 @@
 //! how much would be free by then. So it may be left off anywhere.
 
 use moorline_core::Refusal;
+use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::backlog::MissedReason;
 use moorline_types::{JobId, Millis, Principal, StreamId, Timestamp};
@@ -72,9 +73,7 @@ impl Gateway {
     /// If the principal is no administrator, the cursor is none, or the store cannot be used; what went until then is
     /// gone whole, and the rest is as it was.
     pub(crate) async fn collect(&self, principal: &Principal, request: GcRequest) -> Result<GcStep, Refusal> {
-        if !principal.is_admin() {
-            return Err(Refusal::AdminOnly { what: "removing what is over" });
-        }
+        authorise(principal, Action::Administer, Relation::Owner)?;
         let GcRequest { dry_run, older_than, max_bytes, cursor } = request;
         let Cursor { freed, place } = Cursor::parse(cursor.as_deref())?;
         let retention = match (older_than, max_bytes) {

@@ -1,14 +1,18 @@
 //! Opening a session, and going on with one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
+use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::backlog::Missed;
 use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
 use moorline_core::session::Session;
 use moorline_core::view::View;
 use moorline_store::{PutError, ReadLimit};
-use moorline_types::{Batch, Epoch, EventSeq, Millis, Offset, Principal, SessionId, StreamId, StreamSeq, Timestamp};
+use moorline_types::{
+    Batch, Epoch, EventSeq, JobId, Millis, Offset, Principal, SessionId, StreamId, StreamSeq, Timestamp,
+};
 
 use super::{Gateway, JobSummary, no_entropy, put_reason, unavailable};
 use crate::mint;
@@ -122,9 +126,28 @@ impl Gateway {
             later.extend(page.records);
         }
         let written = later.last().map_or(view.position(), |record| record.offset());
-        let records = later.iter().map(|record| record.get().as_ref());
-        let session = Session::recover(principal, view, head, records).map_err(|error| unseen(error.into()))?;
+        let records = || later.iter().map(|record| record.get().as_ref());
+        let shown = Session::to_be_shown(view, records()).map_err(|error| unseen(error.into()))?;
+        self.check_shown(&principal, shown).await?;
+        let session = Session::recover(principal, view, head, records()).map_err(|error| unseen(error.into()))?;
         Ok((session, written))
+    }
+
+    /// Whether whoever resumes a session may see what it shows. The same principal may come back with a key that grants
+    /// less than the one with which it subscribed.
+    async fn check_shown(&self, principal: &Principal, jobs: BTreeSet<JobId>) -> Result<(), Refusal> {
+        if authorise(principal, Action::Observe, Relation::Stranger).is_ok() {
+            return Ok(());
+        }
+        for job in jobs {
+            let Some(JobSummary { accepted, .. }) = self.summary(job).await.map_err(unavailable)? else { continue };
+            let relation = Relation::of(principal, &accepted.principal, &accepted.tags);
+            // What it has submitted itself is its session's to see.
+            if relation != Relation::Owner && authorise(principal, Action::Observe, relation).is_err() {
+                return Err(Refusal::ResumeNotAllowed { job });
+            }
+        }
+        Ok(())
     }
 
     /// The first record of the job that its submitting session sees after this number.

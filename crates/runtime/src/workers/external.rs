@@ -21,10 +21,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use moorline_core::enrolment::AgentPattern;
 use moorline_core::job::Lost;
 use moorline_store::{ReadError, Store};
-use moorline_types::{ResolvedAgent, WorkerId};
+use moorline_types::{AgentPattern, ResolvedAgent, WorkerId};
 use moorline_worker::Stream;
 use moorline_worker::link::{Candidate, accept};
 use tokio_util::sync::CancellationToken;

@@ -12,7 +12,7 @@ use moorline_runtime::{
     Clock, Delivery, Gateway, Retention, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
 };
 use moorline_store::{MemoryStore, Store, TailLimits};
-use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, RecordKind, Scope, Timestamp};
+use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, RecordKind, Scopes, Timestamp};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
 use moorline_worker::secret::GatewaySecret;
 
@@ -70,7 +70,7 @@ impl Bench {
     }
 
     pub(crate) async fn session(&self, name: &str) -> SessionHandle {
-        self.gateway.open_session(principal(name, Scope::Jobs), "test".to_owned()).await.unwrap().session
+        self.gateway.open_session(principal(name, Scopes::JOBS), "test".to_owned()).await.unwrap().session
     }
 
     /// Ends the gateway as an orderly shutdown does.
@@ -81,8 +81,8 @@ impl Bench {
     }
 }
 
-pub(crate) fn principal(name: &str, scope: Scope) -> Principal {
-    Principal { id: name.parse().unwrap(), scopes: vec![scope] }
+pub(crate) fn principal(name: &str, scope: Scopes) -> Principal {
+    Principal::new(name.parse().unwrap(), scope)
 }
 
 /// All that there is of a job.

@@ -2,7 +2,7 @@
 
 use moorline_core::Refusal;
 use moorline_runtime::Attached;
-use moorline_types::{Principal, PrincipalId, Scope};
+use moorline_types::{Principal, PrincipalId, Scopes};
 use moorline_wire::payload::Hello;
 use moorline_wire::vendor::Extensions;
 use moorline_wire::{FeatureSet, Secret};
@@ -41,6 +41,6 @@ fn who(service: &Service, token: Option<&str>, certified: Option<&PrincipalId>) 
     match (token, certified) {
         (Some(token), None) => service.authenticate(token),
         (Some(token), Some(certified)) => service.authenticate(token).filter(|principal| principal.id == *certified),
-        (None, certified) => Some(Principal { id: certified?.clone(), scopes: vec![Scope::Jobs] }),
+        (None, certified) => Some(Principal::new(certified?.clone(), Scopes::JOBS)),
     }
 }

@@ -1,6 +1,7 @@
 //! From answers and records to messages.
 
 use moorline_core::Refusal;
+use moorline_core::access::ConstraintBroken;
 use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
@@ -254,7 +255,9 @@ const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::ResumeTrimmed { .. } => ErrorCode::ResumeWindowExpired,
         Refusal::AgentNotAvailable { .. } => ErrorCode::AgentNotAvailable,
         Refusal::AgentVersionNotAvailable { .. } => ErrorCode::AgentVersionNotAvailable,
-        Refusal::AdminOnly { .. } => ErrorCode::PermissionDenied,
+        Refusal::ScopeMissing { .. } | Refusal::NotWithinConstraints { .. } | Refusal::ResumeNotAllowed { .. } => {
+            ErrorCode::PermissionDenied
+        }
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
         Refusal::KeyTaken { .. } | Refusal::KeyOfRemovedJob { .. } => ErrorCode::DuplicateKey,
         Refusal::Draining
@@ -291,6 +294,9 @@ fn details(refusal: &Refusal) -> Option<Json> {
         }
         Refusal::Overrun { job, limit } => serde_json::json!({ "job_id": job.to_string(), "limit": limit }),
         Refusal::LeasePast { expires_at } => serde_json::json!({ "expires_at": expires_at.to_string() }),
+        Refusal::ScopeMissing { needs, .. } => serde_json::json!({ "scope": needs.as_str() }),
+        Refusal::NotWithinConstraints { broken } => constraint(broken),
+        Refusal::ResumeNotAllowed { job } => serde_json::json!({ "job_id": job.to_string() }),
         Refusal::JobEnded { status } => serde_json::json!({ "final_status": status.to_string() }),
         Refusal::HelloExpected
         | Refusal::SecondHello
@@ -304,11 +310,25 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::Crowded
         | Refusal::Draining
         | Refusal::CursorUnknown
-        | Refusal::AdminOnly { .. }
         | Refusal::JobNotFound { .. }
         | Refusal::StoreUnavailable { .. } => return None,
     };
     Json::of(&details).ok()
+}
+
+fn constraint(broken: &ConstraintBroken) -> serde_json::Value {
+    match broken {
+        ConstraintBroken::Agent { agent, allowed } => {
+            serde_json::json!({ "constraint": "agents", "agent": agent.as_str(), "allowed": allowed })
+        }
+        ConstraintBroken::Lease { capability, pattern } => {
+            serde_json::json!({ "constraint": "lease", "namespace": capability.as_str(), "pattern": pattern })
+        }
+        ConstraintBroken::Unreadable { .. } => serde_json::json!({ "constraint": "lease" }),
+        ConstraintBroken::Runtime { asked, limit } => {
+            serde_json::json!({ "constraint": "max_runtime_sec", "max_runtime_sec": asked, "limit": limit })
+        }
+    }
 }
 
 /// What is wrong with a frame.

@@ -1,6 +1,6 @@
 //! What is stored of a key: a JSON document per key.
 
-use moorline_types::{Entropy, KeyId, Principal, PrincipalId, Scope, Timestamp};
+use moorline_types::{Entropy, KeyId, Principal, PrincipalId, Scopes, Timestamp};
 
 use super::{ApiKey, KeyHash};
 
@@ -22,7 +22,7 @@ pub struct KeyRecord {
     /// Whom it authenticates.
     pub principal: PrincipalId,
     /// What that principal may do with it.
-    pub scopes: Vec<Scope>,
+    pub scopes: Scopes,
     /// The hash of the key.
     pub sha256: KeyHash,
     /// When it was made.
@@ -74,7 +74,7 @@ impl KeyRecord {
             id: KeyId::mint(now, entropy),
             name: name.to_owned(),
             principal: principal.id,
-            scopes: principal.scopes,
+            scopes: principal.grants.scopes,
             sha256: key.hash(),
             created_at: now,
             disabled: false,
@@ -101,7 +101,7 @@ impl KeyRecord {
 
     /// Whom the key authenticates.
     pub fn principal(&self) -> Principal {
-        Principal { id: self.principal.clone(), scopes: self.scopes.clone() }
+        Principal::new(self.principal.clone(), self.scopes)
     }
 }
 
@@ -112,7 +112,7 @@ impl KeyRecord {
 /// Never in practice: the names are fixed and valid.
 pub fn create_admin(key: ApiKey, now: Timestamp, entropy: Entropy) -> Result<NewKey, KeyRecordError> {
     let id = ADMIN.parse().map_err(|_| KeyRecordError::Name)?;
-    let principal = Principal { id, scopes: vec![Scope::Jobs, Scope::Admin] };
+    let principal = Principal::new(id, Scopes::ADMIN);
     let record = KeyRecord::issue(&key, ADMIN, principal, now, entropy)?;
     Ok(NewKey { key, record })
 }

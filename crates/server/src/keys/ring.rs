@@ -52,14 +52,14 @@ impl KeyRing {
 
 #[cfg(test)]
 mod tests {
-    use moorline_types::{Scope, Timestamp};
+    use moorline_types::{Scopes, Timestamp};
 
     use super::*;
     use crate::keys::KEY_ENTROPY_BYTES;
 
     fn issue(number: u8, name: &str) -> (ApiKey, KeyRecord) {
         let key = ApiKey::from_entropy([number; KEY_ENTROPY_BYTES]);
-        let principal = Principal { id: name.parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let principal = Principal::new(name.parse().unwrap(), Scopes::JOBS);
         let record = KeyRecord::issue(&key, name, principal, Timestamp::from_unix_millis(0), [number; 10]).unwrap();
         (key, record)
     }

@@ -17,7 +17,7 @@ use moorline_server::connection::{Service, ServiceOptions};
 use moorline_server::http::{HttpOptions, Listener};
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
 use moorline_store::{MemoryStore, Store, TailLimits};
-use moorline_types::{Epoch, Millis, Principal, Scope, Timestamp};
+use moorline_types::{Epoch, Millis, Principal, Scopes, Timestamp};
 use moorline_wire::Profile;
 use moorline_worker::sdk::Agent;
 use moorline_worker::secret::GatewaySecret;
@@ -121,19 +121,19 @@ impl Bench {
         supervise(WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) }, door, clock, &tasks);
 
         let key = ApiKey::generate().unwrap();
-        let owner = Principal { id: "ada".parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let owner = Principal::new("ada".parse().unwrap(), Scopes::JOBS);
         let record = KeyRecord::issue(&key, "test", owner, Timestamp::from_unix_millis(1), entropy).unwrap();
         let other_key = ApiKey::generate().unwrap();
-        let other = Principal { id: "eve".parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let other = Principal::new("eve".parse().unwrap(), Scopes::JOBS);
         let other = KeyRecord::issue(&other_key, "other", other, Timestamp::from_unix_millis(1), [8; 10]).unwrap();
         let configured_key = ApiKey::generate().unwrap();
-        let configured = Principal { id: "pia".parse().unwrap(), scopes: vec![Scope::Jobs] };
+        let configured = Principal::new("pia".parse().unwrap(), Scopes::JOBS);
         let profiles = [(configured.id.clone(), Profile::Python)].into();
         let configured =
             KeyRecord::issue(&configured_key, "configured", configured, Timestamp::from_unix_millis(1), [9; 10])
                 .unwrap();
         let admin_key = ApiKey::generate().unwrap();
-        let admin = Principal { id: "root".parse().unwrap(), scopes: vec![Scope::Admin] };
+        let admin = Principal::new("root".parse().unwrap(), Scopes::ADMIN);
         let admin = KeyRecord::issue(&admin_key, "admin", admin, Timestamp::from_unix_millis(1), [10; 10]).unwrap();
         let keys = KeyRing::new([record, other, configured, admin]);
         let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles));

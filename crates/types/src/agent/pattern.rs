@@ -1,12 +1,12 @@
-//! What a worker of another machine may offer: patterns of agents' names, given when it is enrolled.
+//! Patterns of agents' names: what a worker of another machine may offer, what a key may submit to.
 
 use std::fmt;
 use std::str::FromStr;
 
-use moorline_types::AgentName;
+use super::AgentName;
 
 /// An agent's name, the beginning of one followed by `*`, or `*` alone for any.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentPattern {
     start: Box<str>,
     is_open: bool,
@@ -18,7 +18,7 @@ pub struct AgentPattern {
 pub struct AgentPatternError;
 
 impl AgentPattern {
-    /// Whether an agent of this name may be offered.
+    /// Whether it means an agent of this name.
     pub fn matches(&self, name: &AgentName) -> bool {
         if self.is_open { name.as_str().starts_with(&*self.start) } else { *name.as_str() == *self.start }
     }
@@ -38,6 +38,24 @@ impl fmt::Display for AgentPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.start)?;
         if self.is_open { f.write_str("*") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for AgentPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for AgentPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for AgentPattern {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
