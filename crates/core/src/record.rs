@@ -2,7 +2,8 @@
 //!
 //! A record's body is JSON, one object per record, so that a journal can be read with the tools at hand and a later
 //! version can add fields. Fields are added, never renamed or given another meaning. An event's body and a result are
-//! carried as the text that the worker sent. The wire is another encoding, made from these at the edge.
+//! carried as the text that the worker sent. The wire is another encoding, made from these at the edge; an event, of
+//! which there are many, is written so that its text can be copied there ([`EventText`]).
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,10 @@ use moorline_types::{
     WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
+
+mod event_text;
+
+pub use event_text::EventText;
 
 /// A record's body is not what its kind promises: the journal was damaged, or written by something else.
 #[derive(Debug, thiserror::Error)]
@@ -98,15 +103,18 @@ pub struct Started {
 }
 
 /// One event (spec 8.2).
+///
+/// What the journal alone has comes first, and the rest is written as the wire has it: [`EventText`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// What it is about.
-    pub kind: EventKind,
-    /// When the agent reported it.
-    pub ts: Timestamp,
     /// What the worker numbered it; absent for events that the gateway itself adds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub worker_seq: Option<WorkerSeq>,
+    /// What it is about.
+    pub kind: EventKind,
+    /// When the agent reported it.
+    #[serde(with = "event_text::ts")]
+    pub ts: Timestamp,
     /// The kind's own fields, as the worker sent them.
     pub body: Json,
 }

@@ -1,6 +1,6 @@
 //! The one place where randomness is drawn and identifiers are made.
 
-use moorline_types::{Entropy, EventSeq, JobId, MessageId, SessionId, Timestamp, WorkerId};
+use moorline_types::{Entropy, EventSeq, JobId, MessageId, MintedText, SessionId, Timestamp, WorkerId};
 
 /// The operating system gave no randomness. Nothing can be named without it.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +37,21 @@ pub fn message_id(now: Timestamp) -> Result<MessageId, NoEntropy> {
 /// The id of the envelope that carries the session's record with this number: a function of the two, so that a replay
 /// has the same ids.
 pub fn sequenced_message_id(session: SessionId, event_seq: EventSeq, at: Timestamp) -> MessageId {
+    MessageId::mint(at, sequenced(session, event_seq))
+}
+
+/// The text of [`sequenced_message_id`].
+pub fn sequenced_message_id_text(session: SessionId, event_seq: EventSeq, at: Timestamp) -> MintedText {
+    MessageId::mint_text(at, sequenced(session, event_seq))
+}
+
+fn sequenced(session: SessionId, event_seq: EventSeq) -> Entropy {
     let mut entropy: Entropy = [0; size_of::<Entropy>()];
     entropy.copy_from_slice(&session.to_bytes()[6..]);
     for (byte, seq) in entropy[2..].iter_mut().zip(event_seq.get().to_be_bytes()) {
         *byte ^= seq;
     }
-    MessageId::mint(at, entropy)
+    entropy
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! One client's connection: [`moorline_core::connection::Connection`] between a door and the gateway.
 //!
-//! One task reads, decides and pulls; a second one writes, so that a client that does not read keeps neither its own
-//! requests nor its heartbeats from being seen. What waits to be written is bounded: nothing is pulled from the
-//! session's view, and nothing is read from the client, while the answers to what it has sent already wait.
+//! One task reads, decides, pulls and writes. What is to be written is encoded into one buffer, and whatever is in it is
+//! offered to the transport in one piece before anything is waited for: under load a write carries a page of frames,
+//! otherwise a frame goes at once. A client that does not read keeps neither its own requests nor its heartbeats from
+//! being seen, and costs one page: nothing is pulled from the session's view while something waits to be written, and
+//! nothing is read from the client while the answers to what it has sent already wait.
 //!
 //! The connection cannot name the store. When it ends, the session's jobs do not notice.
 
@@ -11,13 +13,12 @@ mod hello;
 mod inline;
 mod retry;
 mod service;
-mod writer;
 
 use std::sync::Arc;
 
 use moorline_types::PrincipalId;
 
-use crate::door::{FrameSink, FrameSource, Peer};
+use crate::door::{Peer, Transport};
 
 pub use service::{Service, ServiceOptions};
 
@@ -44,9 +45,9 @@ impl Connection {
 
     /// Serves the peer until either side ends the connection.
     #[tracing::instrument(name = "connection", skip_all, fields(peer = %self.peer))]
-    pub async fn serve(self, source: impl FrameSource + 'static, sink: impl FrameSink + 'static) {
+    pub async fn serve(self, transport: impl Transport) {
         let Self { service, peer, certified } = self;
-        let served = driver::drive(Arc::clone(&service), peer, certified, source, sink);
+        let served = driver::drive(Arc::clone(&service), peer, certified, transport);
         service.track(served).await;
     }
 }

@@ -21,7 +21,8 @@ use moorline_worker::secret::GatewaySecret;
 use crate::config::{ClientAuth, ClientCertsConfig, Config, Durability, StoreKind, Transport};
 use crate::connection::{Connection, Service, ServiceOptions};
 use crate::data_dir::{DataDir, Endpoint};
-use crate::door::{Peer, stdio};
+use crate::door::Peer;
+use crate::door::stdio::Stdio;
 use crate::enrolments::Enrolments;
 use crate::http::{HttpOptions, Listener};
 use crate::key_store::load_keys;
@@ -184,10 +185,10 @@ impl Server {
                 stop().await;
             }
             None => {
-                let (source, sink) = stdio::stdio(tokio::io::stdin(), tokio::io::stdout(), self.max_frame_bytes);
+                let stdio = Stdio::new(tokio::io::stdin(), tokio::io::stdout(), self.max_frame_bytes);
                 let connection = Connection::new(Arc::clone(&self.service), Peer::Parent);
                 tokio::select! {
-                    () = connection.serve(source, sink) => {}
+                    () = connection.serve(stdio) => {}
                     () = stop() => {}
                 }
             }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::ulid::Ulid;
+use crate::ulid::{self, Ulid};
 use crate::{Timestamp, limits};
 
 /// Random bytes for one identifier, drawn by the caller.
@@ -126,12 +126,34 @@ impl MessageId {
 
     /// Makes the id of an envelope that we send.
     pub fn mint(now: Timestamp, entropy: Entropy) -> Self {
-        Self(format!("{}{}", Self::PREFIX, Ulid::new(now, entropy)).into())
+        Self(Self::mint_text(now, entropy).as_str().into())
+    }
+
+    /// What [`MessageId::mint`] makes, for who needs its text only.
+    pub fn mint_text(now: Timestamp, entropy: Entropy) -> MintedText {
+        let mut text = [0; MINTED_BYTES];
+        text[..Self::PREFIX.len()].copy_from_slice(Self::PREFIX.as_bytes());
+        text[Self::PREFIX.len()..].copy_from_slice(&Ulid::new(now, entropy).to_text());
+        MintedText(text)
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Bytes of the text of an envelope's id that we mint.
+const MINTED_BYTES: usize = MessageId::PREFIX.len() + ulid::TEXT_LENGTH;
+
+/// The text of an envelope's id that we mint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MintedText([u8; MINTED_BYTES]);
+
+impl MintedText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

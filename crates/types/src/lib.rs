@@ -7,13 +7,15 @@
 #![forbid(unsafe_code)]
 
 mod id;
-pub use id::{ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, ResultId, SessionId, TraceId, WorkerId};
+pub use id::{
+    ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, MintedText, ResultId, SessionId, TraceId, WorkerId,
+};
 
 mod seq;
 pub use seq::{Epoch, EventSeq, Fence, Offset, StreamSeq, WorkerSeq};
 
 mod time;
-pub use self::time::{Millis, Timestamp, TimestampError};
+pub use self::time::{Millis, Timestamp, TimestampError, TimestampText};
 
 mod agent;
 pub use agent::{AgentName, AgentPattern, AgentPatternError, AgentRef, AgentRefError, AgentVersion, ResolvedAgent};

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
 
 /// A length of time in whole milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize)]
@@ -82,6 +81,58 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// What [`fmt::Display`] writes, without going through it: every event has its time written once.
+    pub fn to_text(self) -> TimestampText {
+        let (days, of_day) = (self.0 / DAY, self.0 % DAY);
+        let (year, month, day) = civil(days);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (place, digits, number) in [
+            (0, 4, year),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, of_day / 3_600_000),
+            (14, 2, of_day / 60_000 % 60),
+            (17, 2, of_day / 1_000 % 60),
+            (20, 3, of_day % 1_000),
+        ] {
+            let mut rest = number;
+            for digit in text[place..place + digits].iter_mut().rev() {
+                // A remainder of ten is a digit.
+                *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+                rest /= 10;
+            }
+        }
+        TimestampText(text)
+    }
+}
+
+/// Milliseconds of a day.
+const DAY: u64 = 86_400_000;
+
+/// A [`Timestamp`] as the wire has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimestampText([u8; 24]);
+
+impl TimestampText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Year, month and day, so many days after the first of January 1970. Years are counted from March, whose first day is
+/// the one after the leap day, if there is one; 400 of them have the same number of days each time.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    // From the first of March of the year 0.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let is_next = month >= 10;
+    (era * 400 + year + is_next as u64, if is_next { month - 9 } else { month + 3 }, day)
 }
 
 impl Add<Millis> for Timestamp {
@@ -94,12 +145,7 @@ impl Add<Millis> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
-            .map_err(|_| fmt::Error)?
-            .format(&format)
-            .map_err(|_| fmt::Error)?;
-        f.write_str(&text)
+        f.write_str(self.to_text().as_str())
     }
 }
 
@@ -128,6 +174,18 @@ mod tests {
         assert_eq!(Timestamp::from_unix_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp::from_unix_millis(1_778_701_333_020).to_string(), "2026-05-13T19:42:13.020Z");
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn every_day_is_written_as_the_library_writes_it() {
+        let format =
+            time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        // Every day to the year 9999, each at another time.
+        for day in 0..=Timestamp::MAX.as_unix_millis() / DAY {
+            let millis = (day * DAY + day * 7_919_317 % DAY).min(Timestamp::MAX.as_unix_millis());
+            let expected = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).unwrap();
+            assert_eq!(Timestamp::from_unix_millis(millis).to_string(), expected.format(&format).unwrap());
+        }
     }
 
     #[test]

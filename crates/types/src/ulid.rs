@@ -30,7 +30,7 @@ const DIGITS: [u8; 256] = {
 };
 
 /// Characters of the text: 130 bits, of which the first two are zero.
-const TEXT_LENGTH: usize = 26;
+pub(crate) const TEXT_LENGTH: usize = 26;
 
 /// Bits of the time, in milliseconds since the Unix epoch. They last until the year 10889.
 const TIME_BITS: u32 = 48;
@@ -56,6 +56,16 @@ impl Ulid {
         Self(u128::from_be_bytes(bytes))
     }
 
+    pub(crate) fn to_text(self) -> [u8; TEXT_LENGTH] {
+        let mut text = [0; TEXT_LENGTH];
+        let mut rest = self.0;
+        for letter in text.iter_mut().rev() {
+            *letter = ALPHABET[(rest & 0x1f) as usize];
+            rest >>= DIGIT_BITS;
+        }
+        text
+    }
+
     /// Reads what [`fmt::Display`] writes, and the same in lower case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() != TEXT_LENGTH {
@@ -76,13 +86,7 @@ impl Ulid {
 
 impl fmt::Display for Ulid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; TEXT_LENGTH];
-        let mut rest = self.0;
-        for letter in text.iter_mut().rev() {
-            *letter = ALPHABET[(rest & 0x1f) as usize];
-            rest >>= DIGIT_BITS;
-        }
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(std::str::from_utf8(&self.to_text()).unwrap_or_default())
     }
 }
 

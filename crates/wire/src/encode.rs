@@ -3,14 +3,12 @@
 //! What is written is what every official peer accepts: the payload is always there, absent fields are
 //! left out, the protocol version is `1.1`.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
-use moorline_types::Json;
+use moorline_types::{EventSeq, Json, MintedText, TraceId};
 
 use crate::message::Message;
 use crate::vendor::Extensions;
-use crate::{ClientMessage, Frame, MessageType, RuntimeMessage};
+use crate::{ClientMessage, Frame, JobRef, MessageType, RuntimeMessage, SessionRef};
 
 /// The version that every envelope names.
 pub const PROTOCOL_VERSION: &str = "1.1";
@@ -101,9 +99,92 @@ impl Sealed for Encoded {
 /// One frame as it goes into a WebSocket text message or onto a line.
 pub fn encode<M: Encodable>(frame: &Frame<M>) -> Bytes {
     let mut out = Vec::with_capacity(ENVELOPE_BYTES + frame.message.size_hint());
-    // Writing to memory does not fail, and no payload has a map with keys that are no strings.
-    write_frame(frame, &mut out).expect("a frame serialises");
+    encode_into(frame, &mut out);
     Bytes::from(out)
+}
+
+/// The same, behind what is in the buffer already.
+pub fn encode_into<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) {
+    // Writing to memory does not fail, and no payload has a map with keys that are no strings.
+    write_frame(frame, out).expect("a frame serialises");
+}
+
+/// The `job.event`s of one job in one session, whose payloads are text already: what they have in common is made once,
+/// and a frame is put together by copying.
+#[derive(Debug, Clone)]
+pub struct EventFrames {
+    /// What comes between the id and the number.
+    common: Vec<u8>,
+}
+
+/// What one `job.event` has that others of its job have not.
+#[derive(Debug, Clone, Copy)]
+pub struct EventFrame<'a> {
+    /// The envelope's id.
+    pub id: MintedText,
+    /// The session's number of it.
+    pub event_seq: EventSeq,
+    /// The fields of the payload up to its closing brace, as [`crate::payload::JobEvent`] has them. Whoever makes one
+    /// answers for that.
+    pub fields: &'a str,
+    /// Whether it was sent before.
+    pub replayed: bool,
+}
+
+impl EventFrames {
+    /// The frames of this job in this session.
+    pub fn new(session: &SessionRef, job: &JobRef, trace: Option<TraceId>) -> Self {
+        let mut common = Vec::with_capacity(ENVELOPE_BYTES);
+        common.push(b'"');
+        let trace = trace.as_ref().map(TraceId::as_str);
+        for (name, value) in [
+            ("type", Some(MessageType::Event.as_str())),
+            ("session_id", Some(session.as_str())),
+            ("job_id", Some(job.as_str())),
+            ("trace_id", trace),
+        ] {
+            if let Some(value) = value {
+                write_field(&mut common, name, value).expect("text serialises");
+            }
+        }
+        common.extend_from_slice(b",\"event_seq\":");
+        Self { common }
+    }
+
+    /// Writes one, behind what is in the buffer already.
+    pub fn write(&self, frame: EventFrame<'_>, out: &mut Vec<u8>) {
+        const START: &[u8] = b"{\"arcp\":\"1.1\",\"id\":\"";
+        const PAYLOAD: &[u8] = b",\"payload\":{";
+        const REPLAYED: &[u8] = b",\"extensions\":{\"x-vendor.moorline.replayed\":true}";
+        let EventFrame { id, event_seq, fields, replayed } = frame;
+        out.reserve(self.common.len() + fields.len() + ENVELOPE_BYTES);
+        out.extend_from_slice(START);
+        out.extend_from_slice(id.as_str().as_bytes());
+        out.extend_from_slice(&self.common);
+        write_number(out, event_seq.get());
+        out.extend_from_slice(PAYLOAD);
+        out.extend_from_slice(fields.as_bytes());
+        if replayed {
+            out.extend_from_slice(REPLAYED);
+        }
+        out.push(b'}');
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = number;
+    loop {
+        start -= 1;
+        // A remainder of ten is a digit.
+        digits[start] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
 }
 
 fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json::Result<()> {
@@ -122,7 +203,8 @@ fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json:
         write_field(out, "trace_id", trace.as_str())?;
     }
     if let Some(seq) = event_seq {
-        write!(out, ",\"event_seq\":{seq}").map_err(serde_json::Error::io)?;
+        out.extend_from_slice(b",\"event_seq\":");
+        write_number(out, seq.get());
     }
     out.extend_from_slice(b",\"payload\":");
     message.write(out)?;
@@ -143,4 +225,41 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &str) -> serde_json::Result
 
 fn write_text(out: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
     serde_json::to_writer(out, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use moorline_types::{EventKind, JobId, MessageId, SessionId, Timestamp};
+
+    use super::*;
+    use crate::payload::JobEvent;
+
+    #[test]
+    fn an_event_that_is_put_together_is_the_one_that_is_encoded() {
+        let now = Timestamp::from_unix_millis(1_778_701_333_020);
+        let (session, job) = (SessionId::mint(now, [1; 10]), JobId::mint(now, [2; 10]));
+        let body = Json::parse(r#"{"level":"info","message":"1.0 stays \u00e9 as it is"}"#).unwrap();
+        let fields = format!(r#""kind":"log","ts":"{now}","body":{}}}"#, body.get());
+        let message = RuntimeMessage::Event(JobEvent::new(&EventKind::Log, now, body));
+        for trace_id in [None, "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok()] {
+            for replayed in [false, true] {
+                for number in [0, 1, 9, 10, 12_345, u64::MAX] {
+                    let event_seq = EventSeq::new(number);
+                    let frame = Frame {
+                        session_id: Some(session.into()),
+                        job_id: Some(job.into()),
+                        trace_id,
+                        event_seq: Some(event_seq),
+                        extensions: Extensions { replayed, ..Extensions::NONE },
+                        ..Frame::new(MessageId::mint(now, [3; 10]), message.clone())
+                    };
+                    let mut written = b"before".to_vec();
+                    let id = MessageId::mint_text(now, [3; 10]);
+                    let event = EventFrame { id, event_seq, fields: &fields, replayed };
+                    EventFrames::new(&session.into(), &job.into(), trace_id).write(event, &mut written);
+                    assert_eq!(written, [b"before".as_slice(), &encode(&frame)].concat());
+                }
+            }
+        }
+    }
 }

@@ -69,7 +69,7 @@ pub mod decode;
 pub use decode::{DecodeError, DecodeErrorKind, DecodeLimits, Problem, decode_client, decode_runtime};
 
 pub mod encode;
-pub use encode::{Encoded, PROTOCOL_VERSION, RecordType, encode};
+pub use encode::{Encoded, EventFrame, EventFrames, PROTOCOL_VERSION, RecordType, encode, encode_into};
 
 pub mod event;
 pub use event::{BodyError, Event, validate_body};

@@ -1,9 +1,9 @@
-//! The half of a connection that reads and decides.
+//! What a connection does with what it reads, and when.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use moorline_core::Refusal;
 use moorline_core::backlog::MAX_WAITING_RECORDS;
 use moorline_core::connection::{Connection as Machine, Due, Verdict};
@@ -17,8 +17,8 @@ use moorline_wire::payload::{
 use moorline_wire::profile::{Asked, Profile};
 use moorline_wire::vendor::{Extensions, Gap, GapReason, Gc, Retry};
 use moorline_wire::{
-    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, Feature, FeatureSet, Frame, JobRef,
-    MessageType, RuntimeMessage, Secret, decode_client,
+    ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, EventFrames, Feature, FeatureSet, Frame,
+    JobRef, MessageType, RuntimeMessage, Secret, decode_client,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,33 +26,38 @@ mod outgoing;
 
 use super::retry;
 use super::service::Service;
-use super::writer::Writer;
-use crate::door::{CloseReason, FrameSink, FrameSource, Incoming, Peer};
+use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
 use crate::front::{from_wire, to_wire};
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
 
+/// How long the last frames of a connection may take to be written. A client that has not read them by then does not.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
+
 /// Serves one connection to its end.
-pub(super) async fn drive<S: FrameSource>(
+pub(super) async fn drive<T: Transport>(
     service: Arc<Service>,
     peer: Peer,
     certified: Option<PrincipalId>,
-    mut source: S,
-    sink: impl FrameSink + 'static,
+    mut transport: T,
 ) {
-    let writer = Writer::start(service.gateway().tasks(), sink);
-    let mut driver = Driver::new(&service, certified, S::READS_ON_AFTER_TOO_LARGE);
+    let mut driver = Driver::new(&service, certified, &transport);
     tracing::debug!("a client is connected");
-    let reason = driver.run(&mut source, &writer).await;
+    let reason = driver.run(&mut transport).await;
     tracing::debug!(%peer, reason = %reason, "the connection ends");
-    let rest = std::mem::take(&mut driver.outbox);
     // The client may come back to a session that it did not close.
     if let Some(session) = driver.session.take() {
         session.park().await;
     }
-    drop(driver);
-    writer.finish(rest, reason).await;
+    let mut outgoing = driver.outgoing;
+    transport.say_goodbye(reason, &mut outgoing);
+    let rest = turn(&mut transport, &mut outgoing, false);
+    match tokio::time::timeout(LAST_FRAMES, rest).await {
+        Ok(Turn::Broken(error)) => tracing::debug!(%error, "the client did not wait for the goodbye"),
+        Ok(Turn::Written | Turn::Arrived(_)) => {}
+        Err(_) => tracing::debug!("the client did not take its last frames"),
+    }
 }
 
 /// Why a connection cannot go on.
@@ -79,36 +84,42 @@ struct Driver<'a> {
     /// Which client it is; `None` before its first frame.
     profile: Option<Profile>,
     features: FeatureSet,
-    outbox: VecDeque<Bytes>,
+    outgoing: Outgoing,
+    /// Answers among what waits to be written.
+    answers: usize,
     /// When the client is to come back, to be told with the next message.
     retry: Option<Retry>,
     /// The traces of the jobs that the session watches, for their envelopes; what is not here is looked up.
     traces: HashMap<JobId, Option<TraceId>>,
+    /// What the frames of the job that was delivered last have in common.
+    frames: Option<(JobId, EventFrames)>,
 }
 
 impl<'a> Driver<'a> {
-    fn new(service: &'a Service, certified: Option<PrincipalId>, survives_oversize: bool) -> Self {
+    fn new<T: Transport>(service: &'a Service, certified: Option<PrincipalId>, _transport: &T) -> Self {
         let options = service.options();
         Self {
             machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
             limits: DecodeLimits { max_bytes: options.max_frame_bytes, max_depth: limits::MAX_JSON_DEPTH },
             service,
             certified,
-            survives_oversize,
+            survives_oversize: T::READS_ON_AFTER_TOO_LARGE,
             session: None,
             fence: CancellationToken::new(),
             confirmed: false,
             profile: None,
             features: FeatureSet::NONE,
-            outbox: VecDeque::new(),
+            outgoing: Outgoing::new(T::FRAMING),
+            answers: 0,
             retry: None,
             traces: HashMap::new(),
+            frames: None,
         }
     }
 
-    async fn run(&mut self, source: &mut impl FrameSource, writer: &Writer) -> CloseReason {
+    async fn run(&mut self, transport: &mut impl Transport) -> CloseReason {
         loop {
-            match self.step(source, writer).await {
+            match self.step(transport).await {
                 Ok(None) => {}
                 Ok(Some(reason)) => return reason,
                 Err(error) => {
@@ -122,34 +133,43 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits for one thing to happen and does what follows from it. Answers why the connection ends, if it does.
-    async fn step(&mut self, source: &mut impl FrameSource, writer: &Writer) -> Result<Option<CloseReason>, Broken> {
+    async fn step(&mut self, transport: &mut impl Transport) -> Result<Option<CloseReason>, Broken> {
+        if let Some(turn) = write_now(transport, &mut self.outgoing).await
+            && let Some(reason) = self.handle_turn(turn).await
+        {
+            return Ok(Some(reason));
+        }
         if let Some(session) = &mut self.session {
             session.prepare().await?;
         }
         let clock = self.service.gateway().clock();
-        let may_read = self.outbox.len() < WAITING_ANSWERS;
-        let may_pull = self.outbox.is_empty();
+        let may_read = self.answers < WAITING_ANSWERS;
+        let may_pull = self.outgoing.is_empty();
         tokio::select! {
             () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye(CloseReason::GoingAway))),
             () = self.fence.cancelled() => Ok(Some(self.say_goodbye(CloseReason::TakenOver))),
             () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
-            room = writer.room(), if !self.outbox.is_empty() => {
-                let (Some(room), Some(frame)) = (room, self.outbox.pop_front()) else { return Ok(Some(self.lost())) };
-                room.send(frame);
-                while let Some(room) = writer.room_now()
-                    && let Some(frame) = self.outbox.pop_front()
-                {
-                    room.send(frame);
-                }
-                self.machine.handle_sent(clock.now());
-                Ok(None)
-            }
-            incoming = source.recv(), if may_read => Ok(self.handle_incoming(incoming).await),
+            turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
             deliveries = next(&mut self.session), if may_pull => {
                 for delivery in deliveries? {
                     self.deliver(&delivery).await?;
                 }
                 Ok(self.check_missed().or_else(|| self.check_overrun()))
+            }
+        }
+    }
+
+    async fn handle_turn(&mut self, turn: Turn) -> Option<CloseReason> {
+        match turn {
+            Turn::Written => {
+                self.answers = 0;
+                self.machine.handle_sent(self.service.gateway().now());
+                None
+            }
+            Turn::Arrived(incoming) => self.handle_incoming(incoming).await,
+            Turn::Broken(error) => {
+                tracing::debug!(%error, "the client is gone");
+                Some(self.lost())
             }
         }
     }
@@ -172,7 +192,6 @@ impl<'a> Driver<'a> {
     /// Ends the connection if a subscription asks for that.
     fn check_overrun(&mut self) -> Option<CloseReason> {
         let job = self.session.as_ref()?.overrun()?;
-        self.outbox.clear();
         let refusal = Refusal::Overrun { job, limit: MAX_WAITING_RECORDS };
         tracing::info!(%refusal, "a client is disconnected");
         self.push(None, RuntimeMessage::SessionError(to_wire::refusal(&refusal)));
@@ -374,7 +393,7 @@ impl<'a> Driver<'a> {
         let features = self.features;
         let welcome =
             to_wire::welcome(session.id(), gateway.now(), features, resume, heartbeat, &gateway.agents().inventory());
-        (self.session, self.fence, self.confirmed) = (Some(session), fence, false);
+        (self.session, self.fence, self.confirmed, self.frames) = (Some(session), fence, false, None);
         self.push(None, welcome);
         if replaced {
             let (epoch, reason) = (self.service.gateway().epoch(), GapReason::JournalReplaced.into());

@@ -4,56 +4,55 @@
 //! output carries envelopes and nothing else.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{SinkExt, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::codec::{BytesCodec, Decoder, FramedRead, FramedWrite};
+use tokio_util::codec::{Decoder, FramedRead};
 
-use super::{CloseReason, FrameSink, FrameSource, Incoming};
+use super::{CloseReason, Framing, Incoming, Outgoing, Transport};
 
-/// Reads lines.
+/// Reads and writes lines.
 #[derive(Debug)]
-pub struct StdioSource<R>(FramedRead<R, Lines>);
-
-/// Writes lines.
-#[derive(Debug)]
-pub struct StdioSink<W>(FramedWrite<W, BytesCodec>);
-
-/// Both halves of a connection over these streams.
-pub fn stdio<R: AsyncRead, W: AsyncWrite>(read: R, write: W, max_frame: usize) -> (StdioSource<R>, StdioSink<W>) {
-    let lines = Lines { max: max_frame, skipping: false };
-    (StdioSource(FramedRead::new(read, lines)), StdioSink(FramedWrite::new(write, BytesCodec::new())))
+pub struct Stdio<R, W> {
+    read: FramedRead<R, Lines>,
+    write: W,
 }
 
-impl<R: AsyncRead + Send + Unpin> FrameSource for StdioSource<R> {
+impl<R: AsyncRead, W> Stdio<R, W> {
+    /// Serves over these streams; lines have at most `max_frame` bytes.
+    pub fn new(read: R, write: W, max_frame: usize) -> Self {
+        Self { read: FramedRead::new(read, Lines { max: max_frame, skipping: false }), write }
+    }
+}
+
+impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> Transport for Stdio<R, W> {
     const READS_ON_AFTER_TOO_LARGE: bool = true;
 
-    async fn recv(&mut self) -> Incoming {
-        match self.0.next().await {
+    const FRAMING: Framing = Framing::Lines;
+
+    fn poll_recv(&mut self, context: &mut Context<'_>, _outgoing: &mut Outgoing) -> Poll<Incoming> {
+        self.read.poll_next_unpin(context).map(|arrived| match arrived {
             Some(Ok(incoming)) => incoming,
             Some(Err(error)) => {
                 tracing::debug!(%error, "standard input failed");
                 Incoming::Closed
             }
             None => Incoming::Closed,
-        }
-    }
-}
-
-impl<W: AsyncWrite + Send + Unpin> FrameSink for StdioSink<W> {
-    async fn feed(&mut self, frame: Bytes) -> io::Result<()> {
-        self.0.feed(frame).await?;
-        self.0.feed(Bytes::from_static(b"\n")).await
+        })
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        SinkExt::<Bytes>::flush(&mut self.0).await
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.write).poll_write(context, bytes)
     }
 
-    async fn close(&mut self, _reason: CloseReason) -> io::Result<()> {
-        SinkExt::<Bytes>::flush(&mut self.0).await
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.write).poll_flush(context)
     }
+
+    fn say_goodbye(&mut self, _reason: CloseReason, _outgoing: &mut Outgoing) {}
 }
 
 /// Cuts the input at line ends. A line over the limit is reported once, as soon as it exceeds it, and skipped.
@@ -111,15 +110,15 @@ fn trim(line: Bytes) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::{Turn, turn};
 
     async fn check(input: &'static [u8], expected: &[Incoming]) {
-        let (mut source, _) = stdio(input, tokio::io::sink(), 8);
+        let mut stdio = Stdio::new(input, tokio::io::sink(), 8);
+        let mut outgoing = Outgoing::new(Framing::Lines);
         let mut arrived = Vec::new();
-        loop {
-            let incoming = source.recv().await;
-            if incoming == Incoming::Closed {
-                break;
-            }
+        while let Turn::Arrived(incoming) = turn(&mut stdio, &mut outgoing, true).await
+            && incoming != Incoming::Closed
+        {
             arrived.push(incoming);
         }
         assert_eq!(arrived, expected, "{:?}", String::from_utf8_lossy(input));
@@ -149,11 +148,14 @@ mod tests {
     #[tokio::test]
     async fn each_frame_is_written_as_one_line() {
         let mut written = Vec::new();
-        let (_, mut sink) = stdio(tokio::io::empty(), &mut written, 8);
-        sink.feed(Bytes::from_static(b"{}")).await.unwrap();
-        sink.feed(Bytes::from_static(b"[]")).await.unwrap();
-        sink.close(CloseReason::Normal).await.unwrap();
-        drop(sink);
+        let mut stdio = Stdio::new(tokio::io::empty(), &mut written, 8);
+        let mut outgoing = Outgoing::new(Framing::Lines);
+        for text in ["{}", "[]"] {
+            outgoing.frame(|bytes| bytes.extend_from_slice(text.as_bytes()));
+        }
+        stdio.say_goodbye(CloseReason::Normal, &mut outgoing);
+        assert!(matches!(turn(&mut stdio, &mut outgoing, true).await, Turn::Written));
+        drop(stdio);
         assert_eq!(written, b"{}\n[]\n");
     }
 }

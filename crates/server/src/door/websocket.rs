@@ -1,82 +1,171 @@
 //! WebSocket: one envelope a text message.
 //!
-//! The library compares a message's announced length with the limit before it reads the message. Pings of the
-//! WebSocket layer are answered by the library; they say nothing about the session.
+//! What arrives is the library's business: masks, fragments, control frames, the close handshake. It compares a
+//! message's announced length with the limit before it reads the message. Pings of the WebSocket layer are answered by
+//! it; they say nothing about the session.
+//!
+//! What is sent is framed by [`Outgoing`]: a server's frame is a header of at most ten bytes and the text. The library
+//! would want an owned message for each, copy it into a buffer of its own, and keep the buffer for as long as the
+//! connection lives.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tungstenite::Message;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
-use super::{CloseReason, FrameSink, FrameSource, Incoming};
+use super::{CloseReason, Framing, Incoming, Outgoing, Transport};
 
-/// Reads messages.
+/// What is read from the socket at once. Most frames of a client have some hundred bytes; larger ones are read in
+/// pieces into room that is made for them. Every connection holds this much for as long as it lives.
+const READ_BYTES: usize = 2 * 1024;
+
+/// How much may wait to be written before pings of the WebSocket layer are not answered any more but for the last: a
+/// client that pings and does not read costs no memory.
+const MAX_WAITING_FOR_REPLIES: usize = 64 * 1024;
+
+/// The library's own buffer for what it answers: a pong and a goodbye have at most 131 bytes each.
+const REPLY_BYTES: usize = 512;
+
+/// A WebSocket whose handshake is over.
 #[derive(Debug)]
-pub struct WebSocketSource(SplitStream<WebSocket>);
-
-/// Writes messages.
-#[derive(Debug)]
-pub struct WebSocketSink(SplitSink<WebSocket, Message>);
-
-/// Both halves of a connection.
-pub fn websocket(socket: WebSocket) -> (WebSocketSource, WebSocketSink) {
-    let (sink, source) = socket.split();
-    (WebSocketSource(source), WebSocketSink(sink))
+pub struct WebSocket<S> {
+    socket: S,
+    protocol: WebSocketContext,
+    /// The client has said goodbye, and was answered.
+    over: bool,
 }
 
-impl FrameSource for WebSocketSource {
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Serves over this socket; messages have at most `max_message` bytes.
+    pub fn new(socket: S, max_message: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(REPLY_BYTES)
+            .max_message_size(Some(max_message))
+            .max_frame_size(Some(max_message));
+        Self { socket, protocol: WebSocketContext::new(Role::Server, Some(config)), over: false }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     const READS_ON_AFTER_TOO_LARGE: bool = false;
 
-    async fn recv(&mut self) -> Incoming {
+    const FRAMING: Framing = Framing::WebSocket;
+
+    fn poll_recv(&mut self, context: &mut Context<'_>, outgoing: &mut Outgoing) -> Poll<Incoming> {
+        let mut bridge = Bridge { socket: &mut self.socket, context, outgoing };
         loop {
-            match self.0.next().await {
-                Some(Ok(Message::Text(text))) => return Incoming::Frame(Bytes::from(text)),
-                Some(Ok(Message::Binary(_))) => return Incoming::NotText,
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_))) | None => return Incoming::Closed,
-                Some(Err(error)) if is_too_large(&error) => return Incoming::TooLarge,
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "the connection failed");
-                    return Incoming::Closed;
+            return Poll::Ready(match self.protocol.read(&mut bridge) {
+                Ok(Message::Text(text)) => Incoming::Frame(Bytes::from(text)),
+                Ok(Message::Binary(_)) => Incoming::NotText,
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+                Ok(Message::Close(_)) => {
+                    self.over = true;
+                    if let Err(error) = self.protocol.flush(&mut bridge) {
+                        tracing::trace!(%error, "the goodbye is answered");
+                    }
+                    Incoming::Closed
                 }
-            }
+                Err(tungstenite::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Poll::Pending;
+                }
+                Err(tungstenite::Error::Capacity(_)) => Incoming::TooLarge,
+                Err(error) => {
+                    tracing::debug!(%error, "the connection failed");
+                    Incoming::Closed
+                }
+            });
         }
     }
-}
 
-impl FrameSink for WebSocketSink {
-    async fn feed(&mut self, frame: Bytes) -> io::Result<()> {
-        let text = Utf8Bytes::try_from(frame).map_err(io::Error::other)?;
-        self.0.feed(Message::Text(text)).await.map_err(io::Error::other)
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().await.map_err(io::Error::other)
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
-    async fn close(&mut self, reason: CloseReason) -> io::Result<()> {
+    fn say_goodbye(&mut self, reason: CloseReason, outgoing: &mut Outgoing) {
+        if self.over {
+            return;
+        }
         let code = match reason {
-            CloseReason::Normal | CloseReason::TakenOver => close_code::NORMAL,
-            CloseReason::GoingAway => close_code::AWAY,
-            CloseReason::Policy => close_code::POLICY,
-            CloseReason::TooLarge => close_code::SIZE,
-            CloseReason::Internal => close_code::ERROR,
+            CloseReason::Normal | CloseReason::TakenOver => CloseCode::Normal,
+            CloseReason::GoingAway => CloseCode::Away,
+            CloseReason::Policy => CloseCode::Policy,
+            CloseReason::TooLarge => CloseCode::Size,
+            CloseReason::Internal => CloseCode::Error,
         };
-        let frame = CloseFrame { code, reason: reason.to_string().into() };
-        self.0.send(Message::Close(Some(frame))).await.map_err(io::Error::other)
+        outgoing.close_frame(code.into(), &reason.to_string());
     }
 }
 
-/// Whether the library refused a message for its size, which only the source of its error tells.
-fn is_too_large(error: &axum::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        if matches!(error.downcast_ref(), Some(tungstenite::Error::Capacity(_))) {
-            return true;
+/// The socket as the library reads it, and where its answers go.
+struct Bridge<'a, 'c, S> {
+    socket: &'a mut S,
+    context: &'a mut Context<'c>,
+    outgoing: &'a mut Outgoing,
+}
+
+impl<S: AsyncRead + Unpin> Read for Bridge<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.socket).poll_read(self.context, &mut buffer) {
+            Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
-        source = error.source();
     }
-    false
+}
+
+impl<S> Write for Bridge<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.outgoing.waiting() > MAX_WAITING_FOR_REPLIES {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.outgoing.raw(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::door::{Turn, turn};
+
+    #[tokio::test]
+    async fn a_client_that_pings_and_does_not_read_costs_no_memory() {
+        let (mut client, server) = tokio::io::duplex(1024 * 1024);
+        // A masked ping of 125 bytes; the mask is zero.
+        let ping = [[0x89, 0x80 | 125, 0, 0, 0, 0].as_slice(), &[b'x'; 125]].concat();
+        client.write_all(&ping.repeat(4_000)).await.unwrap();
+        let mut websocket = WebSocket::new(server, 1024);
+        let mut outgoing = Outgoing::new(Framing::WebSocket);
+        let mut context = Context::from_waker(Waker::noop());
+        while websocket.poll_recv(&mut context, &mut outgoing).is_ready() {}
+        assert!(outgoing.waiting() > MAX_WAITING_FOR_REPLIES);
+        assert!(outgoing.waiting() < MAX_WAITING_FOR_REPLIES + REPLY_BYTES, "{}", outgoing.waiting());
+
+        assert!(matches!(turn(&mut websocket, &mut outgoing, false).await, Turn::Written));
+        assert!(websocket.poll_recv(&mut context, &mut outgoing).is_pending());
+        assert!(!outgoing.is_empty(), "the last ping is answered when there is room again");
+        drop(websocket);
+        let mut answers = Vec::new();
+        client.read_to_end(&mut answers).await.unwrap();
+        assert_eq!(answers.len() % 127, 0);
+    }
 }

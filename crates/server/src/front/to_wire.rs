@@ -159,10 +159,16 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
     })
 }
 
-/// The event. One of a kind that was not negotiated is told as a status, under the same number: leaving it out would
-/// be a hole in the client's numbering.
-fn job_event(event: Event, features: FeatureSet) -> JobEvent {
-    let needs = match event.kind {
+/// Whether an event of this kind is shown to a client with these features; a status is in its place otherwise.
+pub(crate) fn shows(kind: &str, features: FeatureSet) -> bool {
+    [EventKind::Progress, EventKind::ResultChunk]
+        .iter()
+        .all(|gated| gated.as_str() != kind || needs(gated).is_none_or(|feature| features.contains(feature)))
+}
+
+/// The feature without which events of this kind are not shown.
+const fn needs(kind: &EventKind) -> Option<Feature> {
+    match kind {
         EventKind::Progress => Some(Feature::Progress),
         EventKind::ResultChunk => Some(Feature::ResultChunk),
         EventKind::Log
@@ -174,8 +180,13 @@ fn job_event(event: Event, features: FeatureSet) -> JobEvent {
         | EventKind::ArtifactRef
         | EventKind::Delegate
         | EventKind::Vendor(_) => None,
-    };
-    match needs.filter(|feature| !features.contains(*feature)) {
+    }
+}
+
+/// The event. One of a kind that was not negotiated is told as a status, under the same number: leaving it out would
+/// be a hole in the client's numbering.
+fn job_event(event: Event, features: FeatureSet) -> JobEvent {
+    match needs(&event.kind).filter(|feature| !features.contains(*feature)) {
         None => JobEvent::new(&event.kind, event.ts, event.body),
         Some(feature) => {
             let message = format!("an event of kind {} is not shown: feature {feature} was not negotiated", event.kind);

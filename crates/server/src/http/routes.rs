@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts as _, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use hyper_util::rt::TokioIo;
+use moorline_runtime::TaskKind;
+use tungstenite::handshake::server::create_response_with_body;
 
 use super::listener::Certified;
 use super::visitors::Visitors;
 use crate::admission::Place;
 use crate::connection::{Connection, Service};
-use crate::door::{Peer, websocket};
+use crate::door::Peer;
+use crate::door::websocket::WebSocket;
 
 pub(super) fn router(service: Arc<Service>, visitors: Visitors) -> Router {
     let arcp = get(upgrade).layer(middleware::from_fn_with_state(Arc::new(visitors), admit));
@@ -66,16 +70,19 @@ async fn upgrade(
     Extension(place): Extension<Arc<Place>>,
     request: Request,
 ) -> Response {
-    let (mut parts, _body) = request.into_parts();
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let Ok(response) = create_response_with_body(&request, Body::empty) else {
         let message = "this is the ARCP endpoint; connect to it with WebSocket (ws:// or wss://)\n";
         return (StatusCode::UPGRADE_REQUIRED, [("upgrade", "websocket")], message).into_response();
     };
-    let max_frame = service.options().max_frame_bytes;
+    let upgrade = hyper::upgrade::on(request);
+    let max_message = service.options().max_frame_bytes;
     let connection = Connection::new(Arc::clone(&service), peer).certified(certified.0);
-    upgrade.max_message_size(max_frame).max_frame_size(max_frame).on_upgrade(move |socket| async move {
-        let (source, sink) = websocket::websocket(socket);
-        connection.serve(source, sink).await;
+    service.gateway().tasks().spawn(TaskKind::Connection, async move {
+        match upgrade.await {
+            Ok(socket) => connection.serve(WebSocket::new(TokioIo::new(socket), max_message)).await,
+            Err(error) => tracing::debug!(%error, "the client did not wait for the upgrade"),
+        }
         drop(place);
-    })
+    });
+    response
 }

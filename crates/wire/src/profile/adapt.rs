@@ -32,6 +32,11 @@ impl Profile {
         }
     }
 
+    /// Whether an event of this kind is to the peer what it is to everybody.
+    pub fn takes_as_it_is(self, kind: &str) -> bool {
+        self.quirks().aliases.iter().all(|(adapted, _)| adapted.as_str() != kind)
+    }
+
     /// The message with which the gateway ends the connection.
     pub fn goodbye(self, reason: &str) -> RuntimeMessage {
         match self.quirks().goodbye {

@@ -2,12 +2,13 @@
 
 use moorline_core::Refusal;
 use moorline_core::backlog::Missed;
+use moorline_core::record::EventText;
 use moorline_runtime::{Delivery, mint};
 use moorline_types::{EventKind, EventSeq, JobId, MessageId, Timestamp};
 use moorline_wire::payload::SessionError;
 use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_session_open};
 use moorline_wire::vendor::{Cursor, Extensions};
-use moorline_wire::{Feature, Frame, MessageType, RuntimeMessage, encode};
+use moorline_wire::{EventFrame, EventFrames, Feature, Frame, MessageType, RuntimeMessage, encode_into};
 
 use super::{Broken, Driver};
 use crate::connection::{inline, retry};
@@ -21,7 +22,8 @@ impl Driver<'_> {
             Detected::SessionOpen { id } => {
                 self.profile = Some(Profile::Spec);
                 let now = self.service.gateway().now();
-                self.outbox.push_back(refuse_session_open(id.as_ref(), &self.message_id(now), now));
+                let refused = refuse_session_open(id.as_ref(), &self.message_id(now), now);
+                self.outgoing.frame(|bytes| bytes.extend_from_slice(&refused));
             }
         }
     }
@@ -58,6 +60,9 @@ impl Driver<'_> {
         if let Some(missed) = delivery.missed {
             self.tell_missed(missed);
         }
+        if self.copy(delivery) {
+            return Ok(());
+        }
         let Some(handle) = &self.session else { return Ok(()) };
         let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
         let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
@@ -84,11 +89,35 @@ impl Driver<'_> {
             extensions: Extensions { replayed, ..Extensions::NONE },
             ..Frame::new(id, message)
         };
-        self.outbox.push_back(encode(&frame));
+        self.outgoing.frame(|bytes| encode_into(&frame, bytes));
         if terminal {
             self.traces.remove(&delivery.job);
+            self.frames = None;
         }
         Ok(())
+    }
+
+    /// Delivers an event that this client is shown as it stands in the journal, which nearly all are: without reading
+    /// it, and without an allocation. `false` if it is none, or its job is met for the first time.
+    fn copy(&mut self, delivery: &Delivery) -> bool {
+        let Some(handle) = &self.session else { return false };
+        let Some(text) = EventText::of(delivery.record.get()) else { return false };
+        if !to_wire::shows(text.kind, self.features) || !self.profile().takes_as_it_is(text.kind) {
+            return false;
+        }
+        if self.frames.as_ref().is_none_or(|(job, _)| *job != delivery.job) {
+            let Some(trace) = self.traces.get(&delivery.job) else { return false };
+            self.frames = Some((delivery.job, EventFrames::new(&handle.id().into(), &delivery.job.into(), *trace)));
+        }
+        let Some((_, frames)) = &self.frames else { return false };
+        let frame = EventFrame {
+            id: mint::sequenced_message_id_text(handle.id(), delivery.event_seq, delivery.record.at),
+            event_seq: delivery.event_seq,
+            fields: text.fields,
+            replayed: handle.is_replayed(delivery),
+        };
+        self.outgoing.frame(|bytes| frames.write(frame, bytes));
+        true
     }
 
     /// Numbers that the client will not be sent.
@@ -118,7 +147,8 @@ impl Driver<'_> {
         };
         frame.session_id = session.map(Into::into);
         frame.extensions.retry = self.retry;
-        self.outbox.push_back(encode(&frame));
+        self.outgoing.frame(|bytes| encode_into(&frame, bytes));
+        self.answers += 1;
     }
 
     /// What a message says beside its payload: a welcome and a ping, where the numbering stands, so that a loss at the
