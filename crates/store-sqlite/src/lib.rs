@@ -13,6 +13,8 @@
 //! command tried again alone, because a trim or a small append may still succeed. A reader works on a snapshot of its
 //! own and never blocks the writer.
 //!
+//! A fourth thread (`moorline-log`, module `checkpoint`) copies the write-ahead log into the file while commits go on.
+//!
 //! Four files lie beside each other: the data, its write-ahead log (`-wal`, with `-shm` while it is open), a witness of
 //! how far the numbers have come (`-witness`), and a lock file that one process holds as long as it lives. A copy of the
 //! first two at any moment is a store; without the witness it has an epoch of its own. Trimmed records leave room in the
@@ -24,6 +26,7 @@
 //! Deliberately absent: a row with records of several batches or streams (numbers in a row are dense, so that a row's own
 //! number says which it has), and SQL anywhere but in the module `sql`.
 
+mod checkpoint;
 mod fault;
 mod lock;
 mod open;

@@ -9,7 +9,7 @@ use moorline_types::Epoch;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::fault::{self, SqlError};
-use crate::options::SqliteOptions;
+use crate::options::{Durability, SqliteOptions};
 use crate::sql::{self, State};
 use crate::witness::{self, Witness};
 
@@ -129,6 +129,14 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     Ok(conn)
 }
 
+/// Opens a connection that only copies the log into the file. The writer has opened the store before.
+pub(crate) fn open_checkpointer(path: &Path, durability: Durability) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| classify(path, error.into()))?;
+    sql::configure_writer(&conn, durability).map_err(|error| classify(path, error))?;
+    Ok(conn)
+}
+
 fn prepare(conn: &mut Connection, options: &SqliteOptions) -> Result<State, OpenError> {
     let path = &options.path;
     let failed = |error| classify(path, error);
@@ -188,7 +196,7 @@ fn directory_of(path: &Path) -> &Path {
     }
 }
 
-fn classify(path: &Path, error: SqlError) -> OpenError {
+pub(crate) fn classify(path: &Path, error: SqlError) -> OpenError {
     let path = path.to_path_buf();
     let SqlError::Sqlite(error) = error else {
         return OpenError::Store { path, kind: error.kind(), source: Box::new(error) };

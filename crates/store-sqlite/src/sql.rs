@@ -18,6 +18,7 @@ use crate::fault::SqlError;
 
 mod append;
 mod documents;
+mod log;
 mod merge;
 mod read;
 mod schema;
@@ -25,6 +26,7 @@ mod trim;
 
 pub(crate) use append::insert_batch;
 pub(crate) use documents::{delete, document, list, put, revision};
+pub(crate) use log::{copy_log, empty_log, log_bytes, page_bytes, watch_log};
 pub(crate) use read::{read_stream, read_streams, stream_bounds, stream_bytes};
 pub(crate) use schema::{
     APPLICATION_ID, KNOWN_VERSION, LOG_MODE, configure_reader, configure_writer, identity, is_readonly, limit_size,

@@ -1,11 +1,13 @@
 //! The thread that writes, and the queue before it.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use moorline_store::{Tail, WriteError};
 use moorline_types::Epoch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::checkpoint::LogKeeper;
 use crate::lock::{self, StoreLock};
 use crate::open::{self, OpenError};
 use crate::options::SqliteOptions;
@@ -72,12 +74,12 @@ impl Writer {
         let (commands, queue) = mpsc::channel(QUEUE);
         let (reply, opened) = oneshot::channel();
         let ended = thread::spawn("moorline-store", move || match open(options) {
-            Ok((lock, committer)) => {
+            Ok((held, committer)) => {
                 let opened = Opened { epoch: committer.epoch(), tail: committer.tail() };
                 // If the opener has gone, the queue is closed and the thread ends at once.
                 drop(reply.send(Ok(opened)));
                 run(queue, committer);
-                drop(lock);
+                drop(held);
             }
             Err(error) => drop(reply.send(Err(error))),
         })
@@ -116,12 +118,22 @@ impl Writer {
     }
 }
 
-fn open(options: SqliteOptions) -> Result<(StoreLock, Committer), OpenError> {
+/// What is held until the last connection is closed.
+struct Held {
+    _lock: StoreLock,
+    /// Closing any descriptor of the data file drops the locks that SQLite holds on it.
+    _data: Arc<File>,
+}
+
+fn open(options: SqliteOptions) -> Result<(Held, Committer), OpenError> {
     let lock = lock::acquire(&options.path)?;
     let (conn, state) = open::open_writer(&options)?;
     tracing::info!(path = %options.path.display(), epoch = %state.epoch, head = %state.head, "store opened");
     let witness = open::open_witness(&options, &state)?;
-    Ok((lock, Committer::new(conn, state, witness, options.tail)))
+    let data = File::open(&options.path).map_err(|source| OpenError::Io { path: options.path.clone(), source })?;
+    let held = Held { _lock: lock, _data: Arc::new(data) };
+    let log = LogKeeper::start(&options.path, options.durability, &conn, Arc::clone(&held._data))?;
+    Ok((held, Committer::new(conn, state, witness, log, options.tail)))
 }
 
 fn run(mut queue: mpsc::Receiver<Command>, mut committer: Committer) {

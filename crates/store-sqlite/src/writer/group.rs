@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::heads::Heads;
 use super::write::{Staging, Write};
+use crate::checkpoint::LogKeeper;
 use crate::fault::{Failure, SqlError};
 use crate::row::Encoder;
 use crate::sql::{self, State};
@@ -20,13 +21,14 @@ pub(super) struct Committer {
     encoder: Encoder,
     state: State,
     witness: Witness,
+    log: LogKeeper,
     tail: Arc<Tail>,
 }
 
 impl Committer {
-    pub(super) fn new(conn: Connection, state: State, witness: Witness, limits: TailLimits) -> Self {
+    pub(super) fn new(conn: Connection, state: State, witness: Witness, log: LogKeeper, limits: TailLimits) -> Self {
         let tail = Arc::new(Tail::new(state.head, limits));
-        Self { conn, heads: Heads::default(), encoder: Encoder::default(), state, witness, tail }
+        Self { conn, heads: Heads::default(), encoder: Encoder::default(), state, witness, log, tail }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -43,6 +45,7 @@ impl Committer {
             for write in group {
                 write.answer(Ok(&self.tail));
             }
+            self.log.after_commit(&self.conn);
             return;
         };
         self.heads.forget();
@@ -62,7 +65,9 @@ impl Committer {
 
     /// The store is closed in order.
     pub(super) fn close(self) {
-        let Self { conn, state, witness, .. } = self;
+        let Self { conn, state, witness, log, .. } = self;
+        // The last connection that closes copies all of the log; that must be the one that says whether it worked.
+        drop(log);
         if let Err((_, error)) = conn.close() {
             tracing::warn!(%error, "the store is not closed in order");
             return;
