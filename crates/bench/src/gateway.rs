@@ -105,6 +105,11 @@ impl Gateway {
         Usage::of(&pids)
     }
 
+    /// What its workers have used.
+    pub(crate) fn worker_usage(&self) -> Usage {
+        Usage::of(&self.worker_pids)
+    }
+
     /// What the gateway itself has used.
     pub(crate) fn own_usage(&self) -> Usage {
         Usage::of(&self.process.id().into_iter().collect::<Vec<_>>())

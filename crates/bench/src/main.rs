@@ -13,6 +13,7 @@ mod args;
 mod baselines;
 mod clock;
 mod context;
+mod crowd;
 mod frame;
 mod gateway;
 mod machine;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
 fn part(name: &str, args: &[String]) -> Result<()> {
     match name {
         "send-websocket" => baselines::websocket::send(args),
+        "send-nats" => baselines::nats::send(args),
         other => bail!("there is no {other}"),
     }
 }
@@ -101,5 +103,9 @@ fn measure(run: &Run) -> Result<()> {
         skipped,
         metrics: Record::metrics(&all),
     };
-    run.out.as_deref().map_or(Ok(()), |out| record.write(out))
+    if let Some(out) = &run.out {
+        record.write(out)?;
+        report::page::plots(out, &record)?;
+    }
+    run.write_docs.as_deref().map_or(Ok(()), |docs| report::page::write(docs, &record, &all))
 }

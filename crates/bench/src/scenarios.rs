@@ -1,17 +1,23 @@
 //! What is measured: each scenario starts what it needs, warms it up, measures once, checks what came and ends it all.
 
+mod chunked;
 mod fanout;
 pub(crate) mod firehose;
+mod idle;
 mod latency;
+mod million;
 mod replay;
+mod restart;
 mod resume;
 mod short;
+mod stalled;
+mod storm;
 
 use std::pin::Pin;
 
 use anyhow::Result;
 
-use crate::baselines::{python, websocket};
+use crate::baselines::{nats, python, websocket};
 use crate::context::Context;
 use crate::samples::Samples;
 
@@ -39,6 +45,30 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: |context| Box::pin(resume::run(context)),
     },
     Scenario {
+        name: "storm",
+        about: "10,000 sessions come back after the gateway was killed, while a job streams to another client",
+        missing: nothing,
+        run: |context| Box::pin(storm::run(context)),
+    },
+    Scenario {
+        name: "restart",
+        about: "the gateway is killed and started again with 100 running jobs and a million records",
+        missing: nothing,
+        run: |context| Box::pin(restart::run(context)),
+    },
+    Scenario {
+        name: "idle",
+        about: "10,000 sessions that do nothing, with heartbeats and parked",
+        missing: nothing,
+        run: |context| Box::pin(idle::run(context)),
+    },
+    Scenario {
+        name: "stalled",
+        about: "subscribers that stop reading, and what the others notice",
+        missing: nothing,
+        run: |context| Box::pin(stalled::run(context)),
+    },
+    Scenario {
         name: "replay",
         about: "the history of a job from memory and from disk",
         missing: nothing,
@@ -49,6 +79,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "baseline: a bare WebSocket sender, batched and each message flushed",
         missing: nothing,
         run: |context| Box::pin(websocket::run(context)),
+    },
+    Scenario {
+        name: "nats",
+        about: "baseline: NATS core to subscribers, JetStream publishing and replaying",
+        missing: nats::missing,
+        run: |context| Box::pin(nats::run(context)),
     },
     Scenario {
         name: "python",
@@ -79,6 +115,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "from event to subscriber, at a tenth of what the gateway carries",
         missing: nothing,
         run: |context| Box::pin(latency::run(context)),
+    },
+    Scenario {
+        name: "million",
+        about: "memory with a million events of one job, and of ten thousand jobs",
+        missing: nothing,
+        run: |context| Box::pin(million::run(context)),
+    },
+    Scenario {
+        name: "chunked",
+        about: "a streamed result",
+        missing: nothing,
+        run: |context| Box::pin(chunked::run(context)),
     },
 ];
 

@@ -50,6 +50,8 @@ pub(crate) struct Manner {
     pub(crate) from: Option<Ipv4Addr>,
     /// Whether heartbeats are agreed on.
     pub(crate) heartbeat: bool,
+    /// How many bytes the system takes in that are not read; by default its own choice.
+    pub(crate) receive_buffer: Option<u32>,
 }
 
 impl Session {
@@ -64,7 +66,7 @@ impl Session {
     }
 
     async fn greet(endpoint: &Endpoint, manner: Manner, parked: Option<&Parked>) -> Result<Self> {
-        let mut socket = WebSocket::open(endpoint.address, &endpoint.path, manner.from).await?;
+        let mut socket = WebSocket::open(endpoint.address, &endpoint.path, manner).await?;
         let mut features = vec!["subscribe", "progress", "result_chunk", "agent_versions"];
         if manner.heartbeat {
             features.push("heartbeat");

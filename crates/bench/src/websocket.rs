@@ -3,7 +3,7 @@
 //! Deliberately absent: TLS, compression, frames in fragments and checks of the server's handshake. It talks to servers
 //! that are started for a measurement, and none of them fragments.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::frame::Envelope;
+use crate::session::Manner;
 
 /// What is read at once: enough for five hundred small frames.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -39,11 +40,14 @@ pub(crate) struct WebSocket {
 }
 
 impl WebSocket {
-    /// Connects to `address` from one of this machine's own addresses, and asks for `path`.
-    pub(crate) async fn open(address: SocketAddr, path: &str, from: Option<Ipv4Addr>) -> Result<Self> {
+    /// Connects to `address` and asks for `path`.
+    pub(crate) async fn open(address: SocketAddr, path: &str, manner: Manner) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        if let Some(from) = from {
+        if let Some(from) = manner.from {
             socket.bind((from, 0).into())?;
+        }
+        if let Some(bytes) = manner.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
         }
         let stream = socket.connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
         stream.set_nodelay(true)?;
@@ -141,7 +145,7 @@ impl WebSocket {
         if read.len() < head + length {
             let needed = head + length;
             if needed > self.buffer.len() {
-                self.buffer.resize(needed.max(BUFFER_BYTES), 0);
+                self.buffer.resize((2 * needed).max(BUFFER_BYTES), 0);
             }
             return Ok(None);
         }

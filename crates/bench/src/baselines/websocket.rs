@@ -16,6 +16,7 @@ use tungstenite::{Message, Utf8Bytes};
 use crate::clock;
 use crate::context::Context;
 use crate::samples::{Samples, rate};
+use crate::session;
 use crate::websocket::WebSocket;
 
 /// The bytes of a message: what an event of the `load` agent has with its envelope.
@@ -75,7 +76,7 @@ async fn measure(context: &Context, manner: Manner, subscribers: u64, messages: 
     let address = BufReader::new(stdout).lines().next_line().await?.context("the sender did not start")?.parse()?;
     let mut sockets = Vec::new();
     for _ in 0..subscribers {
-        sockets.push(WebSocket::open(address, "/", None).await?);
+        sockets.push(WebSocket::open(address, "/", session::Manner::default()).await?);
     }
     let read = try_join_all(sockets.into_iter().map(|socket| read(socket, messages))).await?;
     let begun = read.iter().map(|(begun, _)| *begun).min().unwrap_or_else(clock::now);
