@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Cancel(Cancel),
     Jobs(Jobs),
     Gc(Collect),
+    Audit(Audit),
     Agents {
         json: bool,
     },
@@ -167,6 +168,17 @@ pub(crate) struct Collect {
     pub(crate) json: bool,
 }
 
+#[derive(Debug)]
+pub(crate) struct Audit {
+    pub(crate) since: Option<String>,
+    pub(crate) principal: Option<String>,
+    pub(crate) action: Option<String>,
+    pub(crate) job: Option<String>,
+    pub(crate) decision: Option<String>,
+    pub(crate) follow: bool,
+    pub(crate) json: bool,
+}
+
 /// Reads the command line; ends the process with help or an explanation if there is nothing to be done.
 pub(crate) fn parse() -> Parsed {
     read(&command().get_matches())
@@ -226,6 +238,15 @@ fn read(matches: &ArgMatches) -> Parsed {
             dry_run: of.get_flag("dry-run"),
             older_than: of.get_one("older-than").copied(),
             max_bytes: of.get_one("max-bytes").copied(),
+            json: of.get_flag("json"),
+        }),
+        "audit" => Command::Audit(Audit {
+            since: text("since"),
+            principal: text("principal"),
+            action: text("action"),
+            job: text("job"),
+            decision: text("decision"),
+            follow: of.get_flag("follow"),
             json: of.get_flag("json"),
         }),
         "agents" => Command::Agents { json: of.get_flag("json") },

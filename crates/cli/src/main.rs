@@ -70,6 +70,7 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Watch(watch) => commands::watch::run(watch, &connection, output).await,
         Command::Cancel(cancel) => commands::cancel::run(cancel, &connection, output).await,
         Command::Jobs(jobs) => commands::jobs::run(jobs, &connection, output).await,
+        Command::Audit(audit) => commands::audit::run(audit, &connection, output).await,
         Command::Gc(collect) => commands::gc::run(collect, &connection, output).await,
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,
         Command::Version { json } => commands::version::run(json, output),

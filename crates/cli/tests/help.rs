@@ -39,6 +39,7 @@ fn every_command_explains_itself() {
     check(&["cancel"], &expect_file!["help/cancel.txt"]);
     check(&["jobs"], &expect_file!["help/jobs.txt"]);
     check(&["gc"], &expect_file!["help/gc.txt"]);
+    check(&["audit"], &expect_file!["help/audit.txt"]);
     check(&["agents"], &expect_file!["help/agents.txt"]);
     check(&["worker"], &expect_file!["help/worker.txt"]);
     check(&["workers"], &expect_file!["help/workers.txt"]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_wire::payload::{Jobs, ListJobs, Welcome};
-use moorline_wire::vendor::{Gc, GcReport};
+use moorline_wire::vendor::{AuditPage, AuditQuery, Gc, GcReport};
 use moorline_wire::{FeatureSet, JobRef, Reason, SessionRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -183,6 +183,14 @@ impl Client {
     /// The runtime refused, did not answer in time, or is not connected.
     pub async fn gc(&self, request: Gc) -> Result<GcReport, CallError> {
         self.call(|reply| Command::Gc { request, reply }).await
+    }
+
+    /// A page of the audit trail, as an administrator of a Moorline gateway. The next one begins at its cursor.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn audit(&self, query: AuditQuery) -> Result<AuditPage, CallError> {
+        self.call(|reply| Command::Audit { query, reply }).await
     }
 
     /// Closes the session by agreement, for all clones of this client. Jobs go on. Waits up to a second for the

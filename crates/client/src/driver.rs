@@ -18,7 +18,7 @@ use futures_util::{SinkExt, StreamExt};
 use moorline_types::limits::MAX_SENT_FRAME_BYTES;
 use moorline_types::{Epoch, EventSeq, MessageId};
 use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
-use moorline_wire::vendor::{Extensions, Gc, GcReport, Overflow, SubscribeOptions};
+use moorline_wire::vendor::{AuditPage, AuditQuery, Extensions, Gc, GcReport, Overflow, SubscribeOptions};
 use moorline_wire::{ClientMessage, DecodeLimits, Farewell, Feature, Frame, JobRef, Reason, RuntimeConduct, encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Cancel { job: JobRef, reason: Option<Reason>, reply: Reply<()> },
     List { request: ListJobs, reply: Reply<Jobs> },
     Gc { request: Gc, reply: Reply<GcReport> },
+    Audit { query: AuditQuery, reply: Reply<AuditPage> },
 }
 
 /// What a driver hears from its clients, and tells them.
@@ -310,6 +311,9 @@ impl Driver {
             Command::List { request, reply } => {
                 self.ask(Request::new(ClientMessage::ListJobs(request)), Expects::Jobs { reply });
             }
+            Command::Audit { query, reply } => {
+                self.ask(Request::new(ClientMessage::Audit(query)), Expects::AuditPage { reply });
+            }
             Command::Gc { request, reply } => {
                 self.ask(Request::new(ClientMessage::Gc(request)), Expects::GcReport { reply });
             }
@@ -397,7 +401,11 @@ impl Driver {
         match &call.expects {
             Expects::Subscribed { job, .. } => self.jobs.close(job),
             Expects::Rejoined { job } | Expects::Missed { job } => self.jobs.give_up(job, &unavailable(error)),
-            Expects::Accepted { .. } | Expects::Cancelled { .. } | Expects::Jobs { .. } | Expects::GcReport { .. } => {}
+            Expects::Accepted { .. }
+            | Expects::Cancelled { .. }
+            | Expects::Jobs { .. }
+            | Expects::GcReport { .. }
+            | Expects::AuditPage { .. } => {}
         }
         call.fail(error);
     }

@@ -1,10 +1,14 @@
 //! The audit trail: who did what, to what, whether it was allowed, and why.
 //!
 //! An entry is written once and never changed. It has no secret in it: whoever reads the trail need not be trusted with
-//! more than that. Entries go when they are older than what is over is kept.
+//! more than that. Entries go when they are older than the trail is kept.
 
-use moorline_types::Timestamp;
+mod throttle;
+
+use moorline_types::{Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
+
+pub use throttle::Throttle;
 
 /// The longest reason that is kept, in bytes: a sentence or two, not what a stranger had to say.
 pub const MAX_REASON_BYTES: usize = 512;
@@ -27,16 +31,74 @@ pub struct AuditEntry {
     /// Why, or how.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// From where: an address, or the standard input of the process that started the gateway.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<String>,
+    /// In which session.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub session: Option<String>,
+    /// Whose what was done to was: the principal of the job.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
+    /// Under which trace.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trace_id: Option<TraceId>,
+    /// For how many this stands, if it is not one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u32>,
 }
 
-/// What is written into the trail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuditAction {
+macro_rules! actions {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal;)*) => {
+        /// What is written into the trail.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum AuditAction {
+            $($(#[$doc])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl AuditAction {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Somebody wanted to open a session without being let in. Who is let in has a session.
+    Authenticate = "authenticate";
+    /// A session was opened.
+    SessionOpen = "session_open";
+    /// A session was gone on with.
+    SessionResume = "session_resume";
+    /// A job was submitted.
+    Submit = "submit";
+    /// A job was to be cancelled.
+    Cancel = "cancel";
+    /// A job was watched, or its result fetched: both are a subscription.
+    Subscribe = "subscribe";
+    /// A job ended because its lease did.
+    LeaseExpiry = "lease_expiry";
     /// A worker attached, or somebody wanted to as one.
-    WorkerAttach,
+    WorkerAttach = "worker_attach";
+    /// A worker of another machine may not attach any more.
+    WorkerRevoke = "worker_revoke";
+    /// An API key was made, changed or withdrawn.
+    Keys = "keys";
+    /// What the gateway is configured with was loaded: at its start, or certificates while it runs.
+    Configuration = "configuration";
     /// An administrator removed what was over.
-    Gc,
+    Gc = "gc";
+    /// Somebody read the trail.
+    Audit = "audit";
+    /// Refusals that were counted and not written one by one.
+    Counted = "counted";
+    /// Entries that could not be written, and are lost.
+    Lost = "lost";
 }
 
 /// What became of it.
@@ -49,10 +111,59 @@ pub enum AuditDecision {
     Refused,
 }
 
+impl AuditDecision {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Which entries are looked for: those that fit everything that is given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AuditFilter {
+    /// No earlier than this.
+    pub since: Option<Timestamp>,
+    /// Done by this principal or worker.
+    pub who: Option<String>,
+    /// Named like this. A name that no action has finds nothing: a newer gateway may have written it.
+    pub action: Option<String>,
+    /// Done to this job.
+    pub job: Option<String>,
+    /// Allowed or refused.
+    pub decision: Option<AuditDecision>,
+}
+
+impl AuditFilter {
+    /// Whether the entry is looked for.
+    pub fn matches(&self, entry: &AuditEntry) -> bool {
+        let Self { since, who, action, job, decision } = self;
+        since.is_none_or(|since| entry.at >= since)
+            && who.as_ref().is_none_or(|who| entry.who.as_ref() == Some(who))
+            && action.as_ref().is_none_or(|action| entry.action.as_str() == action)
+            && job.as_ref().is_none_or(|job| entry.object.as_ref() == Some(job))
+            && decision.is_none_or(|decision| entry.decision == decision)
+    }
+}
+
 impl AuditEntry {
     /// Something that was done.
     pub const fn allowed(at: Timestamp, action: AuditAction) -> Self {
-        Self { at, action, who: None, object: None, decision: AuditDecision::Allowed, reason: None }
+        Self {
+            at,
+            action,
+            who: None,
+            object: None,
+            decision: AuditDecision::Allowed,
+            reason: None,
+            from: None,
+            session: None,
+            owner: None,
+            trace_id: None,
+            count: None,
+        }
     }
 
     /// Something that was not, and why.
@@ -79,6 +190,45 @@ mod tests {
         for entry in [refused, entry] {
             let text = serde_json::to_string(&entry).unwrap();
             assert_eq!(serde_json::from_str::<AuditEntry>(&text).unwrap(), entry, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_found_by_everything_that_is_asked_for() {
+        let at = Timestamp::from_unix_millis;
+        let entry = AuditEntry {
+            who: Some("ada".into()),
+            object: Some("job_1".into()),
+            ..AuditEntry::allowed(at(7), AuditAction::Cancel)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let all = AuditFilter::default();
+        for (filter, expected) in [
+            (AuditFilter { since: Some(at(8)), ..all.clone() }, false),
+            (AuditFilter { who: text("eve"), ..all.clone() }, false),
+            (AuditFilter { action: text("submit"), ..all.clone() }, false),
+            (AuditFilter { job: text("job_2"), ..all.clone() }, false),
+            (AuditFilter { decision: Some(AuditDecision::Refused), ..all.clone() }, false),
+            (
+                AuditFilter {
+                    since: Some(at(7)),
+                    who: text("ada"),
+                    action: text("cancel"),
+                    job: text("job_1"),
+                    decision: Some(AuditDecision::Allowed),
+                },
+                true,
+            ),
+            (all, true),
+        ] {
+            assert_eq!(filter.matches(&entry), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn an_action_is_written_under_its_name() {
+        for action in AuditAction::ALL {
+            assert_eq!(serde_json::to_string(action).unwrap(), format!("{:?}", action.as_str()));
         }
     }
 }

@@ -18,6 +18,8 @@
 //! | [`placement::Placement`] | no | which worker has which job, over lost links and restarts |
 //! | [`lease::Grants`] | derived | what a lease allows, and whether it is within another |
 //! | [`access::authorise`] | no | who may do what, to what |
+//! | [`audit::Throttle`] | no | which refusals are written down, and which only counted |
+//! | [`backoff::Backoff`] | no | which addresses wait before they may try to authenticate again |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
@@ -25,6 +27,7 @@
 pub mod access;
 pub mod audit;
 pub mod backlog;
+pub mod backoff;
 pub mod canonical;
 pub mod connection;
 pub mod digest;

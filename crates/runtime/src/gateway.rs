@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use moorline_core::Refusal;
 use moorline_core::access::{Action, Relation, authorise};
+use moorline_core::audit::AuditFilter;
 use moorline_core::job::{Job, JobLimits, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::agents::Agents;
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditPage};
 use crate::claims::{Claimed, Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
@@ -118,7 +119,7 @@ impl Gateway {
         let index = JobIndex::new(Arc::clone(&store));
         let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
-        let audit = Audit::new(Arc::clone(&store));
+        let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
         let check = options.check_event;
         let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), check, tasks.clone(), audit.clone()));
         Self(Arc::new(Shared {
@@ -508,10 +509,31 @@ impl Gateway {
         }
     }
 
+    /// The audit trail.
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    /// What an administrator looks for in the audit trail.
+    ///
+    /// # Errors
+    /// If the principal is no administrator, or the store cannot be read.
+    pub async fn audit_page(
+        &self,
+        principal: &Principal,
+        filter: &AuditFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<AuditPage, Refusal> {
+        authorise(principal, Action::Administer, Relation::Owner)?;
+        self.0.audit.page(filter, cursor, limit).await.map_err(unavailable)
+    }
+
     /// Ends every task and the store. The last thing that is done with a gateway. Jobs that have not ended stay open in
     /// the store, and workers that were not told to leave ([`Pool::shut_down_workers`]) go on with them.
     pub async fn stop(&self) {
         self.0.tasks.stop().await;
+        self.0.audit.finish().await;
         self.0.store.close().await;
     }
 }

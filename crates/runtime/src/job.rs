@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
-use moorline_core::job::{Effect, Job};
+use moorline_core::job::{DeadlineReason, Effect, Job};
 use moorline_store::{AppendError, CommittedBatch, Store};
 use moorline_types::{Batch, JobId, StreamSeq, limits};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -62,7 +62,7 @@ impl JobTask {
                 break true;
             }
             self.publish(&mut confirmations);
-            let deadline = self.job.poll_timeout().map(|deadline| deadline.at);
+            let deadline = self.job.poll_timeout();
             tokio::select! {
                 result = appended(&mut append) => {
                     append = None;
@@ -71,7 +71,12 @@ impl JobTask {
                     }
                 }
                 Some(input) = self.inbox.recv() => self.handle_inputs(input, &mut confirmations),
-                () = self.clock.sleep_until(deadline) => self.job.handle_timeout(self.clock.now()),
+                () = self.clock.sleep_until(deadline.map(|deadline| deadline.at)) => {
+                    if deadline.is_some_and(|deadline| deadline.why == DeadlineReason::LeaseExpiry) {
+                        self.pool.record_expiry(self.job.id(), self.job.accepted());
+                    }
+                    self.job.handle_timeout(self.clock.now());
+                }
                 // The job stays open in the store, and the next start takes it up.
                 () = self.stopping.cancelled() => break false,
             }

@@ -36,6 +36,7 @@ mod registry;
 mod sessions;
 mod sync;
 
+pub use audit::{Audit, AuditPage};
 pub use claims::Idempotency;
 pub use clock::Clock;
 pub use events::JobEvents;

@@ -30,6 +30,8 @@ pub struct RuntimeOptions {
     pub overflow: Overflow,
     /// For how long what is over is kept.
     pub retention: Retention,
+    /// For how long the audit trail is kept; as long as what is over if it is not said.
+    pub audit_max_age: Option<Millis>,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::job::{Job, Lost, Report};
 use moorline_core::placement::{Action, Placement};
+use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
 use moorline_worker::message::{FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
@@ -86,8 +87,23 @@ impl Pool {
     }
 
     /// Somebody was not let in as a worker.
-    pub(crate) async fn record_refusal(&self, reason: &str) {
-        self.audit.record(&AuditEntry::refused(self.clock.now(), AuditAction::WorkerAttach, reason)).await;
+    pub(crate) fn record_refusal(&self, reason: &str) {
+        self.audit.note(AuditEntry::refused(self.clock.now(), AuditAction::WorkerAttach, reason));
+    }
+
+    /// A worker may not attach any more.
+    pub(crate) fn record_revocation(&self, worker: WorkerId) {
+        let entry = AuditEntry::allowed(self.clock.now(), AuditAction::WorkerRevoke);
+        self.audit.note(AuditEntry { object: Some(worker.to_string()), ..entry });
+    }
+
+    /// A job has ended because its lease did.
+    pub(crate) fn record_expiry(&self, job: JobId, accepted: &Accepted) {
+        let entry = AuditEntry::allowed(self.clock.now(), AuditAction::LeaseExpiry);
+        let owner = Some(accepted.principal.to_string());
+        let reason = accepted.expires_at.map(|at| format!("the lease ended at {at}"));
+        let object = Some(job.to_string());
+        self.audit.note(AuditEntry { object, owner, reason, trace_id: accepted.trace_id, ..entry });
     }
 
     /// How many workers are attached.
@@ -260,7 +276,7 @@ impl Pool {
         }
         let allowed = AuditEntry::allowed(self.clock.now(), AuditAction::WorkerAttach);
         let entry = AuditEntry { who: Some(worker.to_string()), reason: Some(reason), ..allowed };
-        self.audit.record(&entry).await;
+        self.audit.note(entry);
         tokio::select! {
             () = self.receive(&mut receiver, worker, fence) => {}
             () = deliver(&mailbox, &sender) => {}

@@ -7,6 +7,7 @@
 //! | [`TaskKind::WorkerProcess`] | never by itself | its process is ended, or left alone; waited for |
 //! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
 //! | [`TaskKind::Door`] | never by itself | cancelled |
+//! | [`TaskKind::Audit`] | never by itself | told to stop, waited for; the rest of the trail is written after all tasks |
 //! | [`TaskKind::Certificates`] | never by itself | cancelled |
 //! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
@@ -31,6 +32,8 @@ pub enum TaskKind {
     WorkerDoor,
     /// Accepts clients.
     Door,
+    /// Writes the audit trail.
+    Audit,
     /// Looks whether certificates were renewed.
     Certificates,
     /// Removes what has outlived its use.
@@ -47,6 +50,7 @@ impl fmt::Display for TaskKind {
             Self::WorkerProcess => "worker_process",
             Self::WorkerDoor => "worker_door",
             Self::Door => "door",
+            Self::Audit => "audit",
             Self::Certificates => "certificates",
             Self::Sweep => "sweep",
             Self::Connection => "connection",

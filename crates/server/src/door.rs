@@ -74,6 +74,9 @@ pub trait Transport: Send {
     /// `outgoing`.
     fn poll_recv(&mut self, context: &mut Context<'_>, outgoing: &mut Outgoing) -> Poll<Incoming>;
 
+    /// From here on, frames have at most so many bytes.
+    fn limit(&mut self, max_frame: usize);
+
     /// Writes some of these bytes, and answers how many.
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 

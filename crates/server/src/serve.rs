@@ -283,6 +283,7 @@ fn service_options(config: &Config) -> ServiceOptions {
         max_frame_bytes: config.limits.max_frame_bytes.get(),
         hello_deadline: config.session.hello_deadline.into(),
         heartbeat_interval: config.session.heartbeat_interval.into(),
+        free_failures: u32::try_from(config.limits.free_failures_per_address.get()).unwrap_or(u32::MAX),
     }
 }
 
@@ -314,6 +315,7 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
             max_age: Some(config.retention.max_age.into()),
             max_bytes: config.retention.max_bytes.map(|bytes| bytes.get() as u64),
         },
+        audit_max_age: config.retention.audit_max_age.map(Into::into),
         check_event,
     }
 }

@@ -459,6 +459,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
         back_pressure_lag: 1_000,
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
+        audit_max_age: None,
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

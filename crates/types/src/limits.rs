@@ -14,6 +14,10 @@ pub const MAX_JSON_DEPTH: usize = 64;
 /// The largest frame we read unless configured otherwise. Four times what the strictest official SDK can send.
 pub const DEFAULT_MAX_FRAME_BYTES: usize = 4 * 1024 * 1024;
 
+/// The largest frame that is read from a client before it has authenticated: a hello with a token of the longest kind,
+/// every feature and a resume, four times over.
+pub const MAX_HELLO_BYTES: usize = 16 * 1024;
+
 /// The largest frame we send. Two official SDKs refuse a message of 1 MiB; the rest is for the envelope.
 pub const MAX_SENT_FRAME_BYTES: usize = 900 * 1024;
 

@@ -138,6 +138,8 @@ vocabulary! {
         Unsubscribe = "job.unsubscribe", payload::Unsubscribe, [SessionId JobId];
         /// Has what is over removed. Not in the spec; for administrators.
         Gc = "x-vendor.moorline.gc", vendor::Gc, [SessionId];
+        /// Asks for a page of the audit trail. Not in the spec; for administrators.
+        Audit = "x-vendor.moorline.audit", vendor::AuditQuery, [SessionId];
     }
     runtime {
         /// The session is open (spec 6.2).
@@ -164,6 +166,8 @@ vocabulary! {
         Gap = "x-vendor.moorline.gap", vendor::Gap, [SessionId];
         /// What was removed. Not in the spec; sent only to a client that asked.
         GcReport = "x-vendor.moorline.gc_report", vendor::GcReport, [SessionId];
+        /// A page of the audit trail. Not in the spec; sent only to a client that asked.
+        AuditPage = "x-vendor.moorline.audit_page", vendor::AuditPage, [SessionId];
     }
     both {
         /// Ends the session by agreement (spec 6.7).

@@ -15,6 +15,8 @@
 //! | [`GAP`] | a message, [`Gap`], and the feature of the same name |
 //! | [`GC`] | an administrator's request, [`Gc`] |
 //! | [`GC_REPORT`] | its answer, [`GcReport`] |
+//! | [`AUDIT`] | an administrator's request, [`AuditQuery`] |
+//! | [`AUDIT_PAGE`] | its answer, [`AuditPage`] |
 
 use moorline_types::{Epoch, EventSeq, TraceId};
 use serde_json::value::RawValue;
@@ -22,7 +24,10 @@ use serde_json::value::RawValue;
 use crate::decode::{FieldError, object, value};
 use crate::{MessageType, Received};
 
+mod audit;
 mod gc;
+
+pub use audit::{AuditPage, AuditQuery, AuditRecord};
 pub use gc::{Gc, GcReport};
 
 /// Where the session's numbering stands.
@@ -43,6 +48,10 @@ pub const GAP: &str = MessageType::Gap.as_str();
 pub const GC: &str = MessageType::Gc.as_str();
 /// What of it was removed.
 pub const GC_REPORT: &str = MessageType::GcReport.as_str();
+/// The audit trail is to be read.
+pub const AUDIT: &str = MessageType::Audit.as_str();
+/// A part of it.
+pub const AUDIT_PAGE: &str = MessageType::AuditPage.as_str();
 
 /// What our own client says under [`PROFILE`].
 pub const PROFILE_VERSION: &str = "1";

@@ -33,6 +33,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(cancel())
         .subcommand(jobs())
         .subcommand(gc())
+        .subcommand(audit())
         .subcommand(agents())
         .subcommand(version())
         .subcommand(completions())
@@ -338,6 +339,29 @@ fn gc() -> Clap {
              removed, and what a session is about to be shown stays for now. May be interrupted: what was removed until \
              then is gone whole, and the rest is as it was.\n\nExamples:\n  moorline gc --dry-run --older-than 7d\n  \
              moorline gc --max-bytes 2GiB\n  moorline gc --older-than 0s --json | jq .bytes_after",
+        )
+}
+
+fn audit() -> Clap {
+    let text = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    Clap::new("audit")
+        .about("Read the audit trail, as an administrator: who did what, and what was refused")
+        .arg(text("since", "TIME").help("From this time on: RFC 3339, or an age such as 2h or 7d"))
+        .arg(text("principal", "NAME").help("What this principal or worker did"))
+        .arg(text("action", "ACTION").help("What was done, such as submit, cancel, subscribe or authenticate"))
+        .arg(text("job", "JOB").help("What was done to this job"))
+        .arg(text("decision", "DECISION").value_parser(["allowed", "refused"]).help("What was allowed, or what was not"))
+        .arg(
+            Arg::new("follow")
+                .long("follow")
+                .short('f')
+                .action(ArgAction::SetTrue)
+                .help("Go on with what is written from now on, until interrupted"),
+        )
+        .arg(json("Print JSON, one entry a line"))
+        .after_help(
+            "Oldest first. An entry has no secret in it.\n\nExamples:\n  moorline audit --since 1d --decision refused\n  \
+             moorline audit --follow --action submit\n  moorline audit --since 30d --json > audit.jsonl",
         )
 }
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use moorline_types::{MessageId, TraceId};
 use moorline_wire::payload::{Jobs, Subscribe};
-use moorline_wire::vendor::{Extensions, GcReport};
+use moorline_wire::vendor::{AuditPage, Extensions, GcReport};
 use moorline_wire::{ClientMessage, JobRef, MessageType};
 use tokio::sync::mpsc;
 
@@ -85,6 +85,9 @@ pub(super) enum Expects {
     GcReport {
         reply: Reply<GcReport>,
     },
+    AuditPage {
+        reply: Reply<AuditPage>,
+    },
 }
 
 impl Call {
@@ -96,6 +99,7 @@ impl Call {
             Expects::Cancelled { reply, .. } => answered(reply, Err(error)),
             Expects::Jobs { reply } => answered(reply, Err(error)),
             Expects::GcReport { reply } => answered(reply, Err(error)),
+            Expects::AuditPage { reply } => answered(reply, Err(error)),
         }
     }
 
@@ -111,6 +115,7 @@ impl Call {
             Expects::Cancelled { reply, .. } => reply.is_closed(),
             Expects::Jobs { reply } => reply.is_closed(),
             Expects::GcReport { reply } => reply.is_closed(),
+            Expects::AuditPage { reply } => reply.is_closed(),
         }
     }
 
@@ -120,7 +125,9 @@ impl Call {
             | Expects::Rejoined { job }
             | Expects::Missed { job }
             | Expects::Cancelled { job, .. } => job == about,
-            Expects::Accepted { .. } | Expects::Jobs { .. } | Expects::GcReport { .. } => false,
+            Expects::Accepted { .. } | Expects::Jobs { .. } | Expects::GcReport { .. } | Expects::AuditPage { .. } => {
+                false
+            }
         }
     }
 
@@ -132,6 +139,7 @@ impl Call {
             Expects::Cancelled { .. } => MessageType::Cancelled,
             Expects::Jobs { .. } => MessageType::Jobs,
             Expects::GcReport { .. } => MessageType::GcReport,
+            Expects::AuditPage { .. } => MessageType::AuditPage,
         }
     }
 }
@@ -169,7 +177,8 @@ impl Calls {
             | Expects::Missed { .. }
             | Expects::Cancelled { .. }
             | Expects::Jobs { .. }
-            | Expects::GcReport { .. } => false,
+            | Expects::GcReport { .. }
+            | Expects::AuditPage { .. } => false,
         };
         self.take(traced).or_else(|| self.take_oldest(MessageType::Accepted))
     }

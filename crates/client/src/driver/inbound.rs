@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
-use moorline_wire::vendor::{self, Cursor, GapReason, GcReport};
+use moorline_wire::vendor::{self, AuditPage, Cursor, GapReason, GcReport};
 use moorline_wire::{
     ClientMessage, DecodeError, ErrorCode, Frame, JobRef, JobStatus, MessageType, ResumeConduct, RuntimeMessage,
     decode_runtime,
@@ -66,6 +66,7 @@ impl Driver {
             RuntimeMessage::Cancelled(cancelled) => self.cancelled(about, cancelled),
             RuntimeMessage::Jobs(jobs) => self.listed(jobs),
             RuntimeMessage::GcReport(report) => self.collected(report),
+            RuntimeMessage::AuditPage(page) => self.audited(page),
             RuntimeMessage::SessionError(error) => self.session_error(error),
             RuntimeMessage::Ping(ping) => {
                 self.pong(ping);
@@ -147,7 +148,11 @@ impl Driver {
         }
         let answered = match error.message_type {
             Some(
-                answer @ (MessageType::Accepted | MessageType::Subscribed | MessageType::Jobs | MessageType::GcReport),
+                answer @ (MessageType::Accepted
+                | MessageType::Subscribed
+                | MessageType::Jobs
+                | MessageType::GcReport
+                | MessageType::AuditPage),
             ) => self.calls.take_oldest(answer),
             _ => None,
         };
@@ -307,6 +312,15 @@ impl Driver {
         }
     }
 
+    fn audited(&mut self, page: AuditPage) {
+        let named = page.request_id.as_ref().and_then(|id| self.calls.take_named(id));
+        match named.or_else(|| self.calls.take_oldest(MessageType::AuditPage)) {
+            Some(Call { expects: Expects::AuditPage { reply }, .. }) => answered(reply, Ok(page)),
+            Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::AuditPage))),
+            None => tracing::debug!("a page of the audit trail that nobody asked for was ignored"),
+        }
+    }
+
     /// An error that names its request fails that call. One that names none may be any call's, so it fails them all; it
     /// is never the end of a job.
     fn session_error(&mut self, error: SessionError) {
@@ -342,7 +356,8 @@ fn confirm_cancel(call: Call) {
         | Expects::Rejoined { .. }
         | Expects::Missed { .. }
         | Expects::Jobs { .. }
-        | Expects::GcReport { .. } => {
+        | Expects::GcReport { .. }
+        | Expects::AuditPage { .. } => {
             call.fail(&CallError::Refused(misnamed(MessageType::Cancelled)));
         }
     }

@@ -251,7 +251,8 @@ fn subscribing(calls: &VecDeque<Call>) -> Vec<JobRef> {
         | Expects::Missed { .. }
         | Expects::Cancelled { .. }
         | Expects::Jobs { .. }
-        | Expects::GcReport { .. } => None,
+        | Expects::GcReport { .. }
+        | Expects::AuditPage { .. } => None,
     });
     jobs.collect()
 }

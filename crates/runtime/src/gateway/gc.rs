@@ -95,7 +95,7 @@ impl Gateway {
             let reason = Some(format!("{jobs} jobs and {sessions} sessions"));
             let who = Some(principal.id.to_string());
             let entry = AuditEntry { who, reason, ..AuditEntry::allowed(self.now(), AuditAction::Gc) };
-            self.0.audit.record(&entry).await;
+            self.0.audit.note(entry);
             tracing::info!(principal = %principal.id, jobs, sessions, "what is over is removed, as was asked for");
         }
         Ok(report)

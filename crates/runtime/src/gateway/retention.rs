@@ -117,7 +117,7 @@ impl Gateway {
     /// Removes everything that is to go by now. A round that fails is repeated: what it has removed is removed, and the
     /// rest is still noted as over.
     pub async fn retain(&self) {
-        if let Some(max_age) = self.0.options.retention.max_age
+        if let Some(max_age) = self.0.options.audit_max_age.or(self.0.options.retention.max_age)
             && let Err(error) = self.0.audit.trim(self.now(), max_age).await
         {
             tracing::warn!(%error, "old entries of the audit trail stay for now");

@@ -235,9 +235,9 @@ impl WorkerDoor {
     }
 
     /// Tells the operator that somebody was not let in, at a bounded rate.
-    pub(crate) async fn tell(&self, refusal: &DoorError) {
+    pub(crate) fn tell(&self, refusal: &DoorError) {
         if self.0.refusals.tell(refusal) {
-            self.0.pool.record_refusal(&chain(refusal)).await;
+            self.0.pool.record_refusal(&chain(refusal));
         }
     }
 
@@ -307,7 +307,7 @@ impl WorkerDoor {
             let door = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerLink, async move {
                 if let Err(error) = door.attach_peer(stream).await {
-                    door.tell(&error).await;
+                    door.tell(&error);
                 }
                 drop(room);
             });

@@ -163,8 +163,8 @@ impl ExternalWorkers {
     }
 
     /// Tells the operator that somebody was not let in, at a bounded rate.
-    pub async fn tell(&self, refusal: &DoorError) {
-        self.0.door.tell(refusal).await;
+    pub fn tell(&self, refusal: &DoorError) {
+        self.0.door.tell(refusal);
     }
 
     /// What the worker may offer, or why it is refused.
@@ -236,6 +236,7 @@ impl ExternalWorkers {
     async fn revoke(&self, worker: WorkerId) {
         let Some(known) = lock(&self.0.known).remove(&worker) else { return };
         tracing::warn!(%worker, "the worker was revoked");
+        self.0.door.pool().record_revocation(worker);
         known.revoked.cancel();
         self.0.agents.withdraw(worker);
         self.0.door.pool().dismiss(worker, Lost::Revoked);

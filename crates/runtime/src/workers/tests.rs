@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_core::audit::AuditDecision;
+use moorline_core::audit::{AuditDecision, AuditFilter};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, Millis, Timestamp, WorkerId};
 use moorline_worker::Stream;
@@ -47,17 +47,18 @@ struct Bench {
     pool: Arc<Pool>,
     door: WorkerDoor,
     store: Arc<dyn Store>,
+    audit: Audit,
 }
 
 impl Bench {
     fn new() -> Self {
         let (tasks, clock) = (Tasks::default(), Clock::tokio(now()));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch::mint(now(), [0; 10]), TailLimits::default()));
-        let audit = Audit::new(Arc::clone(&store));
-        let pool = Pool::new(Arc::new(Registry::default()), clock.clone(), |_, _| Ok(()), tasks.clone(), audit);
+        let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
+        let pool = Pool::new(Arc::new(Registry::default()), clock.clone(), |_, _| Ok(()), tasks.clone(), audit.clone());
         let pool = Arc::new(pool);
         let door = WorkerDoor::new(Arc::clone(&pool), tasks.clone(), clock, GatewayEpoch::new(1), secret());
-        Self { tasks, pool, door, store }
+        Self { tasks, pool, door, store, audit }
     }
 
     fn crew(&self, reattach: bool) -> Crew {
@@ -172,12 +173,12 @@ async fn a_handshake_that_is_replayed_is_refused() {
 #[tokio::test]
 async fn who_is_let_in_and_who_is_not_is_in_the_audit_trail() {
     let bench = Bench::new();
-    let audit = Audit::new(Arc::clone(&bench.store));
+    let audit = &bench.audit;
     let entries = async |decision: AuditDecision, many: usize| {
+        let filter = AuditFilter { decision: Some(decision), ..AuditFilter::default() };
         let found = async {
             loop {
-                let entries = audit.after(None, 100).await.unwrap();
-                let entries: Vec<_> = entries.into_iter().filter(|(_, entry)| entry.decision == decision).collect();
+                let entries = audit.page(&filter, None, 100).await.unwrap().entries;
                 if entries.len() >= many {
                     return entries;
                 }
@@ -191,7 +192,7 @@ async fn who_is_let_in_and_who_is_not_is_in_the_audit_trail() {
     let (mut transports, _ended) = bench.run(worker(1), worker(1));
     bench.door.attach(transports.recv().await.unwrap(), None).await.unwrap();
     let allowed = entries(AuditDecision::Allowed, 1).await;
-    assert_eq!(allowed[0].1.who, Some(worker(1).to_string()));
+    assert_eq!(allowed[0].who, Some(worker(1).to_string()));
 
     let home = tempfile::tempdir().unwrap();
     let socket = home.path().join("worker.sock");
@@ -206,10 +207,10 @@ async fn who_is_let_in_and_who_is_not_is_in_the_audit_trail() {
     }
     let refused = entries(AuditDecision::Refused, 10).await;
     assert_eq!(refused.len(), 10, "ten show the pattern");
-    assert!(refused[0].1.reason.as_ref().unwrap().contains("was not attached: "), "{refused:?}");
+    assert!(refused[0].reason.as_ref().unwrap().contains("was not attached: "), "{refused:?}");
 
     audit.trim(now() + Millis::from_secs(86_400), Millis::from_secs(3_600)).await.unwrap();
-    assert!(audit.after(None, 100).await.unwrap().is_empty());
+    assert!(audit.page(&AuditFilter::default(), None, 100).await.unwrap().entries.is_empty());
 }
 
 fn sleeper() -> (Child, ProcessIdentity) {

@@ -35,6 +35,7 @@ pub(crate) fn options() -> RuntimeOptions {
         back_pressure_lag: 1_000,
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
+        audit_max_age: None,
         check_event: |_, _| Ok(()),
     }
 }

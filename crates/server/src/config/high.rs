@@ -125,6 +125,8 @@ pub struct LimitsConfig {
     pub max_connections: NonZeroUsize,
     /// Connections at once from one address.
     pub max_connections_per_address: NonZeroUsize,
+    /// Failures to authenticate that an address has free before it has to wait.
+    pub free_failures_per_address: NonZeroUsize,
     /// Sessions of one principal, connected or resumable.
     pub max_sessions_per_principal: NonZeroUsize,
     /// Unfinished jobs of one principal.
@@ -147,6 +149,8 @@ pub struct JobsConfig {
 pub struct RetentionConfig {
     /// After its end.
     pub max_age: Duration,
+    /// Of entries of the audit trail; `None` is like everything else.
+    pub audit_max_age: Option<Duration>,
     /// How large the journal may become before what ended first makes room.
     pub max_bytes: Option<NonZeroUsize>,
 }

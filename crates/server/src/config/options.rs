@@ -133,6 +133,9 @@ options! {
     retain_for = "retention.max_age", Length, Length { min: MINUTE, max: CENTURY }, Text("30d"), "90d",
         "How long a job is kept after its end, with its history and its place in lists, and a session's records after \
          nobody can resume it. A client that comes back to a session for what is gone is told exactly what is missing.";
+    audit_max_age = "retention.audit_max_age", Maybe<Length>, Maybe(Length { min: MINUTE, max: CENTURY }),
+        Unset { shown: "that of `retention.max_age`" }, "365d",
+        "How long entries of the audit trail are kept.";
     retain_bytes = "retention.max_bytes", Maybe<Size>, Maybe(Size { min: MIN_RETAINED_BYTES, max: usize::MAX }),
         Unset { shown: "as large as the disk" }, "10 GiB",
         "How large the journal may become before the jobs that ended first are removed to make room. What runs is never \
@@ -145,6 +148,11 @@ options! {
     max_connections_per_address = "limits.max_connections_per_address", Count, Count { max: MAX_CONNECTIONS },
         Text("256"), "32",
         "How many connections may be open from one address at once.";
+    free_failures_per_address = "limits.free_failures_per_address", Count, Count { max: MAX_CONNECTIONS },
+        Text("20"), "1000",
+        "How many times somebody at one address may fail to authenticate before the address has to wait: a second, \
+         twice as long after each further failure, at most half a minute. Raise it behind a proxy, where all clients \
+         have one address.";
     max_sessions_per_principal = "limits.max_sessions_per_principal", Count, Count { max: MAX_PER_PRINCIPAL },
         Text("1000"), "100",
         "How many sessions one principal may have, connected or resumable.";

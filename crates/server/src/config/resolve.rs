@@ -167,10 +167,15 @@ fn config(
             max_frame_bytes: found.max_frame_bytes?.value,
             max_connections: found.max_connections?.value,
             max_connections_per_address: found.max_connections_per_address?.value,
+            free_failures_per_address: found.free_failures_per_address?.value,
             max_sessions_per_principal: found.max_sessions_per_principal?.value,
             max_jobs_per_principal: found.max_jobs_per_principal?.value,
         },
-        retention: RetentionConfig { max_age: found.retain_for?.value, max_bytes: found.retain_bytes?.value },
+        retention: RetentionConfig {
+            max_age: found.retain_for?.value,
+            audit_max_age: found.audit_max_age?.value,
+            max_bytes: found.retain_bytes?.value,
+        },
         jobs: JobsConfig {
             cancel_grace: found.cancel_grace?.value,
             max_pending: found.max_pending?.value,

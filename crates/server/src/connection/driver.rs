@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_core::Refusal;
+use moorline_core::audit::AuditAction;
 use moorline_core::backlog::MAX_WAITING_RECORDS;
 use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
@@ -15,19 +16,23 @@ use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
 use moorline_wire::profile::{Asked, Profile};
-use moorline_wire::vendor::{Extensions, Gap, GapReason, Gc, Retry};
+use moorline_wire::vendor::{AuditQuery, Extensions, Gap, GapReason, Gc, Retry};
 use moorline_wire::{
     ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, EventFrames, Feature, FeatureSet, Frame,
     JobRef, MessageType, RuntimeMessage, Secret, decode_client,
 };
 use tokio_util::sync::CancellationToken;
 
+mod audit;
 mod outgoing;
 
+use super::hello::{NotOpened, Opened};
 use super::retry;
 use super::service::Service;
 use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
 use crate::front::{from_wire, to_wire};
+
+use audit::Deed;
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
@@ -42,7 +47,9 @@ pub(super) async fn drive<T: Transport>(
     certified: Option<PrincipalId>,
     mut transport: T,
 ) {
-    let mut driver = Driver::new(&service, certified, &transport);
+    // Who has not authenticated announces no more than a hello may have, and is not given room for more.
+    transport.limit(limits::MAX_HELLO_BYTES);
+    let mut driver = Driver::new(&service, peer, certified, &transport);
     tracing::debug!("a client is connected");
     let reason = driver.run(&mut transport).await;
     tracing::debug!(%peer, reason = %reason, "the connection ends");
@@ -71,6 +78,7 @@ enum Broken {
 
 struct Driver<'a> {
     service: &'a Service,
+    peer: Peer,
     /// Whom the peer's TLS certificate authenticates.
     certified: Option<PrincipalId>,
     machine: Machine,
@@ -96,12 +104,13 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new<T: Transport>(service: &'a Service, certified: Option<PrincipalId>, _transport: &T) -> Self {
+    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<PrincipalId>, _transport: &T) -> Self {
         let options = service.options();
         Self {
             machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
-            limits: DecodeLimits { max_bytes: options.max_frame_bytes, max_depth: limits::MAX_JSON_DEPTH },
+            limits: DecodeLimits { max_bytes: limits::MAX_HELLO_BYTES, max_depth: limits::MAX_JSON_DEPTH },
             service,
+            peer,
             certified,
             survives_oversize: T::READS_ON_AFTER_TOO_LARGE,
             session: None,
@@ -140,6 +149,10 @@ impl<'a> Driver<'a> {
             return Ok(Some(reason));
         }
         if let Some(session) = &mut self.session {
+            let max_bytes = self.service.options().max_frame_bytes;
+            if std::mem::replace(&mut self.limits.max_bytes, max_bytes) != max_bytes {
+                transport.limit(max_bytes);
+            }
             session.prepare().await?;
         }
         let clock = self.service.gateway().clock();
@@ -331,7 +344,7 @@ impl<'a> Driver<'a> {
         let asked = from_wire::asked(&frame);
         let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
         match super::hello::open(self.service, hello, &extensions, self.certified.as_ref()).await {
-            Ok((attached, features)) => {
+            Ok(Opened { attached, features, how, action }) => {
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;
                 // Our own client says who it is.
@@ -341,10 +354,16 @@ impl<'a> Driver<'a> {
                     self.profile = Some(configured);
                 }
                 self.attach(attached);
+                self.note_session(action, how);
                 None
             }
-            Err(refusal) => {
-                tracing::info!(%refusal, "a session is refused");
+            Err(NotOpened { refusal, reason }) => {
+                // What strangers try is told by the audit trail, at a bounded rate.
+                tracing::debug!(%refusal, reason, "a session is refused");
+                self.note_stranger(reason);
+                if refusal == Refusal::Unauthenticated {
+                    self.service.note_failure(self.peer);
+                }
                 self.machine.handle_closed();
                 self.refuse(&refusal, &asked);
                 Some(CloseReason::Policy)
@@ -368,9 +387,11 @@ impl<'a> Driver<'a> {
                     unused.close(None).await;
                 }
                 self.attach(attached);
+                self.note_session(AuditAction::SessionResume, "the session of the hello is given up");
             }
             Err(refusal) => {
                 tracing::info!(%refusal, "a session is not resumed");
+                self.note_refused(Deed { action: AuditAction::SessionResume, job: None, trace_id: None }, &refusal);
                 self.refuse(&refusal, &asked);
             }
         }
@@ -423,6 +444,7 @@ impl<'a> Driver<'a> {
     async fn perform(&mut self, frame: Frame<ClientMessage>) {
         let asked = from_wire::asked(&frame);
         let Frame { id, job_id, trace_id, extensions, message, .. } = frame;
+        let deed = Deed::of(&message, job_id.as_ref(), trace_id);
         let answered = match message {
             ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id, &extensions).await,
             ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref()).await,
@@ -434,6 +456,7 @@ impl<'a> Driver<'a> {
             },
             ClientMessage::ListJobs(request) => self.list_jobs(&id, request).await,
             ClientMessage::Gc(request) => self.collect(&id, request).await,
+            ClientMessage::Audit(query) => self.audit(&id, query).await,
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
@@ -442,6 +465,9 @@ impl<'a> Driver<'a> {
             | ClientMessage::Pong(_) => Ok(()),
         };
         if let Err(refusal) = answered {
+            if let Some(deed) = deed {
+                self.note_refused(deed, &refusal);
+            }
             tracing::debug!(%refusal, request = %id, "a request is refused");
             self.refuse(&refusal, &asked);
         }
@@ -456,6 +482,8 @@ impl<'a> Driver<'a> {
     ) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let job = session.submit(from_wire::submit(submit, trace_id, extensions, self.features)?).await?;
+        let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
+        self.note_done(deed, None);
         self.traces.insert(job.job, job.accepted.trace_id);
         self.push(Some(job.job), to_wire::accepted(&job, id));
         Ok(())
@@ -476,6 +504,20 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    async fn audit(&mut self, id: &MessageId, query: AuditQuery) -> Result<(), Refusal> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let is_first = query.cursor.is_none();
+        let gateway = self.service.gateway();
+        let (filter, cursor, limit) = from_wire::audit(query, gateway.now());
+        let page = gateway.audit_page(session.principal(), &filter, cursor.as_deref(), limit).await?;
+        self.push(None, to_wire::audit_page(page, id));
+        // Who follows the trail would otherwise see himself look.
+        if is_first {
+            self.note_done(Deed { action: AuditAction::Audit, job: None, trace_id: None }, None);
+        }
+        Ok(())
+    }
+
     async fn cancel(&mut self, id: &MessageId, cancel: &Cancel, envelope: Option<&JobRef>) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
         let target = match cancel.target(envelope) {
@@ -489,6 +531,7 @@ impl<'a> Driver<'a> {
         };
         let reason = cancel.reason.as_ref().map(ToString::to_string);
         let job = session.cancel(target.as_str(), reason.clone()).await?;
+        self.note_done(Deed { action: AuditAction::Cancel, job: Some(job), trace_id: None }, None);
         let cancelled = Cancelled { job_id: Some(job.into()), reason, request_id: Some(id.clone()) };
         self.push(Some(job), RuntimeMessage::Cancelled(cancelled));
         Ok(())
@@ -505,6 +548,9 @@ impl<'a> Driver<'a> {
         let request = from_wire::subscribe(subscribe, extensions, self.features, default)?;
         let subscription = session.subscribe(subscribe.job_id.as_str(), request).await?;
         let job = subscription.job.job;
+        let deed =
+            Deed { action: AuditAction::Subscribe, job: Some(job), trace_id: subscription.job.accepted.trace_id };
+        self.note_done(deed, Some(&subscription.job.accepted.principal));
         let is_new = self.traces.insert(job, subscription.job.accepted.trace_id).is_none();
         self.push(Some(job), to_wire::subscribed(&subscription, id));
         if is_new && subscription.job.status.is_terminal() && !subscription.replayed {

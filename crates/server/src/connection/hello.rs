@@ -1,6 +1,7 @@
 //! The handshake: who is it, and what do both sides speak (spec 6.1, 6.2).
 
 use moorline_core::Refusal;
+use moorline_core::audit::AuditAction;
 use moorline_runtime::Attached;
 use moorline_types::{Principal, PrincipalId, Scopes};
 use moorline_wire::payload::Hello;
@@ -13,34 +14,71 @@ use crate::front::from_wire;
 /// The only scheme of the spec (6.1). Others are not turned down by name: whoever has no bearer token has none.
 const BEARER: &str = "bearer";
 
+/// A session that is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) attached: Attached,
+    pub(super) features: FeatureSet,
+    /// How its client has authenticated.
+    pub(super) how: &'static str,
+    /// Whether it is a new one.
+    pub(super) action: AuditAction,
+}
+
+/// A session that is not.
+#[derive(Debug)]
+pub(super) struct NotOpened {
+    pub(super) refusal: Refusal,
+    /// What the audit trail says, and the client is not told.
+    pub(super) reason: &'static str,
+}
+
 /// Opens the session that the hello asks for, or goes on with it.
 pub(super) async fn open(
     service: &Service,
     hello: Hello,
     extensions: &Extensions,
     certified: Option<&PrincipalId>,
-) -> Result<(Attached, FeatureSet), Refusal> {
+) -> Result<Opened, NotOpened> {
     let Hello { client, auth, capabilities, resume } = hello;
     let token = auth.filter(|auth| auth.scheme.as_str().eq_ignore_ascii_case(BEARER)).and_then(|auth| auth.token);
-    let principal = who(service, token.as_ref().map(Secret::expose), certified).ok_or(Refusal::Unauthenticated)?;
+    let (principal, how) = who(service, token.as_ref().map(Secret::expose), certified)
+        .map_err(|reason| NotOpened { refusal: Refusal::Unauthenticated, reason })?;
     let features = capabilities.features.intersection(from_wire::served());
-    if let Some(resume) = resume {
-        let request = from_wire::resume(&resume, extensions, features)?;
-        return Ok((service.gateway().resume_session(principal, request).await?, features));
-    }
-    let name = match &client.version {
-        Some(version) => format!("{} {version}", client.name),
-        None => client.name.to_string(),
+    let (attached, action) = match resume {
+        Some(resume) => match from_wire::resume(&resume, extensions, features) {
+            Ok(request) => (service.gateway().resume_session(principal, request).await, AuditAction::SessionResume),
+            Err(refusal) => (Err(refusal), AuditAction::SessionResume),
+        },
+        None => {
+            let name = match &client.version {
+                Some(version) => format!("{} {version}", client.name),
+                None => client.name.to_string(),
+            };
+            (service.gateway().open_session(principal, name).await, AuditAction::SessionOpen)
+        }
     };
-    Ok((service.gateway().open_session(principal, name).await?, features))
+    let attached = attached.map_err(|refusal| NotOpened { refusal, reason: "authenticated, but no session" })?;
+    Ok(Opened { attached, features, how, action })
 }
 
-/// Whom token and certificate authenticate. A token says more than a certificate, namely what its bearer may do, but not
-/// another name: who has stolen one of the two does not become the other's principal.
-fn who(service: &Service, token: Option<&str>, certified: Option<&PrincipalId>) -> Option<Principal> {
-    match (token, certified) {
-        (Some(token), None) => service.authenticate(token),
-        (Some(token), Some(certified)) => service.authenticate(token).filter(|principal| principal.id == *certified),
-        (None, certified) => Some(Principal::new(certified?.clone(), Scopes::JOBS)),
+/// Whom token and certificate authenticate, and how; or why nobody, for the audit trail.
+///
+/// A token says more than a certificate, namely what its bearer may do, but not another name: who has stolen one of the
+/// two does not become the other's principal.
+fn who(
+    service: &Service,
+    token: Option<&str>,
+    certified: Option<&PrincipalId>,
+) -> Result<(Principal, &'static str), &'static str> {
+    let Some(token) = token else {
+        let id = certified.ok_or("no token")?.clone();
+        return Ok((Principal::new(id, Scopes::JOBS), "certificate"));
+    };
+    let principal = service.authenticate(token).ok_or("the token is nobody's")?;
+    match certified {
+        Some(certified) if *certified != principal.id => Err("the token is not that of the certificate's principal"),
+        Some(_) => Ok((principal, "API key and certificate")),
+        None => Ok((principal, "API key")),
     }
 }

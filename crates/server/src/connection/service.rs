@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use moorline_core::backoff::Backoff;
 use moorline_runtime::Gateway;
 use moorline_types::{Millis, Principal, PrincipalId};
 use moorline_wire::Profile;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::door::Peer;
 use crate::keys::KeyRing;
 
 /// What the operator decided about connections.
@@ -21,6 +24,8 @@ pub struct ServiceOptions {
     pub hello_deadline: Millis,
     /// How often either side should be heard.
     pub heartbeat_interval: Millis,
+    /// Failures to authenticate that an address has free before it has to wait.
+    pub free_failures: u32,
 }
 
 /// See the module's documentation.
@@ -29,6 +34,7 @@ pub struct Service {
     gateway: Gateway,
     keys: KeyRing,
     options: ServiceOptions,
+    backoff: Mutex<Backoff>,
     profiles: BTreeMap<PrincipalId, Profile>,
     closing: CancellationToken,
     connections: TaskTracker,
@@ -38,7 +44,8 @@ impl Service {
     /// Serves `gateway` to whoever has one of these keys.
     pub fn new(gateway: Gateway, keys: KeyRing, options: ServiceOptions) -> Self {
         let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
-        Self { gateway, keys, options, profiles: BTreeMap::new(), closing, connections }
+        let backoff = Mutex::new(Backoff::new(options.free_failures));
+        Self { gateway, keys, options, backoff, profiles: BTreeMap::new(), closing, connections }
     }
 
     /// The same, with the clients of these principals served as these peers.
@@ -66,6 +73,23 @@ impl Service {
     /// Cancelled when every connection is to say goodbye.
     pub(super) const fn closing(&self) -> &CancellationToken {
         &self.closing
+    }
+
+    /// How long a peer has to wait before it may try to authenticate.
+    pub(crate) fn wait(&self, peer: Peer) -> Option<Millis> {
+        let Peer::Network(address) = peer else { return None };
+        self.backoff().wait(self.gateway.now(), address)
+    }
+
+    /// A peer has failed to authenticate.
+    pub(super) fn note_failure(&self, peer: Peer) {
+        if let Peer::Network(address) = peer {
+            self.backoff().handle_failure(self.gateway.now(), address);
+        }
+    }
+
+    fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whom a bearer token authenticates.

@@ -44,6 +44,10 @@ impl<R: AsyncRead + Send + Unpin, W: AsyncWrite + Send + Unpin> Transport for St
         })
     }
 
+    fn limit(&mut self, max_frame: usize) {
+        self.read.decoder_mut().max = max_frame;
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.write).poll_write(context, bytes)
     }

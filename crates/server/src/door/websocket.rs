@@ -84,6 +84,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
         }
     }
 
+    fn limit(&mut self, max_frame: usize) {
+        self.protocol.set_config(|config| {
+            *config = config.max_message_size(Some(max_frame)).max_frame_size(Some(max_frame));
+        });
+    }
+
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }

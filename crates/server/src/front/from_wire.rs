@@ -1,6 +1,7 @@
 //! From what a client sent to what it asks for.
 
 use moorline_core::Refusal;
+use moorline_core::audit::{AuditDecision, AuditFilter};
 use moorline_core::connection::{Arrival, Gate, Negotiated};
 use moorline_core::idempotency::{Fingerprint, Parameters};
 use moorline_core::job::Status;
@@ -8,10 +9,10 @@ use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::{GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
-use moorline_types::{Json, Millis, TraceId};
+use moorline_types::{Json, Millis, Timestamp, TraceId};
 use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
-use moorline_wire::vendor::{self, Extensions, Gc, OnGap};
+use moorline_wire::vendor::{self, AuditQuery, Extensions, Gc, OnGap};
 use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame, JobRef, JobStatus};
 
 /// The features that this runtime serves.
@@ -54,7 +55,9 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         ClientMessage::ListJobs(_) => request(Some(Gate::ListJobs)),
         ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
         ClientMessage::Resume(_) => Arrival::Resume,
-        ClientMessage::Submit(_) | ClientMessage::Cancel(_) | ClientMessage::Gc(_) => request(None),
+        ClientMessage::Submit(_) | ClientMessage::Cancel(_) | ClientMessage::Gc(_) | ClientMessage::Audit(_) => {
+            request(None)
+        }
     }
 }
 
@@ -69,6 +72,7 @@ pub(crate) fn asked(frame: &Frame<ClientMessage>) -> Asked {
         | ClientMessage::Ack(_)
         | ClientMessage::ListJobs(_)
         | ClientMessage::Gc(_)
+        | ClientMessage::Audit(_)
         | ClientMessage::Submit(_)
         | ClientMessage::Close(_)
         | ClientMessage::Bye(_)
@@ -148,6 +152,21 @@ fn idempotency(submit: &Submit, lease: &Json) -> Option<Idempotency> {
 }
 
 /// A step of removing what is over.
+/// What of the audit trail is looked for, from where on, and how much of it.
+pub(crate) fn audit(query: AuditQuery, now: Timestamp) -> (AuditFilter, Option<String>, usize) {
+    let AuditQuery { since, max_age_ms, principal, action, job, decision, limit, cursor } = query;
+    let decision = decision.map(|decision| match decision.to_string() == AuditDecision::Refused.as_str() {
+        true => AuditDecision::Refused,
+        false => AuditDecision::Allowed,
+    });
+    let age = max_age_ms.map(|age| Timestamp::from_unix_millis(now.as_unix_millis().saturating_sub(age)));
+    let since = since.max(age);
+    let text = |text: Option<_>| text.map(|text: moorline_wire::Text<256>| text.to_string());
+    let filter = AuditFilter { since, who: text(principal), action: text(action), job: text(job), decision };
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    (filter, cursor.map(|cursor| cursor.to_string()), limit)
+}
+
 pub(crate) fn gc(request: Gc) -> GcRequest {
     let Gc { dry_run, older_than_ms, max_bytes, cursor } = request;
     GcRequest {

@@ -2,18 +2,19 @@
 
 use moorline_core::Refusal;
 use moorline_core::access::ConstraintBroken;
+use moorline_core::audit::AuditEntry;
 use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
 use moorline_runtime::session::Subscription;
-use moorline_runtime::{Delivery, GcStep, JobPage, JobSummary, ListedJob};
+use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
 use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
 use moorline_wire::payload::{
     Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
 };
-use moorline_wire::vendor::{Gap, GapReason, GcReport};
+use moorline_wire::vendor::{self, AuditRecord, Gap, GapReason, GcReport};
 use moorline_wire::{
     DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage, Secret,
     Text,
@@ -108,6 +109,28 @@ fn constraints(job: &JobSummary) -> Option<LeaseConstraints> {
 }
 
 /// What a step of removing what is over came to.
+pub(crate) fn audit_page(page: AuditPage, request: &MessageId) -> RuntimeMessage {
+    let record = |entry: AuditEntry| AuditRecord {
+        at: entry.at.to_string(),
+        action: entry.action.as_str().to_owned(),
+        decision: entry.decision.as_str().to_owned(),
+        who: entry.who,
+        object: entry.object,
+        owner: entry.owner,
+        reason: entry.reason,
+        from: entry.from,
+        session: entry.session,
+        trace_id: entry.trace_id.map(|trace| trace.to_string()),
+        count: entry.count,
+    };
+    RuntimeMessage::AuditPage(vendor::AuditPage {
+        request_id: Some(request.clone()),
+        entries: page.entries.into_iter().map(record).collect(),
+        next_cursor: page.next.as_deref().and_then(Text::cut),
+        more: page.more,
+    })
+}
+
 pub(crate) fn gc_report(step: GcStep, dry_run: bool, request: &MessageId) -> RuntimeMessage {
     let GcStep { jobs, sessions, kept, bytes_before, bytes_after, oldest, newest, next_cursor } = step;
     RuntimeMessage::GcReport(GcReport {

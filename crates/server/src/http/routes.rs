@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use hyper_util::rt::TokioIo;
 use moorline_runtime::TaskKind;
+use moorline_types::limits::MAX_HELLO_BYTES;
 use tungstenite::handshake::server::create_response_with_body;
 
 use super::listener::Certified;
@@ -70,16 +72,21 @@ async fn upgrade(
     Extension(place): Extension<Arc<Place>>,
     request: Request,
 ) -> Response {
+    // Looked at before the upgrade, which is what costs memory.
+    if let Some(wait) = service.wait(peer) {
+        let seconds = wait.get().div_ceil(1_000).to_string();
+        let message = "too many have failed to authenticate from this address; try again later\n";
+        return (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], message).into_response();
+    }
     let Ok(response) = create_response_with_body(&request, Body::empty) else {
         let message = "this is the ARCP endpoint; connect to it with WebSocket (ws:// or wss://)\n";
         return (StatusCode::UPGRADE_REQUIRED, [("upgrade", "websocket")], message).into_response();
     };
     let upgrade = hyper::upgrade::on(request);
-    let max_message = service.options().max_frame_bytes;
     let connection = Connection::new(Arc::clone(&service), peer).certified(certified.0);
     service.gateway().tasks().spawn(TaskKind::Connection, async move {
         match upgrade.await {
-            Ok(socket) => connection.serve(WebSocket::new(TokioIo::new(socket), max_message)).await,
+            Ok(socket) => connection.serve(WebSocket::new(TokioIo::new(socket), MAX_HELLO_BYTES)).await,
             Err(error) => tracing::debug!(%error, "the client did not wait for the upgrade"),
         }
         drop(place);

@@ -48,6 +48,7 @@ pub(crate) fn service_options() -> ServiceOptions {
         max_frame_bytes: MAX_FRAME,
         hello_deadline: Millis::from_secs(10),
         heartbeat_interval: Millis::from_secs(30),
+        free_failures: 20,
     }
 }
 
@@ -214,6 +215,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         back_pressure_lag: u64::MAX,
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
+        audit_max_age: None,
         check_event: |kind, body| moorline_wire::validate_body(kind, body).map_err(|error| error.to_string()),
     }
 }

@@ -25,6 +25,7 @@ impl Profile {
             | RuntimeMessage::Subscribed(_)
             | RuntimeMessage::Gap(_)
             | RuntimeMessage::GcReport(_)
+            | RuntimeMessage::AuditPage(_)
             | RuntimeMessage::Close(_)
             | RuntimeMessage::Bye(_)
             | RuntimeMessage::Ping(_)

@@ -2,7 +2,7 @@
 
 use moorline_types::{Epoch, EventSeq, JobId, Json, MessageId, SessionId, Timestamp};
 use moorline_wire::payload::*;
-use moorline_wire::vendor::{Gap, GapReason, Gc, GcReport};
+use moorline_wire::vendor::{AuditPage, AuditQuery, AuditRecord, Gap, GapReason, Gc, GcReport};
 use moorline_wire::{
     ClientMessage, ErrorCode, FeatureSet, Field, FinalStatus, Frame, JobStatus, LeaseConstraints, LeaseRequest,
     MessageType, RuntimeMessage, Secret,
@@ -86,6 +86,16 @@ pub(crate) fn client_frames() -> Vec<Frame<ClientMessage>> {
         ClientMessage::Cancel(Cancel { job_id: Some(target()), reason: Some("user request".parse().unwrap()) }),
         ClientMessage::Subscribe(Subscribe { job_id: target(), from_event_seq: Some(EventSeq::new(3)), history: true }),
         ClientMessage::Unsubscribe(Unsubscribe { job_id: target() }),
+        ClientMessage::Audit(AuditQuery {
+            since: Some(now()),
+            max_age_ms: Some(86_400_000),
+            principal: Some("ada".parse().unwrap()),
+            action: Some("cancel".parse().unwrap()),
+            job: Some(job().to_string().parse().unwrap()),
+            decision: Some("refused".parse().unwrap()),
+            limit: Some(7),
+            cursor: Some("c1".parse().unwrap()),
+        }),
         ClientMessage::Gc(Gc {
             dry_run: true,
             older_than_ms: Some(86_400_000),
@@ -155,6 +165,24 @@ pub(crate) fn runtime_frames() -> Vec<Frame<RuntimeMessage>> {
             next: EventSeq::new(9),
             reason: GapReason::TrimmedByAge.into(),
             epoch: Epoch::mint(now(), [5; 10]),
+        }),
+        RuntimeMessage::AuditPage(AuditPage {
+            request_id: Some(message_id()),
+            entries: vec![AuditRecord {
+                at: now().to_string(),
+                action: "cancel".to_owned(),
+                decision: "refused".to_owned(),
+                who: Some("eve".to_owned()),
+                object: Some(job().to_string()),
+                owner: Some("ada".to_owned()),
+                reason: Some("no such job".to_owned()),
+                from: Some("192.0.2.1".to_owned()),
+                session: Some("sess_1".to_owned()),
+                trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+                count: Some(2),
+            }],
+            next_cursor: Some("c2".parse().unwrap()),
+            more: true,
         }),
         RuntimeMessage::GcReport(GcReport {
             request_id: Some(message_id()),

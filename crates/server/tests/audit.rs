@@ -1,0 +1,166 @@
+//! The audit trail as an administrator reads it, and what a stranger can do to it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "a failed expectation is a failed test, and a test names the cases that it is about"
+)]
+
+mod common;
+
+use common::{Bench, Client, PATIENCE, hello_with, service_options};
+use moorline_server::connection::ServiceOptions;
+use serde_json::{Value, json};
+
+/// Every entry that fits, page by page.
+async fn trail(admin: &mut Client, query: Value) -> Vec<Value> {
+    let (mut query, mut entries) = (query, Vec::new());
+    loop {
+        admin.say("msg_audit", "x-vendor.moorline.audit", query.clone()).await;
+        let page = admin.recv_type("x-vendor.moorline.audit_page").await["payload"].take();
+        entries.extend(page["entries"].as_array().unwrap().iter().cloned());
+        if page["more"] != true {
+            return entries;
+        }
+        query["cursor"] = page["next_cursor"].clone();
+    }
+}
+
+/// The entries that fit, once there are as many: they are written a moment after what they tell of.
+async fn wait_for(admin: &mut Client, query: Value, many: usize) -> Vec<Value> {
+    let found = async {
+        loop {
+            let entries = trail(admin, query.clone()).await;
+            if entries.len() >= many {
+                return entries;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found).await.expect("it is written down")
+}
+
+async fn admin(bench: &Bench) -> Client {
+    let mut admin = bench.connect().await;
+    admin.send(&bench.hello_of_an_administrator()).await;
+    admin.session = admin.recv().await.unwrap()["session_id"].as_str().map(str::to_owned);
+    admin
+}
+
+#[tokio::test]
+async fn what_a_client_does_is_in_the_trail_with_who_to_what_and_from_where() {
+    let bench = Bench::start().await;
+    let mut ada = bench.client().await;
+    ada.say("msg_1", "job.submit", json!({ "agent": "echo", "input": "secret-input-93ab" })).await;
+    let job = ada.recv_type("job.accepted").await["job_id"].as_str().unwrap().to_owned();
+    ada.recv_type("job.result").await;
+    ada.say("msg_2", "job.subscribe", json!({ "job_id": job, "history": true })).await;
+    ada.recv_type("job.subscribed").await;
+    let mut eve = bench.connect().await;
+    eve.send(&bench.hello_of_another()).await;
+    eve.session = eve.recv().await.unwrap()["session_id"].as_str().map(str::to_owned);
+    for (id, message_type) in [("msg_3", "job.cancel"), ("msg_4", "job.subscribe")] {
+        eve.say(id, message_type, json!({ "job_id": job })).await;
+        assert_eq!(eve.recv().await.unwrap()["payload"]["code"], "JOB_NOT_FOUND");
+    }
+
+    let mut root = admin(&bench).await;
+    let session = |client: &Client| json!(client.session);
+    for (query, expected) in [
+        (json!({ "action": "submit" }), json!({ "decision": "allowed", "who": "ada", "object": job })),
+        (
+            json!({ "action": "subscribe", "decision": "allowed" }),
+            json!({ "who": "ada", "object": job, "owner": "ada", "session": session(&ada) }),
+        ),
+        (
+            json!({ "principal": "eve", "action": "cancel" }),
+            json!({ "decision": "refused", "object": job, "reason": "JOB_NOT_FOUND", "session": session(&eve) }),
+        ),
+        (
+            json!({ "job": job, "decision": "refused", "action": "subscribe" }),
+            json!({ "who": "eve", "reason": "JOB_NOT_FOUND" }),
+        ),
+        (json!({ "action": "session_open", "principal": "eve" }), json!({ "reason": "API key" })),
+    ] {
+        let entries = wait_for(&mut root, query.clone(), 1).await;
+        assert_eq!(entries.len(), 1, "{query}: {entries:?}");
+        assert_eq!(entries[0]["from"], "127.0.0.1", "{query}");
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(entries[0][field], *value, "{query} {field}: {}", entries[0]);
+        }
+    }
+    let all = trail(&mut root, json!({})).await;
+    assert!(!json!(all).to_string().contains("secret-input-93ab"), "{all:?}");
+    assert!(trail(&mut root, json!({ "max_age_ms": 0 })).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_lease_that_ends_is_in_the_trail() {
+    let bench = Bench::start().await;
+    let mut ada = bench.client().await;
+    let end = (bench.gateway.now() + moorline_types::Millis::new(300)).to_string();
+    let input = json!({ "echo": { "events": 1, "delay_ms": 600_000 } });
+    let submit = json!({ "agent": "echo", "input": input, "lease_constraints": { "expires_at": end } });
+    ada.say("msg_1", "job.submit", submit).await;
+    let job = ada.recv_type("job.accepted").await["job_id"].as_str().unwrap().to_owned();
+    let mut root = admin(&bench).await;
+    let entries = wait_for(&mut root, json!({ "action": "lease_expiry" }), 1).await;
+    assert_eq!((&entries[0]["object"], &entries[0]["owner"]), (&json!(job), &json!("ada")));
+}
+
+#[tokio::test]
+async fn the_trail_is_for_administrators() {
+    let bench = Bench::start().await;
+    let mut ada = bench.client().await;
+    ada.say("msg_1", "x-vendor.moorline.audit", json!({})).await;
+    assert_eq!(ada.recv().await.unwrap()["payload"]["code"], "PERMISSION_DENIED");
+    let mut root = admin(&bench).await;
+    let refused = wait_for(&mut root, json!({ "action": "audit", "decision": "refused" }), 1).await;
+    assert_eq!(refused[0]["who"], "ada");
+}
+
+#[tokio::test]
+async fn a_stranger_neither_fills_the_trail_nor_gets_anything_of_his_own_into_it() {
+    let options = ServiceOptions { free_failures: 1_000, ..service_options() };
+    let bench = Bench::with(options, 100).await;
+    for number in 0..40 {
+        let mut stranger = bench.connect().await;
+        let mut hello = hello_with(&json!({ "scheme": "bearer", "token": format!("stolen-{number}-token") }));
+        hello["payload"]["client"]["name"] = json!("<script>intruder</script>");
+        stranger.send(&hello).await;
+        assert_eq!(stranger.recv().await.unwrap()["payload"]["code"], "UNAUTHENTICATED");
+    }
+    let mut root = admin(&bench).await;
+    let entries = wait_for(&mut root, json!({ "action": "authenticate" }), 10).await;
+    assert_eq!(entries.len(), 10, "the others are counted");
+    for entry in entries {
+        assert_eq!((&entry["decision"], &entry["from"]), (&json!("refused"), &json!("127.0.0.1")));
+        assert!(!entry.to_string().contains("stolen") && !entry.to_string().contains("intruder"), "{entry}");
+    }
+}
+
+#[tokio::test]
+async fn who_fails_too_often_has_to_wait_and_who_is_connected_does_not_notice() {
+    let options = ServiceOptions { free_failures: 3, ..service_options() };
+    let bench = Bench::with(options, 100).await;
+    let mut ada = bench.client().await;
+    let mut shut_out = None;
+    for _ in 0..10 {
+        let Ok((socket, _)) = tokio_tungstenite::connect_async(&bench.url).await.map_err(|error| {
+            shut_out = Some(error);
+        }) else {
+            break;
+        };
+        let mut guesser = Client { socket, session: None };
+        guesser.send(&hello_with(&json!({ "scheme": "bearer", "token": "guess" }))).await;
+        assert_eq!(guesser.recv().await.unwrap()["payload"]["code"], "UNAUTHENTICATED");
+        assert!(!matches!(guesser.recv().await, Some(frame) if frame["type"] != "session.error"), "one attempt each");
+    }
+    let tungstenite::Error::Http(answer) = shut_out.expect("it is shut out") else {
+        panic!("not by an answer");
+    };
+    assert_eq!(answer.status(), 429);
+    let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&seconds), "{seconds}");
+    assert_eq!(ada.echo(json!({ "n": 1 })).await, json!({ "n": 1 }));
+}
