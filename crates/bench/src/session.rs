@@ -79,7 +79,7 @@ impl Session {
         if let Some(Parked { session, token, seen }) = parked {
             payload["resume"] = json!({ "session_id": session, "resume_token": token, "last_event_seq": seen });
         }
-        let hello = json!({ "arcp": "1.1", "id": "msg_hello", "type": "session.hello", "payload": payload });
+        let hello = json!({ "arcp": "1.1", "id": message_id(0), "type": "session.hello", "payload": payload });
         socket.send(&hello.to_string()).await?;
         let welcome = socket.read().await?.context("the connection ended before the welcome")?;
         let value: Value = serde_json::from_slice(socket.envelope(&welcome).0)?;
@@ -120,7 +120,7 @@ impl Session {
     async fn say(&mut self, message_type: &str, payload: &Value) -> Result<()> {
         self.sent += 1;
         let frame = json!({
-            "arcp": "1.1", "id": format!("msg_{}", self.sent), "type": message_type, "session_id": self.id,
+            "arcp": "1.1", "id": message_id(self.sent), "type": message_type, "session_id": self.id,
             "payload": payload,
         });
         self.socket.send(&frame.to_string()).await
@@ -195,6 +195,11 @@ impl Session {
             }
         }
     }
+}
+
+/// An id for a message: some runtimes take nothing but a ULID.
+fn message_id(number: u64) -> String {
+    format!("01KRHDRWGW{number:016}")
 }
 
 impl Numbers {

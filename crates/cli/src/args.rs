@@ -16,7 +16,9 @@ use moorline_wire::vendor::Overflow;
 
 use crate::output::Color;
 
+mod bench;
 mod grammar;
+pub(crate) use bench::Bench;
 pub(crate) use grammar::command;
 
 /// A command line.
@@ -47,6 +49,7 @@ pub(crate) enum Command {
     Agents {
         json: bool,
     },
+    Bench(Bench),
     Version {
         json: bool,
     },
@@ -250,6 +253,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             json: of.get_flag("json"),
         }),
         "agents" => Command::Agents { json: of.get_flag("json") },
+        "bench" => Command::Bench(Bench::read(of)),
         "version" => Command::Version { json: of.get_flag("json") },
         "completions" => Command::Completions(of.get_one("shell").copied().unwrap_or(Shell::Bash)),
         "workers" => Command::Workers(workers_of(of)),

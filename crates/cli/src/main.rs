@@ -4,6 +4,7 @@
 
 mod args;
 mod census;
+mod clock;
 mod commands;
 mod connect;
 mod connection_notes;
@@ -73,6 +74,7 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Audit(audit) => commands::audit::run(audit, &connection, output).await,
         Command::Gc(collect) => commands::gc::run(collect, &connection, output).await,
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,
+        Command::Bench(bench) => Box::pin(commands::bench::run(bench, &connection, output)).await,
         Command::Version { json } => commands::version::run(json, output),
         Command::Completions(shell) => commands::completions::run(shell, output),
         Command::Workers(workers) => commands::workers::run(workers, &connection, output),

@@ -32,6 +32,7 @@ fn every_command_explains_itself() {
     check(&[], &expect_file!["help/moorline.txt"]);
     check(&["serve"], &expect_file!["help/serve.txt"]);
     check(&["config"], &expect_file!["help/config.txt"]);
+    check(&["bench"], &expect_file!["help/bench.txt"]);
     check(&["demo"], &expect_file!["help/demo.txt"]);
     check(&["submit"], &expect_file!["help/submit.txt"]);
     check(&["watch"], &expect_file!["help/watch.txt"]);

@@ -35,6 +35,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(gc())
         .subcommand(audit())
         .subcommand(agents())
+        .subcommand(super::bench::grammar())
         .subcommand(version())
         .subcommand(completions())
         .subcommand(workers())
@@ -472,7 +473,7 @@ fn completions() -> Clap {
         .after_help("Examples:\n  moorline completions bash > ~/.local/share/bash-completion/completions/moorline")
 }
 
-fn json(help: &'static str) -> Arg {
+pub(super) fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
 }
 
@@ -487,7 +488,7 @@ fn size(text: &str) -> Result<u64, &'static str> {
 }
 
 /// Reads `90s`, `5m`, `1h30m` or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a duration is a number with s, m or h, such as 30s or 1h30m".to_owned();
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));

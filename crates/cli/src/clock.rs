@@ -1,0 +1,15 @@
+//! Reading the clock, in one place.
+#![expect(clippy::disallowed_methods, reason = "this module is where the crate reads the clock")]
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Time that only runs forward.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// Nanoseconds since 1970, which the `load` agent writes into its events too.
+pub(crate) fn unix_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
