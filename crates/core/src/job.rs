@@ -44,7 +44,7 @@ use cancel::Cancellation;
 use decided::Decided;
 
 pub use lost::Lost;
-pub use recover::RecoverError;
+pub use recover::{RecoverError, Recovery};
 pub use report::{Report, ReportError};
 
 /// Where a job stands (spec 7.3).

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use moorline_core::Refusal;
 use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::audit::AuditFilter;
-use moorline_core::job::{Job, JobLimits, Status};
+use moorline_core::job::{Job, JobLimits, RecoverError, Recovery, Status};
 use moorline_core::record::{Accepted, Fact};
-use moorline_store::{AppendError, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError};
+use moorline_store::{
+    AppendError, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
+};
 use moorline_types::{
     Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq, Timestamp,
 };
@@ -54,6 +57,10 @@ const ABANDON_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a request to cancel may take to become durable before its sender is told that it has not yet. Its
 /// connection does nothing else meanwhile, and a heartbeat interval is not shorter.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Jobs of the last run that are read at once: one for each thread that reads the store, one that is taken in, and one
+/// that waits. Each has a page of records in memory.
+const RECOVERED_AT_ONCE: usize = 4;
 
 /// See the module's documentation. Cheap to clone; clones are the same gateway.
 #[derive(Debug, Clone)]
@@ -407,8 +414,11 @@ impl Gateway {
     pub async fn recover(&self) -> Result<(), RecoverJobsError> {
         self.0.sessions.recover(self.now()).await?;
         let mut recovered = 0_usize;
-        for id in self.0.open_jobs.all().await? {
-            let Some(job) = self.recover_job(id).await? else {
+        let ids = self.0.open_jobs.all().await?;
+        // In order, and so that one is read while another is taken in.
+        let mut jobs = stream::iter(ids).map(async |id| (id, self.recover_job(id).await)).buffered(RECOVERED_AT_ONCE);
+        while let Some((id, job)) = jobs.next().await {
+            let Some(job) = job? else {
                 self.settle(id).await?;
                 continue;
             };
@@ -447,28 +457,32 @@ impl Gateway {
         Ok(())
     }
 
-    /// The job from its records; `None` if it never began or is over.
+    /// The job from its records; `None` if it never began or is over. No more than a page of them is in memory.
     async fn recover_job(&self, id: JobId) -> Result<Option<Job>, ReadError> {
-        const PAGE: ReadLimit = ReadLimit::new(1024, 1024 * 1024);
-        let mut records = Vec::new();
+        const PAGE: ReadLimit = ReadLimit::new(4096, 1024 * 1024);
+        let mut recovery = None;
+        let mut next = StreamSeq::FIRST;
         loop {
-            let next = StreamSeq::new(records.len() as u64 + 1);
             let page = self.0.store.read_stream(StreamId::Job(id), next, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            records.extend(page);
-        }
-        if records.is_empty() {
-            return Ok(None);
-        }
-        match Job::recover(self.now(), id, records, self.job_limits()) {
-            Ok(job) => Ok((!(job.status().is_terminal() && job.is_settled())).then_some(job)),
-            Err(error) => {
+            let Some(last) = page.last() else { break };
+            next = last.seq.next();
+            if let Err(error) = self.replay(id, &mut recovery, &page) {
                 tracing::error!(job = %id, %error, "a job of the last run cannot be recovered and stays as it is");
-                Ok(None)
+                return Ok(None);
             }
         }
+        let job = recovery.map(|recovery| recovery.finish(self.now()));
+        Ok(job.filter(|job| !(job.status().is_terminal() && job.is_settled())))
+    }
+
+    fn replay(&self, id: JobId, recovery: &mut Option<Recovery>, page: &[CommittedRecord]) -> Result<(), RecoverError> {
+        for record in page {
+            match recovery {
+                Some(recovery) => recovery.replay(record)?,
+                None => *recovery = Some(Recovery::begin(id, record, self.job_limits())?),
+            }
+        }
+        Ok(())
     }
 
     async fn tell(&self, job: JobId, input: JobInput) {

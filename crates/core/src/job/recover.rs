@@ -1,10 +1,10 @@
 //! A job from its records.
 
-use moorline_types::{Committed, JobId, Record, Timestamp};
+use moorline_types::{Committed, EventKind, JobId, Record, Timestamp, WorkerSeq};
 
 use super::cancel::Cancellation;
 use super::{Job, JobLimits, Status};
-use crate::record::{Corrupt, Fact};
+use crate::record::{Corrupt, EventText, Fact};
 
 /// Why records make no job.
 #[derive(Debug, thiserror::Error)]
@@ -28,10 +28,51 @@ pub enum RecoverError {
     Corrupt(#[from] Corrupt),
 }
 
+/// A job that is being made of its records, one after the other: what has been taken in need not be kept.
+#[derive(Debug)]
+pub struct Recovery {
+    job: Job,
+}
+
+impl Recovery {
+    /// Begins with the first record of the job's stream.
+    ///
+    /// # Errors
+    /// If it does not accept the job.
+    pub fn begin(job: JobId, first: &Record, limits: JobLimits) -> Result<Self, RecoverError> {
+        let Fact::Accepted(accepted) = Fact::decode(first)? else { return Err(RecoverError::NoBeginning { job }) };
+        let mut job = Job::new(first.at, job, accepted, limits);
+        job.head = first.seq;
+        Ok(Self { job })
+    }
+
+    /// Takes in the next record of the stream.
+    ///
+    /// # Errors
+    /// If a job's stream has no such record.
+    pub fn replay(&mut self, record: &Record) -> Result<(), RecoverError> {
+        self.job.replay(record)
+    }
+
+    /// The job, after the last record. Its deadlines go on counting from where they were, except for its waiting for a
+    /// worker, which there could not have been. If a worker runs it, it waits for that worker's next attachment; if a
+    /// cancellation was asked for before any did, it ends.
+    pub fn finish(self, now: Timestamp) -> Job {
+        let mut job = self.job;
+        job.pending_since = now;
+        if job.status == Status::Pending && job.cancel.is_some() {
+            job.end_cancelled(now);
+        }
+        job
+    }
+}
+
 impl Job {
-    /// The job that these records make: all of its stream, in order. Its deadlines go on counting from where they were,
-    /// except for its waiting for a worker, which there could not have been. If a worker runs it, it waits for that
-    /// worker's next attachment; if a cancellation was asked for before any did, it ends.
+    /// The job that these records make: all of its stream, in order. For a stream that is not in memory there is
+    /// [`Recovery`].
+    ///
+    /// # Errors
+    /// See [`RecoverError`].
     pub fn recover<R: AsRef<Record>>(
         now: Timestamp,
         job: JobId,
@@ -39,36 +80,39 @@ impl Job {
         limits: JobLimits,
     ) -> Result<Self, RecoverError> {
         let mut records = records.into_iter();
-        let no_beginning = RecoverError::NoBeginning { job };
-        let Some(first) = records.next() else { return Err(no_beginning) };
-        let first = first.get().as_ref();
-        let Fact::Accepted(accepted) = Fact::decode(first)? else { return Err(no_beginning) };
-        let mut recovered = Self::new(first.at, job, accepted, limits);
-        recovered.head = first.seq;
+        let first = records.next().ok_or(RecoverError::NoBeginning { job })?;
+        let mut recovery = Recovery::begin(job, first.get().as_ref(), limits)?;
         for record in records {
-            recovered.replay(record.get().as_ref())?;
+            recovery.replay(record.get().as_ref())?;
         }
-        recovered.pending_since = now;
-        if recovered.status == Status::Pending && recovered.cancel.is_some() {
-            recovered.end_cancelled(now);
-        }
-        Ok(recovered)
+        Ok(recovery.finish(now))
     }
 
-    fn replay(&mut self, record: &Record) -> Result<(), RecoverError> {
-        let fact = Fact::decode(record)?;
-        self.head = record.seq;
-        if let Some(worker_seq) = fact.worker_seq() {
+    fn note_reported(&mut self, worker_seq: Option<WorkerSeq>) {
+        if let Some(worker_seq) = worker_seq {
             self.reported = worker_seq;
             self.acknowledged = worker_seq;
         }
+    }
+
+    fn replay(&mut self, record: &Record) -> Result<(), RecoverError> {
+        // Most of a long stream is events, of which little is asked for.
+        if let Some(event) = EventText::of(record) {
+            self.head = record.seq;
+            self.note_reported(event.worker_seq);
+            self.streaming |= event.kind == EventKind::ResultChunk.as_str();
+            return Ok(());
+        }
+        let fact = Fact::decode(record)?;
+        self.head = record.seq;
+        self.note_reported(fact.worker_seq());
         match fact {
             Fact::Started(started) => {
                 self.worker = Some(started.worker);
                 self.status = Status::Running;
                 self.started_at = Some(record.at);
             }
-            Fact::Event(event) => self.streaming |= event.kind == moorline_types::EventKind::ResultChunk,
+            Fact::Event(event) => self.streaming |= event.kind == EventKind::ResultChunk,
             Fact::CancelRequested(request) => {
                 let grace = self.limits.cancel_grace;
                 self.cancel = Some(Cancellation::new(request.reason, record.at, grace, true));

@@ -359,6 +359,22 @@ fn an_inline_result_after_a_streamed_part_is_the_agents_error() {
     assert_eq!(bench.endings(), [Status::Error]);
 }
 
+/// The next gateway reads little of an event, and knows of it what the one before knew.
+#[test]
+fn a_job_that_was_made_anew_knows_that_it_streams_and_what_was_reported() {
+    let mut bench = Bench::running(None);
+    bench.report(1, event(EventKind::ResultChunk)).unwrap();
+    bench.report(2, event(EventKind::Log)).unwrap();
+    bench.settle();
+    bench.restart();
+    assert_eq!((bench.job.acknowledged().get(), bench.job.head().get()), (2, 4));
+    bench.job.handle_attached(bench.now, worker(), FENCE);
+    bench.report(2, event(EventKind::Log)).unwrap();
+    bench.report(3, result()).unwrap();
+    bench.settle();
+    assert_eq!((bench.job.head().get(), bench.endings()), (5, vec![Status::Error]));
+}
+
 #[test]
 fn one_batch_is_bounded_and_the_rest_follows() {
     let mut bench = Bench::running(None);

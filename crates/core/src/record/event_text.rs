@@ -1,6 +1,6 @@
 //! An event as it stands in its record, for those who pass it on without a look at it.
 
-use moorline_types::{Record, RecordKind};
+use moorline_types::{Record, RecordKind, WorkerSeq};
 
 /// The fields of a recorded event as text: what a client is shown of it is the very same text, so a delivery copies it
 /// instead of reading the record and writing it again.
@@ -9,6 +9,8 @@ use moorline_types::{Record, RecordKind};
 /// by an earlier version for instance, is none, and is read as a [`Fact`](super::Fact).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventText<'a> {
+    /// What the worker numbered it; absent for events that the gateway itself added.
+    pub worker_seq: Option<WorkerSeq>,
     /// What the event is about.
     pub kind: &'a str,
     /// `kind`, `ts` and `body` as the fields of an object, up to its closing brace.
@@ -22,13 +24,16 @@ impl<'a> EventText<'a> {
             return None;
         }
         let text = std::str::from_utf8(&record.body).ok()?;
-        let fields = match text.strip_prefix("{\"worker_seq\":") {
-            Some(numbered) => numbered.trim_start_matches(|digit: char| digit.is_ascii_digit()).strip_prefix(',')?,
-            None => text.strip_prefix('{')?,
+        let (worker_seq, fields) = match text.strip_prefix("{\"worker_seq\":") {
+            Some(numbered) => {
+                let (number, fields) = numbered.split_once(',')?;
+                (Some(WorkerSeq::new(number.parse().ok()?)), fields)
+            }
+            None => (None, text.strip_prefix('{')?),
         };
         let (kind, rest) = fields.strip_prefix("\"kind\":\"")?.split_once('"')?;
         let known = rest.starts_with(",\"ts\":\"") && rest.ends_with("}}");
-        known.then_some(Self { kind, fields })
+        known.then_some(Self { worker_seq, kind, fields })
     }
 }
 
