@@ -12,8 +12,8 @@ use std::time::Duration;
 use moorline_agents::{Census, Echo, Load};
 use moorline_types::{EventKind, Fence, JobId, Json, Millis, Timestamp, WorkerId};
 use moorline_worker::in_process::{InProcessWorker, in_process};
-use moorline_worker::link::{AttachParams, WorkerLink};
-use moorline_worker::message::{FailureCode, FromWorker, GatewayEpoch, Output, Report, StartJob, ToWorker};
+use moorline_worker::link::WorkerLink;
+use moorline_worker::message::{FailureCode, FromWorker, Output, Report, StartJob, ToWorker};
 use moorline_worker::sdk::Agent;
 use serde_json::{Value, json};
 
@@ -36,9 +36,8 @@ impl Running {
             Arc::new(Census::new("census@1".parse().unwrap())),
             Arc::new(Load::new("load@1".parse().unwrap())),
         ];
-        let params = AttachParams::new(GatewayEpoch::new(1));
         let worker = WorkerId::mint(Timestamp::from_unix_millis(1), [1; 10]);
-        let (candidate, worker) = in_process(worker, agents, params).await.unwrap();
+        let (candidate, worker) = in_process(worker, agents).unwrap();
         let link = candidate.admit(Fence::new(1), []).await.unwrap();
         let start = StartJob {
             job: job(),

@@ -6,12 +6,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use moorline_core::job::Report;
-use moorline_types::limits::{MAX_EVENT_BODY_BYTES, WORKER_REPORT_WINDOW};
+use moorline_types::limits::{MAX_EVENT_BODY_BYTES, MAX_REPORT_WINDOW};
 use moorline_worker::limits::REPORT_WINDOW_BYTES;
 
 /// Reports of one job that may wait: two windows.
 #[expect(clippy::cast_possible_truncation, reason = "a window of reports that are in memory is counted by a usize")]
-pub(crate) const MAX_REPORTS: usize = 2 * WORKER_REPORT_WINDOW as usize;
+pub(crate) const MAX_REPORTS: usize = 2 * MAX_REPORT_WINDOW as usize;
 
 /// Their size. The window is counted without its last report.
 const MAX_BYTES: usize = 2 * (REPORT_WINDOW_BYTES + MAX_EVENT_BODY_BYTES);

@@ -4,7 +4,6 @@
 
 use common::Place;
 use moorline_store::conformance::{EVERYTHING, job, record, session};
-use moorline_store::limits::MAX_BATCH_RECORDS;
 use moorline_store::{Page, Store, StreamBounds};
 use moorline_store_sqlite::SqliteStore;
 use moorline_types::{Offset, StreamId, StreamSeq};
@@ -12,6 +11,9 @@ use moorline_types::{Offset, StreamId, StreamSeq};
 mod common;
 
 const BATCHES: u64 = 33;
+
+/// In each of them.
+const RECORDS: usize = 512;
 
 /// Two streams in turn, so that no two records share a row. Returns the head of each.
 async fn fill(store: &SqliteStore) -> u64 {
@@ -21,7 +23,7 @@ async fn fill(store: &SqliteStore) -> u64 {
             seq += 1;
             [record(job(255), seq), record(job(254), seq)]
         };
-        let batch: Vec<_> = (0..MAX_BATCH_RECORDS / 2).flat_map(|_| next()).collect();
+        let batch: Vec<_> = (0..RECORDS / 2).flat_map(|_| next()).collect();
         store.append(batch.into()).await.unwrap();
     }
     seq

@@ -79,16 +79,22 @@ pub const MAX_LEASE_TARGET_BYTES: usize = 8 * 1024;
 /// The longest `max_runtime_sec`: a day, the strictest official SDK's bound.
 pub const MAX_RUNTIME_SEC: u64 = 86_400;
 
-/// Reports of one job that a worker may have under way unacknowledged. Bounds what a job holds in memory on both
-/// sides while a commit is under way; at one commit a millisecond it still allows 256,000 events a second.
+/// Reports of one job that a worker may have under way unacknowledged if its gateway has not said how many. What every
+/// gateway has taken from the beginning.
 pub const WORKER_REPORT_WINDOW: u64 = 256;
+
+/// Reports of one job that a worker may have under way unacknowledged. Bounds, together with their size, what a job
+/// holds in memory on both sides while a commit is under way; at one commit in five milliseconds, which is a disk that
+/// is busy with something else, it still allows 800,000 events a second.
+pub const MAX_REPORT_WINDOW: u64 = 4096;
 
 /// How long after its lease has ended a job is ended. Clocks differ: the client's, which named the moment, and ours
 /// (spec 14).
 pub const LEASE_EXPIRY_GRACE: Millis = Millis::from_secs(1);
 
-/// Records that one append of one job may carry. The window above can fill it once.
-pub const MAX_BATCH_RECORDS: usize = 256;
+/// Records that one append of one job may carry. A quarter of the window above, so that one append is under way while
+/// the next is being filled, and the worker is told of the one before.
+pub const MAX_BATCH_RECORDS: usize = 1024;
 
 /// Bytes of bodies that one append may carry, beyond its first record. Keeps one chatty job from holding the writer
 /// for longer than a few milliseconds.

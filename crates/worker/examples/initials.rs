@@ -9,8 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use moorline_types::{Fence, JobId, Json, Timestamp, WorkerId};
 use moorline_worker::in_process::in_process;
-use moorline_worker::link::AttachParams;
-use moorline_worker::message::{FromWorker, GatewayEpoch, StartJob, ToWorker};
+use moorline_worker::message::{FromWorker, StartJob, ToWorker};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
 use serde::Deserialize;
 
@@ -59,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // What follows is the gateway's part, as small as it gets.
     let worker = WorkerId::mint(Timestamp::from_unix_millis(1), [2; 10]);
-    let (candidate, _running) = in_process(worker, [agent], AttachParams::new(GatewayEpoch::new(1))).await?;
+    let (candidate, _running) = in_process(worker, [agent])?;
     let mut link = candidate.admit(Fence::FIRST, []).await?;
     link.sender.send(ToWorker::Start(start)).await?;
     loop {

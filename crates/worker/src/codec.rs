@@ -1,10 +1,17 @@
 //! Frames: a 4-byte big-endian length, then one protobuf message.
 
+mod event;
+
 use std::io;
 use std::marker::PhantomData;
 
 use bytes::{BufMut as _, BytesMut};
+use prost::Message as _;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
+
+use crate::message::FromWorker;
+use crate::proto::WorkerMessage;
+use event::EventFrame;
 
 /// Bytes of the length before each frame.
 const LENGTH_BYTES: usize = 4;
@@ -68,6 +75,38 @@ impl<R: prost::Message + Default> Decoder for ReadFrames<R> {
     }
 }
 
+/// What a worker that is attached has sent.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// An event of a job, checked.
+    Event(FromWorker),
+    /// Anything else.
+    Other(WorkerMessage),
+}
+
+/// Reads frames from a worker that is attached.
+#[derive(Debug)]
+pub(crate) struct HearFrames(ReadFrames<WorkerMessage>);
+
+impl From<ReadFrames<WorkerMessage>> for HearFrames {
+    fn from(frames: ReadFrames<WorkerMessage>) -> Self {
+        Self(frames)
+    }
+}
+
+impl Decoder for HearFrames {
+    type Item = Heard;
+    type Error = FrameError;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Heard>, FrameError> {
+        let Some(frame) = self.0.lengths.decode(buffer)? else { return Ok(None) };
+        if let Some(event) = event::read(&frame) {
+            return Ok(Some(Heard::Event(event)));
+        }
+        WorkerMessage::decode(frame).map(|message| Some(Heard::Other(message))).map_err(FrameError::Protobuf)
+    }
+}
+
 /// Writes frames of messages `W`.
 #[derive(Debug)]
 pub(crate) struct WriteFrames<W> {
@@ -85,14 +124,34 @@ impl<W: prost::Message> Encoder<W> for WriteFrames<W> {
     type Error = FrameError;
 
     fn encode(&mut self, message: W, buffer: &mut BytesMut) -> Result<(), FrameError> {
-        let bytes = message.encoded_len();
+        self.put_length(message.encoded_len(), buffer)?;
+        message.encode_raw(buffer);
+        Ok(())
+    }
+}
+
+impl Encoder<FromWorker> for WriteFrames<WorkerMessage> {
+    type Error = FrameError;
+
+    fn encode(&mut self, message: FromWorker, buffer: &mut BytesMut) -> Result<(), FrameError> {
+        let Some(event) = EventFrame::of(&message) else {
+            return Encoder::<WorkerMessage>::encode(self, message.into(), buffer);
+        };
+        self.put_length(event.bytes(), buffer)?;
+        event.put(buffer);
+        Ok(())
+    }
+}
+
+impl<W> WriteFrames<W> {
+    /// Begins the frame of a message that is so long, and makes room for it.
+    fn put_length(&self, bytes: usize, buffer: &mut BytesMut) -> Result<(), FrameError> {
         let too_long = FrameError::TooLong { bytes, max: self.max };
         if bytes > self.max {
             return Err(too_long);
         }
         buffer.reserve(LENGTH_BYTES + bytes);
         buffer.put_u32(u32::try_from(bytes).map_err(|_| too_long)?);
-        message.encode_raw(buffer);
         Ok(())
     }
 }

@@ -1,42 +1,29 @@
 //! Agents inside the gateway's own process.
 //!
-//! The same host, the same handshake and the same link as for a worker process, over a pipe in memory. What such a
-//! worker cannot do is outlive the gateway: its jobs end with the process.
+//! The same host as in a worker process, and the same [`WorkerLink`](crate::link::WorkerLink) at the gateway's end, but
+//! nothing between them is bytes: what one side says is handed to the other as it is. There is nobody to prove anything
+//! to and nothing to listen for, so there is neither a handshake nor a heartbeat. What such a worker cannot do is
+//! outlive the gateway: its jobs end with the process.
 
 use std::sync::Arc;
 
 use moorline_types::WorkerId;
+use moorline_types::limits::MAX_REPORT_WINDOW;
 
-use crate::connect::{Contact, Identity, Session, SessionEnd, Stop, attach, leave};
-use crate::host::{Host, HostError};
-use crate::link::{AttachError, AttachParams, Candidate, accept};
-use crate::message::GatewayEpoch;
-use crate::random::{self, NoEntropy};
+use crate::connect::{Stop, leave};
+use crate::host::{Handled, Host, HostError};
+use crate::link::{Candidate, LinkEnd, WorkerSide};
+use crate::message::{FromWorker, GoodbyeReason, Report, WorkerInfo, decode};
+use crate::outbox::LinkState;
+use crate::proto;
 use crate::sdk::Agent;
-use crate::secret::WorkerSecret;
 use crate::tasks::{self, Task};
-
-/// Bytes that the pipe holds in each direction: a frame of ordinary size and some.
-const PIPE_BYTES: usize = 64 * 1024;
+use crate::version::VersionRange;
 
 /// Agents that run in this process. Dropping it stops them; so does the end of its link.
 #[derive(Debug)]
 pub struct InProcessWorker {
     task: Task<()>,
-}
-
-/// Why agents could not be run in this process.
-#[derive(Debug, thiserror::Error)]
-pub enum InProcessError {
-    /// The agents cannot be hosted together.
-    #[error("these agents cannot be hosted together")]
-    Host(#[source] HostError),
-    /// The handshake failed.
-    #[error("the handshake with an in-process worker failed")]
-    Attach(#[source] AttachError),
-    /// No secret could be made.
-    #[error("no secret could be made for an in-process worker")]
-    Entropy(#[source] NoEntropy),
 }
 
 impl InProcessWorker {
@@ -51,35 +38,89 @@ impl InProcessWorker {
     }
 }
 
-async fn serve(session: Session, host: &Host) {
-    let (contact, stop) = (Contact::default(), Stop::default());
-    tokio::select! {
-        biased;
-        end = session.serve(host, &contact, &stop) => {
-            if let SessionEnd::Lost(lost) = end {
-                tracing::debug!(reason = %lost, "the link to an in-process worker has ended");
-            }
+/// Starts agents in this process, in the runtime that this is called in. The candidate is admitted like any other
+/// worker.
+///
+/// # Errors
+/// If the agents cannot be hosted together.
+pub fn in_process(
+    worker: WorkerId,
+    agents: impl IntoIterator<Item = Arc<dyn Agent>>,
+) -> Result<(Candidate, InProcessWorker), HostError> {
+    let host = Host::new(agents)?;
+    let info = WorkerInfo {
+        worker,
+        pid: std::process::id(),
+        instance: host.instance(),
+        sdk: concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")).to_owned(),
+        protocol: VersionRange::OURS.max,
+        offers: host.offers(),
+        held: host.held(),
+    };
+    let (candidate, admission) = Candidate::here(info);
+    let task = tasks::spawn("in-process worker", async move {
+        // Without an admission there is nothing to run the agents for.
+        if let Ok(side) = admission.await {
+            serve(side, &host).await;
         }
-        _ = leave(host, &stop) => {}
+    });
+    Ok((candidate, InProcessWorker { task }))
+}
+
+async fn serve(side: WorkerSide, host: &Host) {
+    let WorkerSide { committed, mut incoming, outgoing } = side;
+    for (job, seq) in committed {
+        host.acknowledge(job, seq);
+    }
+    host.set_link(LinkState::Attached { window: MAX_REPORT_WINDOW });
+    let stop = Stop::default();
+    let end = tokio::select! {
+        biased;
+        () = listen(&mut incoming, host, &stop) => LinkEnd::Closed,
+        end = speak(&outgoing, host) => end,
+        reason = stop.goodbye() => LinkEnd::Goodbye(reason),
+        reason = leave(host, &stop) => LinkEnd::Goodbye(reason),
+    };
+    tracing::debug!(reason = %end, "the link to an in-process worker has ended");
+    // If nobody listens any more, the gateway has ended the link.
+    outgoing.send(Err(end)).await.unwrap_or_default();
+}
+
+/// Takes in what the gateway says, until it says nothing more.
+async fn listen(incoming: &mut crate::link::FromGateway, host: &Host, stop: &Stop) {
+    while let Some(message) = incoming.recv().await {
+        match host.handle(message) {
+            Handled::Done => {}
+            Handled::Shutdown { grace } => stop.request(GoodbyeReason::Shutdown, grace),
+            Handled::Overrun => return,
+        }
     }
 }
 
-/// Starts agents in this process. The candidate is admitted like any other worker.
-pub async fn in_process(
-    worker: WorkerId,
-    agents: impl IntoIterator<Item = Arc<dyn Agent>>,
-    params: AttachParams,
-) -> Result<(Candidate, InProcessWorker), InProcessError> {
-    let host = Host::new(agents).map_err(InProcessError::Host)?;
-    let key = WorkerSecret::new(random::draw().map_err(InProcessError::Entropy)?).key();
-    let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-    let identity = Identity { worker, key: key.clone(), orphan_lifetime: std::time::Duration::ZERO };
-    let task = tasks::spawn("in-process worker", async move {
-        match attach(theirs, &identity, GatewayEpoch::default(), &host).await {
-            Err(error) => tracing::debug!(%error, "an in-process worker was not attached"),
-            Ok(session) => serve(session, &host).await,
+/// Hands over what there is to say, until nobody takes it or it is not what may be said.
+async fn speak(outgoing: &crate::link::ToGateway, host: &Host) -> LinkEnd {
+    loop {
+        let checked: Result<Vec<_>, _> = host.next().await.into_iter().map(check).collect();
+        match checked.map_err(LinkEnd::Malformed) {
+            Ok(messages) => {
+                if outgoing.send(Ok(messages)).await.is_err() {
+                    return LinkEnd::Closed;
+                }
+            }
+            Err(end) => return end,
         }
-    });
-    let candidate = accept(ours, |_| async { Some(key) }, params).await.map_err(InProcessError::Attach)?;
-    Ok((candidate, InProcessWorker { task }))
+    }
+}
+
+/// An event was checked when it was emitted. How a job ends is checked here as a link does it, by the same rules.
+fn check(message: FromWorker) -> Result<FromWorker, decode::Malformed> {
+    match message {
+        FromWorker::Report { job, seq, at, report: report @ (Report::Result { .. } | Report::Failure(_)) } => {
+            let report = Report::try_from(proto::report::Body::from(report))?;
+            Ok(FromWorker::Report { job, seq, at, report })
+        }
+        FromWorker::Started { .. }
+        | FromWorker::Refused { .. }
+        | FromWorker::Report { report: Report::Event { .. }, .. } => Ok(message),
+    }
 }

@@ -49,6 +49,9 @@ pub const WRITE_BATCH: usize = 256;
 /// messages; the socket takes some hundred kilobytes.
 pub const WRITE_BATCH_BYTES: usize = 256 * 1024;
 
+/// Bytes that a link's buffer for reading begins with: some hundred events in one read. One that has to be larger grows.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
 /// Reports of one job that are said before it is the turn of the worker's next job. A job that says much is cheaper to
 /// carry in stretches, and another waits for fractions of a millisecond.
 pub const REPORTS_PER_TURN: usize = 64;

@@ -20,6 +20,7 @@ use moorline_types::Fence;
 use tokio::sync::mpsc;
 
 pub use accept::{AttachError, Candidate, accept};
+pub(crate) use accept::{FromGateway, ToGateway, WorkerSide};
 
 use crate::codec::FrameError;
 use crate::limits::{
@@ -71,8 +72,8 @@ pub struct LinkReceiver {
     queue: mpsc::Receiver<Result<Vec<FromWorker>, LinkEnd>>,
     /// What has been received and not yet taken one by one.
     taken: VecDeque<FromWorker>,
-    _reader: Task<()>,
-    _writer: Task<()>,
+    /// Carry it over a transport, one for each direction; none within a process.
+    _pumps: Vec<Task<()>>,
 }
 
 /// A message was not sent.

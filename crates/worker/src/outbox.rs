@@ -11,7 +11,7 @@ pub(crate) mod spill;
 
 use std::collections::VecDeque;
 
-use moorline_types::limits::WORKER_REPORT_WINDOW;
+use moorline_types::limits::{MAX_REPORT_WINDOW, WORKER_REPORT_WINDOW};
 use moorline_types::{JobId, Timestamp, WorkerSeq};
 
 use crate::clock;
@@ -44,11 +44,21 @@ struct Waiting {
 /// Whether a gateway is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum LinkState {
-    /// One is: what does not fit waits.
-    Attached,
+    /// One is, and takes so many reports of a job unacknowledged: what does not fit waits.
+    Attached { window: u64 },
     /// None is: what does not fit goes to disk.
     #[default]
     Lost,
+}
+
+impl LinkState {
+    /// How many reports of a job may be under way.
+    pub(crate) const fn window(self) -> u64 {
+        match self {
+            Self::Attached { window } => window,
+            Self::Lost => WORKER_REPORT_WINDOW,
+        }
+    }
 }
 
 /// Why a report was not taken in.
@@ -141,8 +151,11 @@ impl Outbox {
         })
     }
 
-    /// The next report that the present link has not carried.
-    pub(crate) fn next(&mut self) -> Option<FromWorker> {
+    /// The next report that the present link has not carried, if no more than `window` are then under way.
+    pub(crate) fn next(&mut self, window: u64) -> Option<FromWorker> {
+        if !self.has_next(window) {
+            return None;
+        }
         let Waiting { at, report, .. } = self.waiting.get(self.sent)?;
         let seq = WorkerSeq::new(self.first.get() + self.sent as u64);
         self.sent += 1;
@@ -150,8 +163,8 @@ impl Outbox {
     }
 
     /// Whether [`Self::next`] has something.
-    pub(crate) fn has_next(&self) -> bool {
-        self.sent < self.waiting.len()
+    pub(crate) fn has_next(&self, window: u64) -> bool {
+        self.sent < self.waiting.len() && (self.sent as u64) < window
     }
 
     /// Forgets reports up to and including `committed`. One that was never made is not believed.
@@ -187,8 +200,7 @@ impl Outbox {
     }
 
     fn has_room(&self) -> bool {
-        self.waiting.is_empty()
-            || ((self.waiting.len() as u64) < WORKER_REPORT_WINDOW && self.bytes < REPORT_WINDOW_BYTES)
+        self.waiting.is_empty() || ((self.waiting.len() as u64) < MAX_REPORT_WINDOW && self.bytes < REPORT_WINDOW_BYTES)
     }
 }
 
@@ -212,11 +224,11 @@ mod tests {
     }
 
     fn push(outbox: &mut Outbox, report: Report) -> Result<(), Refused> {
-        outbox.push(Timestamp::from_unix_millis(1), report, LinkState::Attached)
+        outbox.push(Timestamp::from_unix_millis(1), report, LinkState::Attached { window: MAX_REPORT_WINDOW })
     }
 
     fn sent(outbox: &mut Outbox) -> Vec<u64> {
-        std::iter::from_fn(|| outbox.next())
+        std::iter::from_fn(|| outbox.next(MAX_REPORT_WINDOW))
             .map(|message| {
                 let FromWorker::Report { seq, .. } = message else { panic!("not a report: {message:?}") };
                 seq.get()
@@ -238,12 +250,25 @@ mod tests {
     #[test]
     fn a_full_window_hands_the_report_back() {
         let mut outbox = outbox();
-        for _ in 0..WORKER_REPORT_WINDOW {
+        for _ in 0..MAX_REPORT_WINDOW {
             push(&mut outbox, event(1)).unwrap();
         }
         assert_eq!(push(&mut outbox, event(7)), Err(Refused::Full(event(7))));
         outbox.acknowledge(WorkerSeq::FIRST);
         push(&mut outbox, event(7)).unwrap();
+    }
+
+    #[test]
+    fn no_more_is_under_way_than_the_link_takes() {
+        let mut outbox = outbox();
+        for _ in 0..10 {
+            push(&mut outbox, event(1)).unwrap();
+        }
+        for (acknowledged, sent) in [(0, 4), (3, 7), (3, 7), (7, 10), (10, 10)] {
+            outbox.acknowledge(WorkerSeq::new(acknowledged));
+            while outbox.next(4).is_some() {}
+            assert_eq!(outbox.first.get() + outbox.sent as u64, sent + 1, "{acknowledged} acknowledged");
+        }
     }
 
     #[test]
@@ -276,9 +301,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let home = tempfile::tempdir().unwrap();
         let mut outbox = spilling(home.path());
-        let many = 3 * WORKER_REPORT_WINDOW;
+        let many = 3 * MAX_REPORT_WINDOW;
         for n in 1..=many {
-            push_alone(&mut outbox, event(usize::try_from(n).unwrap())).unwrap();
+            push_alone(&mut outbox, event(usize::try_from(n % 500).unwrap())).unwrap();
         }
         let file = std::fs::read_dir(home.path().join("outbox")).unwrap().next().unwrap().unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -287,7 +312,7 @@ mod tests {
         loop {
             let next = sent(&mut outbox);
             let Some(last) = next.last() else { break };
-            assert!(next.len() as u64 <= WORKER_REPORT_WINDOW, "no more than a window is on its way");
+            assert!(next.len() as u64 <= MAX_REPORT_WINDOW, "no more than a window is on its way");
             outbox.acknowledge(WorkerSeq::new(*last));
             seen.extend(next);
         }
@@ -299,14 +324,14 @@ mod tests {
     fn a_file_that_is_damaged_ends_the_job_and_says_so() {
         let home = tempfile::tempdir().unwrap();
         let mut outbox = spilling(home.path());
-        for _ in 0..2 * WORKER_REPORT_WINDOW {
+        for _ in 0..2 * MAX_REPORT_WINDOW {
             push_alone(&mut outbox, event(10)).unwrap();
         }
         let file = std::fs::read_dir(home.path().join("outbox")).unwrap().next().unwrap().unwrap();
-        std::fs::write(file.path(), vec![b'x'; 64 * 1024]).unwrap();
+        std::fs::write(file.path(), vec![b'x'; 1024 * 1024]).unwrap();
         sent(&mut outbox);
-        outbox.acknowledge(WorkerSeq::new(WORKER_REPORT_WINDOW));
-        let next = outbox.next();
+        outbox.acknowledge(WorkerSeq::new(MAX_REPORT_WINDOW));
+        let next = outbox.next(MAX_REPORT_WINDOW);
         assert!(matches!(next, Some(FromWorker::Report { report: Report::Failure(_), .. })), "{next:?}");
         assert!(outbox.is_finished());
     }
@@ -315,7 +340,7 @@ mod tests {
     fn what_is_left_at_the_end_of_a_worker_reads_back_whole() {
         let home = tempfile::tempdir().unwrap();
         let mut outbox = spilling(home.path());
-        for _ in 0..WORKER_REPORT_WINDOW + 10 {
+        for _ in 0..MAX_REPORT_WINDOW + 10 {
             push_alone(&mut outbox, event(1)).unwrap();
         }
         sent(&mut outbox);
@@ -329,14 +354,17 @@ mod tests {
             let FromWorker::Report { seq, .. } = message else { panic!("not a report: {message:?}") };
             seq.get()
         };
-        assert_eq!(reports.iter().map(seqs).collect::<Vec<_>>(), (4..=WORKER_REPORT_WINDOW + 11).collect::<Vec<_>>());
+        assert_eq!(reports.iter().map(seqs).collect::<Vec<_>>(), (4..=MAX_REPORT_WINDOW + 11).collect::<Vec<_>>());
         assert!(matches!(reports.last(), Some(FromWorker::Report { report: Report::Failure(_), .. })));
     }
 
     proptest! {
+        // Each case fills windows and files.
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
         /// The same with a link that comes and goes, so that some of it is on disk.
         #[test]
-        fn what_was_on_disk_is_carried_like_the_rest(steps in proptest::collection::vec((0_u8..4, 1_u64..300), 0..40)) {
+        fn what_was_on_disk_is_carried_like_the_rest(steps in proptest::collection::vec((0_u8..4, 1_u64..6_000), 0..40)) {
             let home = tempfile::tempdir().unwrap();
             let mut outbox = spilling(home.path());
             let (mut made, mut acknowledged, mut carried) = (0_u64, 0_u64, 0_u64);
@@ -365,7 +393,9 @@ mod tests {
             }
             prop_assert_eq!(rest, (acknowledged + 1..=made).collect::<Vec<_>>());
         }
+    }
 
+    proptest! {
         /// Whatever the order of pushing, sending, acknowledging and losing the link: what is sent after a rewind is
         /// exactly what is not acknowledged, in order and without a hole.
         #[test]

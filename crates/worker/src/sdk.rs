@@ -23,7 +23,7 @@ pub use body::{
 pub(crate) use cancel::Cancel;
 pub use cancel::{CancelCause, CancelRequest};
 pub use context::{CallId, DelegateId, EmitError, InputError, JobContext};
-pub(crate) use context::{Port, PushError};
+pub(crate) use context::{Port, PushError, Pushed};
 pub use outcome::{Outcome, OutcomeError};
 pub use result_stream::{Encoding, ResultStream, StreamError};
 

@@ -6,13 +6,13 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use moorline_types::limits::WORKER_REPORT_WINDOW;
+use moorline_types::limits::MAX_REPORT_WINDOW;
 use moorline_types::{EventKind, Json, Millis, WorkerSeq};
 use moorline_worker::in_process::in_process;
 use moorline_worker::link::LinkEnd;
 use moorline_worker::message::{FromWorker, Report, StartRefusal, ToWorker};
 use moorline_worker::sdk::{Encoding, Failure, Level, Outcome, Progress, ResultStream};
-use support::{attach, cancel, fn_agent, job, lines, params, start, worker};
+use support::{attach, cancel, fn_agent, job, lines, start, worker};
 
 fn nothing() -> std::future::Ready<Result<Outcome, Failure>> {
     std::future::ready(Outcome::of(&()).map_err(Failure::from))
@@ -24,9 +24,8 @@ async fn agents_that_cannot_be_hosted_together_are_refused() {
         (vec![fn_agent("a@1", 1, |_| nothing()), fn_agent("a@1", 1, |_| nothing())], "its own name"),
         (vec![fn_agent("a@1", 0, |_| nothing())], "at least one job"),
     ] {
-        let error = in_process(worker(1), agents, params()).await.unwrap_err();
-        let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(source.contains(remedy), "{source}");
+        let error = in_process(worker(1), agents).unwrap_err().to_string();
+        assert!(error.contains(remedy), "{error}");
     }
 }
 
@@ -154,7 +153,7 @@ async fn an_agent_waits_while_its_window_is_full_and_goes_on_with_an_acknowledge
     let chatty = move |job: moorline_worker::sdk::JobContext| {
         let counted = counted.clone();
         async move {
-            for number in 0..2 * WORKER_REPORT_WINDOW {
+            for number in 0..2 * MAX_REPORT_WINDOW {
                 job.progress(Progress { current: number, ..Progress::default() }).await?;
                 counted.fetch_add(1, Ordering::Relaxed);
             }
@@ -164,17 +163,17 @@ async fn an_agent_waits_while_its_window_is_full_and_goes_on_with_an_acknowledge
     let mut gateway = attach([fn_agent("a@1", 1, chatty)]).await;
     gateway.send(start(job(1), "a@1", "0")).await;
     assert_eq!(gateway.next().await, FromWorker::Started { job: job(1) });
-    for _ in 0..WORKER_REPORT_WINDOW {
+    for _ in 0..MAX_REPORT_WINDOW {
         assert!(matches!(gateway.next().await, FromWorker::Report { .. }));
     }
     // Everything that can run has run when the worker has answered to something else.
     gateway.send(start(job(2), "b@1", "0")).await;
     assert!(matches!(gateway.next().await, FromWorker::Refused { .. }));
-    assert_eq!(emitted.load(Ordering::Relaxed) as u64, WORKER_REPORT_WINDOW);
+    assert_eq!(emitted.load(Ordering::Relaxed) as u64, MAX_REPORT_WINDOW);
     gateway.send(ToWorker::Ack { job: job(1), seq: WorkerSeq::FIRST }).await;
     let next = gateway.next().await;
     let FromWorker::Report { seq, .. } = next else { panic!("{next:?}") };
-    assert_eq!(seq.get(), WORKER_REPORT_WINDOW + 1);
+    assert_eq!(seq.get(), MAX_REPORT_WINDOW + 1);
 }
 
 #[tokio::test]
@@ -196,7 +195,7 @@ async fn a_killed_job_wakes_an_agent_that_waits_for_room() {
     };
     let mut gateway = attach([fn_agent("a@1", 1, chatty)]).await;
     gateway.send(start(job(1), "a@1", "0")).await;
-    for _ in 0..=WORKER_REPORT_WINDOW {
+    for _ in 0..=MAX_REPORT_WINDOW {
         gateway.next().await;
     }
     gateway.send(ToWorker::Kill { job: job(1) }).await;

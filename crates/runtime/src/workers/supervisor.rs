@@ -128,7 +128,7 @@ impl InProcess {
     }
 
     async fn run_once(&self, worker: WorkerId) {
-        let (candidate, mut host) = match in_process(worker, self.agents.clone(), self.door.params()).await {
+        let (candidate, mut host) = match in_process(worker, self.agents.clone()) {
             Ok(started) => started,
             Err(error) => {
                 return tracing::error!(error = &error as &dyn std::error::Error, "the agents cannot be started");

@@ -3,6 +3,7 @@
 use std::io;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use moorline_types::limits::{MAX_REPORT_WINDOW, WORKER_REPORT_WINDOW};
 use moorline_types::{Fence, JobId, Millis, WorkerSeq};
 
 use super::Identity;
@@ -115,7 +116,11 @@ pub(crate) async fn attach(
         0 => HEARTBEAT_INTERVAL,
         millis => Millis::new(millis).as_duration(),
     };
-    Ok(Session::new(reader, writer, Fence::new(accepted.fence), got, heartbeat))
+    let window = match accepted.report_window {
+        0 => WORKER_REPORT_WINDOW,
+        told => u64::from(told).min(MAX_REPORT_WINDOW),
+    };
+    Ok(Session::new(reader, writer, Fence::new(accepted.fence), got, heartbeat, window))
 }
 
 fn hello(identity: &Identity, nonce: Nonce, instance: u64) -> proto::Hello {

@@ -10,7 +10,7 @@ use super::{Contact, Stop};
 use crate::codec::FrameError;
 use crate::host::{Handled, Host};
 use crate::link::lost_after;
-use crate::message::{GatewayEpoch, GoodbyeReason, Malformed, decode};
+use crate::message::{FromWorker, GatewayEpoch, GoodbyeReason, Malformed, decode};
 use crate::outbox::LinkState;
 use crate::proto::{self, GatewayMessage, WorkerMessage, worker_message};
 use crate::stream::{Reader, Writer};
@@ -22,6 +22,7 @@ pub(crate) struct Session {
     fence: Fence,
     epoch: GatewayEpoch,
     heartbeat: Duration,
+    window: u64,
 }
 
 /// How a link ended.
@@ -57,8 +58,9 @@ impl Session {
         fence: Fence,
         epoch: GatewayEpoch,
         heartbeat: Duration,
+        window: u64,
     ) -> Self {
-        Self { reader, writer, fence, epoch, heartbeat }
+        Self { reader, writer, fence, epoch, heartbeat, window }
     }
 
     pub(super) const fn fence(&self) -> Fence {
@@ -71,9 +73,9 @@ impl Session {
 
     /// Carries messages in both directions, independent of each other, until either fails.
     pub(crate) async fn serve(self, host: &Host, contact: &Contact, stop: &Stop) -> SessionEnd {
-        let Self { mut reader, mut writer, heartbeat, .. } = self;
+        let Self { mut reader, mut writer, heartbeat, window, .. } = self;
         contact.heard();
-        host.set_link(LinkState::Attached);
+        host.set_link(LinkState::Attached { window });
         let lost = tokio::select! {
             lost = read(&mut reader, host, contact, stop, lost_after(heartbeat)) => lost,
             failed = write(&mut writer, host, heartbeat) => Lost::Frame(failed),
@@ -129,7 +131,7 @@ async fn write_some(writer: &mut Writer<WorkerMessage>, host: &Host, heartbeat: 
     match timeout(heartbeat, host.next()).await {
         Ok(messages) => {
             for message in messages {
-                writer.feed(message.into()).await?;
+                writer.feed(message).await?;
             }
         }
         Err(_) => {
@@ -137,7 +139,7 @@ async fn write_some(writer: &mut Writer<WorkerMessage>, host: &Host, heartbeat: 
             writer.feed(WorkerMessage { body: Some(beat) }).await?;
         }
     }
-    writer.flush().await
+    futures_util::SinkExt::<FromWorker>::flush(writer).await
 }
 
 async fn goodbye(writer: &mut Writer<WorkerMessage>, reason: GoodbyeReason) {

@@ -34,7 +34,7 @@ impl Stop {
     }
 
     /// Returns when the link may say goodbye.
-    pub(super) async fn goodbye(&self) -> GoodbyeReason {
+    pub(crate) async fn goodbye(&self) -> GoodbyeReason {
         self.goodbye.cancelled().await;
         self.request.get().map_or(GoodbyeReason::Shutdown, |request| request.0)
     }

@@ -10,7 +10,7 @@ use crate::limits::{MAX_NOTICES, REPORTS_PER_TURN, WRITE_BATCH, WRITE_BATCH_BYTE
 use crate::message::{FromWorker, HeldJob, Report};
 use crate::outbox::spill::SpillRoom;
 use crate::outbox::{LinkState, Outbox, Refused};
-use crate::sdk::{Cancel, CancelRequest};
+use crate::sdk::{Cancel, CancelRequest, PushError, Pushed};
 use crate::tasks::Task;
 
 #[derive(Debug, Default)]
@@ -33,17 +33,6 @@ pub(super) struct Slot {
     room: Arc<Notify>,
     is_ready: bool,
     _task: Task<()>,
-}
-
-/// What became of a report.
-#[derive(Debug)]
-pub(super) enum Pushed {
-    /// It is on its way.
-    Taken,
-    /// It has to wait for room; here it is.
-    Full { report: Report, room: Arc<Notify> },
-    /// The job is over.
-    Ended,
 }
 
 impl Slot {
@@ -118,17 +107,17 @@ impl State {
     }
 
     /// Takes a report in.
-    pub(super) fn push(&mut self, job: JobId, at: Timestamp, report: Report) -> Pushed {
-        let Some(slot) = self.jobs.get_mut(&job) else { return Pushed::Ended };
+    pub(super) fn push(&mut self, job: JobId, at: Timestamp, report: Report) -> Result<Pushed, PushError> {
+        let slot = self.jobs.get_mut(&job).ok_or(PushError)?;
         match slot.outbox.push(at, report, self.link) {
-            Err(Refused::Finished) => Pushed::Ended,
-            Err(Refused::Full(report)) => Pushed::Full { report, room: slot.room.clone() },
+            Err(Refused::Finished) => Err(PushError),
+            Err(Refused::Full(report)) => Ok(Pushed::Full { report, room: slot.room.clone() }),
             Ok(()) => {
-                if !slot.is_ready && slot.outbox.has_next() {
+                if !slot.is_ready && slot.outbox.has_next(self.link.window()) {
                     slot.is_ready = true;
                     self.ready.push_back(job);
                 }
-                Pushed::Taken
+                Ok(Pushed::Taken)
             }
         }
     }
@@ -136,8 +125,13 @@ impl State {
     /// Whether a gateway is attached. Agents that wait for room may have some when none is.
     pub(super) fn set_link(&mut self, link: LinkState) {
         self.link = link;
-        for slot in self.jobs.values() {
+        for (job, slot) in &mut self.jobs {
             slot.room.notify_waiters();
+            // A link with a wider window than the one before takes more.
+            if !slot.is_ready && slot.outbox.has_next(link.window()) {
+                slot.is_ready = true;
+                self.ready.push_back(*job);
+            }
         }
     }
 
@@ -151,7 +145,7 @@ impl State {
         let slot = self.jobs.get_mut(&job)?;
         slot.outbox.acknowledge(seq);
         slot.room.notify_waiters();
-        if !slot.is_ready && slot.outbox.has_next() {
+        if !slot.is_ready && slot.outbox.has_next(self.link.window()) {
             slot.is_ready = true;
             self.ready.push_back(job);
         }
@@ -172,21 +166,21 @@ impl State {
     pub(super) fn take_some(&mut self) -> Vec<FromWorker> {
         let answers = self.notices.len().min(WRITE_BATCH);
         let mut some: Vec<_> = self.notices.drain(..answers).collect();
-        let mut bytes = 0;
+        let (mut bytes, window) = (0, self.link.window());
         while some.len() < WRITE_BATCH
             && bytes < WRITE_BATCH_BYTES
             && let Some(job) = self.ready.pop_front()
         {
             let Some(slot) = self.jobs.get_mut(&job) else { continue };
             let turn = REPORTS_PER_TURN.min(WRITE_BATCH - some.len());
-            for report in std::iter::from_fn(|| slot.outbox.next()).take(turn) {
+            for report in std::iter::from_fn(|| slot.outbox.next(window)).take(turn) {
                 bytes += report.carried_bytes();
                 some.push(report);
                 if bytes >= WRITE_BATCH_BYTES {
                     break;
                 }
             }
-            slot.is_ready = slot.outbox.has_next();
+            slot.is_ready = slot.outbox.has_next(window);
             if slot.is_ready {
                 self.ready.push_back(job);
             }
@@ -200,7 +194,7 @@ impl State {
         self.ready.clear();
         for (job, slot) in &mut self.jobs {
             slot.outbox.rewind();
-            slot.is_ready = slot.outbox.has_next();
+            slot.is_ready = slot.outbox.has_next(self.link.window());
             if slot.is_ready {
                 self.ready.push_back(*job);
             }

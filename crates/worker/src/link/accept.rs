@@ -4,17 +4,18 @@ use std::collections::VecDeque;
 use std::future::Future;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use moorline_types::limits::MAX_REPORT_WINDOW;
 use moorline_types::{Fence, JobId, Millis, WorkerId, WorkerSeq};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{AttachParams, LinkReceiver, LinkSender, WorkerLink, pump};
-use crate::codec::FrameError;
+use super::{AttachParams, LinkEnd, LinkReceiver, LinkSender, WorkerLink, pump};
+use crate::codec::{FrameError, HearFrames};
 use crate::handshake::{NONCE_BYTES, Nonce, Side, Transcript, WrongProof};
 use crate::limits::{
     LINK_QUEUE, MAX_GATEWAY_FRAME_BYTES, MAX_HELLO_FRAME_BYTES, MAX_SDK_TEXT_BYTES, MAX_WORKER_FRAME_BYTES, READ_QUEUE,
 };
-use crate::message::{Flaw, Malformed, WorkerInfo, decode};
+use crate::message::{Flaw, FromWorker, Malformed, ToWorker, WorkerInfo, decode};
 use crate::proto::{self, GatewayMessage, WorkerMessage, gateway_message, worker_message};
 use crate::random::{self, NoEntropy};
 use crate::secret::WorkerKey;
@@ -22,6 +23,10 @@ use crate::stream::{self, Reader, Stream, Writer};
 use crate::tasks;
 use crate::text::clip;
 use crate::version::{NoCommonVersion, ProtocolVersion, VersionRange};
+
+/// The window that workers are told.
+#[expect(clippy::cast_possible_truncation, reason = "it is a few thousand")]
+const REPORT_WINDOW: u32 = MAX_REPORT_WINDOW as u32;
 
 /// Why a worker was not attached. In every case the transport is closed and nothing else has happened: a peer that
 /// has not proven itself can make us neither end a process nor forget one.
@@ -75,10 +80,35 @@ pub enum AttachError {
 /// then tries again.
 pub struct Candidate {
     info: WorkerInfo,
+    way: Way,
+}
+
+/// How the candidate is reached.
+enum Way {
+    /// Over a transport.
+    Frames(Box<Frames>),
+    /// It is in this process, and waits for its end of the link.
+    Here(oneshot::Sender<WorkerSide>),
+}
+
+struct Frames {
     params: AttachParams,
     reader: Reader<WorkerMessage>,
     writer: Writer<GatewayMessage>,
 }
+
+/// The worker's end of a link within this process.
+pub(crate) struct WorkerSide {
+    /// Which reports of the jobs that it holds are committed.
+    pub(crate) committed: Vec<(JobId, WorkerSeq)>,
+    pub(crate) incoming: FromGateway,
+    pub(crate) outgoing: ToGateway,
+}
+
+/// What the gateway says.
+pub(crate) type FromGateway = mpsc::Receiver<ToWorker>;
+/// What the worker says, and at last why it says no more.
+pub(crate) type ToGateway = mpsc::Sender<Result<Vec<FromWorker>, LinkEnd>>;
 
 impl std::fmt::Debug for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -110,36 +140,60 @@ impl Candidate {
     ///
     /// [`ToWorker::Kill`]: crate::message::ToWorker::Kill
     pub async fn admit(
-        mut self,
+        self,
         fence: Fence,
         committed: impl IntoIterator<Item = (JobId, WorkerSeq)>,
     ) -> Result<WorkerLink, AttachError> {
-        let acks = committed.into_iter();
-        let acks = acks.map(|(job, seq)| proto::Ack { job_id: job.to_string(), worker_seq: seq.get() }).collect();
-        let heartbeat_interval_ms = Millis::from(self.params.heartbeat).get();
-        let accepted = proto::Accepted { fence: fence.get(), heartbeat_interval_ms, acks };
-        within(self.params, send(&mut self.writer, gateway_message::Body::Accepted(accepted))).await?;
-        Ok(self.link(fence))
+        let Self { info, way } = self;
+        let (to_worker, outgoing) = mpsc::channel(LINK_QUEUE);
+        let (incoming, from_worker) = mpsc::channel(READ_QUEUE);
+        let committed = committed.into_iter();
+        let pumps = match way {
+            Way::Here(admission) => {
+                let side = WorkerSide { committed: committed.collect(), incoming: outgoing, outgoing: incoming };
+                admission.send(side).map_err(|_side| AttachError::Gone)?;
+                Vec::new()
+            }
+            Way::Frames(frames) => {
+                let Frames { params, reader, mut writer } = *frames;
+                let ack =
+                    |(job, seq): (JobId, WorkerSeq)| proto::Ack { job_id: job.to_string(), worker_seq: seq.get() };
+                let accepted = proto::Accepted {
+                    fence: fence.get(),
+                    heartbeat_interval_ms: Millis::from(params.heartbeat).get(),
+                    acks: committed.map(ack).collect(),
+                    report_window: REPORT_WINDOW,
+                };
+                within(params, send(&mut writer, gateway_message::Body::Accepted(accepted))).await?;
+                let reader = reader.map_decoder(HearFrames::from);
+                let read = pump::read(reader, incoming, super::lost_after(params.heartbeat));
+                let write = pump::write(writer, outgoing, params.heartbeat);
+                vec![tasks::spawn("worker link reader", read), tasks::spawn("worker link writer", write)]
+            }
+        };
+        Ok(WorkerLink {
+            info,
+            sender: LinkSender { fence, queue: to_worker },
+            receiver: LinkReceiver { fence, queue: from_worker, taken: VecDeque::new(), _pumps: pumps },
+        })
     }
 
     /// Sends the worker away. With `terminate` it ends itself; without, it tries again later.
-    pub async fn refuse(mut self, reason: String, terminate: bool) -> Result<(), AttachError> {
-        let refused = proto::Refused { reason, terminate };
-        within(self.params, send(&mut self.writer, gateway_message::Body::Refused(refused))).await
+    pub async fn refuse(self, reason: String, terminate: bool) -> Result<(), AttachError> {
+        match self.way {
+            Way::Here(_admission) => Ok(()),
+            Way::Frames(frames) => {
+                let Frames { params, mut writer, .. } = *frames;
+                let refused = proto::Refused { reason, terminate };
+                within(params, send(&mut writer, gateway_message::Body::Refused(refused))).await
+            }
+        }
     }
 
-    fn link(self, fence: Fence) -> WorkerLink {
-        let Self { info, params, reader, writer } = self;
-        let (to_worker, outgoing) = mpsc::channel(LINK_QUEUE);
-        let (incoming, from_worker) = mpsc::channel(READ_QUEUE);
-        let read =
-            tasks::spawn("worker link reader", pump::read(reader, incoming, super::lost_after(params.heartbeat)));
-        let write = tasks::spawn("worker link writer", pump::write(writer, outgoing, params.heartbeat));
-        WorkerLink {
-            info,
-            sender: LinkSender { fence, queue: to_worker },
-            receiver: LinkReceiver { fence, queue: from_worker, taken: VecDeque::new(), _reader: read, _writer: write },
-        }
+    /// A worker in this process, and what tells it that it is admitted.
+    pub(crate) fn here(info: WorkerInfo) -> (Self, oneshot::Receiver<WorkerSide>) {
+        let (admission, admitted) = oneshot::channel();
+        (Self { info, way: Way::Here(admission) }, admitted)
     }
 }
 
@@ -177,7 +231,7 @@ where
     let offers = decode::offers(proof.agents).map_err(AttachError::Malformed)?;
     let held = decode::held(proof.jobs).map_err(AttachError::Malformed)?;
     let info = WorkerInfo { worker, pid: hello.pid, instance: hello.instance, sdk: hello.sdk, protocol, offers, held };
-    Ok(Candidate { info, params, reader, writer })
+    Ok(Candidate { info, way: Way::Frames(Box::new(Frames { params, reader, writer })) })
 }
 
 /// A checked hello.

@@ -7,16 +7,16 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::LinkEnd;
-use crate::codec::FrameError;
+use crate::codec::{FrameError, Heard};
 use crate::limits::{READ_BATCH, READ_BATCH_BYTES, WRITE_BATCH};
 use crate::message::{Flaw, FromWorker, GoodbyeReason, Malformed, ToWorker};
-use crate::proto::{self, GatewayMessage, WorkerMessage, gateway_message, worker_message};
-use crate::stream::{Reader, Writer};
+use crate::proto::{self, GatewayMessage, gateway_message, worker_message};
+use crate::stream::{Ear, Writer};
 
 /// Reads until the link ends, and says why it did. Silence is counted only while this waits for the worker, never
 /// while it waits for the gateway to take a message.
 pub(super) async fn read(
-    mut reader: Reader<WorkerMessage>,
+    mut reader: Ear,
     incoming: mpsc::Sender<Result<Vec<FromWorker>, LinkEnd>>,
     lost_after: Duration,
 ) {
@@ -36,11 +36,7 @@ pub(super) async fn read(
 
 /// Waits for a frame, and takes all those along that have come with it. What they say is in `messages`, also of those
 /// that came before the one that ends the link.
-async fn next(
-    reader: &mut Reader<WorkerMessage>,
-    lost_after: Duration,
-    messages: &mut Vec<FromWorker>,
-) -> Result<(), LinkEnd> {
+async fn next(reader: &mut Ear, lost_after: Duration, messages: &mut Vec<FromWorker>) -> Result<(), LinkEnd> {
     let heard = timeout(lost_after, reader.next()).await.map_err(|_| LinkEnd::Silent { after: lost_after })?;
     let mut frame = heard.ok_or(LinkEnd::Closed)?.map_err(LinkEnd::Frame)?;
     let mut bytes = 0;
@@ -59,9 +55,13 @@ async fn next(
     }
 }
 
-fn interpret(frame: WorkerMessage) -> Result<Option<FromWorker>, LinkEnd> {
+fn interpret(heard: Heard) -> Result<Option<FromWorker>, LinkEnd> {
     use worker_message::Body;
 
+    let frame = match heard {
+        Heard::Event(event) => return Ok(Some(event)),
+        Heard::Other(frame) => frame,
+    };
     let flaw = |field, flaw| LinkEnd::Malformed(Malformed { message: "WorkerMessage", field, flaw });
     Ok(Some(match frame.body.ok_or_else(|| flaw("body", Flaw::Missing))? {
         Body::JobStarted(started) => started.try_into().map_err(LinkEnd::Malformed)?,

@@ -90,12 +90,20 @@ impl TryFrom<proto::Report> for FromWorker {
         let job = fields.parse("job_id", &report.job_id)?;
         let seq = fields.seq("worker_seq", report.worker_seq)?;
         let at = Timestamp::from_unix_millis(report.at_ms);
-        let report = match report.body.ok_or(fields.flaw("body", Flaw::Missing))? {
-            proto::report::Body::Event(event) => event.try_into()?,
-            proto::report::Body::Result(outcome) => outcome.try_into()?,
-            proto::report::Body::Failure(failure) => Report::Failure(failure.try_into()?),
-        };
+        let report = report.body.ok_or(fields.flaw("body", Flaw::Missing))?.try_into()?;
         Ok(Self::Report { job, seq, at, report })
+    }
+}
+
+impl TryFrom<proto::report::Body> for Report {
+    type Error = Malformed;
+
+    fn try_from(body: proto::report::Body) -> Result<Self, Malformed> {
+        match body {
+            proto::report::Body::Event(event) => event.try_into(),
+            proto::report::Body::Result(outcome) => outcome.try_into(),
+            proto::report::Body::Failure(failure) => Ok(Self::Failure(failure.try_into()?)),
+        }
     }
 }
 
@@ -105,8 +113,13 @@ impl TryFrom<proto::Event> for Report {
     fn try_from(event: proto::Event) -> Result<Self, Malformed> {
         let fields = Fields("Event");
         let kind: EventKind = fields.parse("kind", &event.kind)?;
-        Ok(Self::Event { kind, body: fields.object("body_json", &event.body_json, MAX_EVENT_BODY_BYTES)? })
+        Ok(Self::Event { kind, body: event_body(&event.body_json)? })
     }
+}
+
+/// The body of an event: an object within the bounds.
+pub(crate) fn event_body(json: &str) -> Result<Json, Malformed> {
+    Fields("Event").object("body_json", json, MAX_EVENT_BODY_BYTES)
 }
 
 impl TryFrom<proto::Outcome> for Report {

@@ -74,6 +74,9 @@ pub struct Accepted {
     /// What is committed of the jobs that the worker holds. A held job without an entry has nothing committed.
     #[prost(message, repeated, tag = "3")]
     pub acks: Vec<Ack>,
+    /// How many reports of one job may be under way unacknowledged. Zero from gateways that do not say it, which take 256.
+    #[prost(uint32, tag = "4")]
+    pub report_window: u32,
 }
 
 /// The worker is not attached.

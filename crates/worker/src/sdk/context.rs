@@ -5,10 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use moorline_types::{EventKind, JobId, Json, JsonError, ResolvedAgent, Timestamp, TraceId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::body::{self, Check, Delegate, Log, Status, Thought, ToolAnswerFields, ToolCall, ToolResult};
 use super::cancel::{Cancel, CancelRequest};
@@ -30,15 +30,29 @@ struct Inner {
 }
 
 /// Where a job's reports go.
-#[async_trait]
 pub(crate) trait Port: Send + Sync {
-    /// Takes a report in, waiting for room.
-    async fn push(&self, at: Timestamp, report: Report) -> Result<(), PushError>;
+    /// Takes a report in if there is room for it.
+    fn push(&self, at: Timestamp, report: Report) -> Result<Pushed, PushError>;
+}
+
+/// What became of a report.
+#[derive(Debug)]
+pub(crate) enum Pushed {
+    /// It is on its way.
+    Taken,
+    /// It has to wait for room; here it is, and what tells of room.
+    Full { report: Report, room: Arc<Notify> },
 }
 
 /// The job is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PushError;
+
+impl From<PushError> for EmitError {
+    fn from(PushError: PushError) -> Self {
+        Self::Ended
+    }
+}
 
 /// Why an event was not emitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -231,9 +245,20 @@ impl JobContext {
         self.push(Report::Event { kind, body }).await
     }
 
-    /// Hands a report over as it is.
+    /// Hands a report over as it is, waiting for room.
     pub(crate) async fn push(&self, report: Report) -> Result<(), EmitError> {
-        self.0.port.push(clock::now(), report).await.map_err(|PushError| EmitError::Ended)
+        let (at, port) = (clock::now(), &self.0.port);
+        let Pushed::Full { mut report, room } = port.push(at, report)? else { return Ok(()) };
+        loop {
+            let mut freed = std::pin::pin!(room.notified());
+            // Waiting begins before the next look, so room that comes in between is not missed.
+            freed.as_mut().enable();
+            match port.push(at, report)? {
+                Pushed::Taken => return Ok(()),
+                Pushed::Full { report: back, .. } => report = back,
+            }
+            freed.await;
+        }
     }
 
     /// Whether a streamed result was begun.

@@ -83,7 +83,7 @@ pub(crate) struct Attached {
 }
 
 pub(crate) async fn attach(agents: impl IntoIterator<Item = Arc<dyn Agent>>) -> Attached {
-    let (candidate, worker) = in_process(worker(1), agents, params()).await.unwrap();
+    let (candidate, worker) = in_process(worker(1), agents).unwrap();
     let link = candidate.admit(Fence::new(1), []).await.unwrap();
     Attached { link, worker }
 }
