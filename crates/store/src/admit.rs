@@ -35,13 +35,17 @@ pub fn next_heads(
     head_of: impl Fn(StreamId) -> StreamSeq,
 ) -> Result<HashMap<StreamId, StreamSeq>, AppendError> {
     let mut heads = HashMap::new();
-    for Record { stream, seq, .. } in &batch.records {
+    // The records of a stream mostly stand together; their head is looked up once.
+    for run in batch.records.chunk_by(|one, next| one.stream == next.stream) {
+        let Some(Record { stream, .. }) = run.first() else { continue };
         let head = heads.entry(*stream).or_insert_with(|| head_of(*stream));
-        let expected = head.next();
-        if *seq != expected {
-            return Err(AppendError::Conflict { stream: *stream, expected, got: *seq });
+        for Record { seq, .. } in run {
+            let expected = head.next();
+            if *seq != expected {
+                return Err(AppendError::Conflict { stream: *stream, expected, got: *seq });
+            }
+            *head = expected;
         }
-        *head = expected;
     }
     Ok(heads)
 }

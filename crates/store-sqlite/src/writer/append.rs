@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use moorline_store::{AppendError, CommittedBatch, Tail, admit};
-use moorline_types::{Batch, Offset, StreamId, StreamSeq};
+use moorline_types::{Batch, Offset, Record, StreamId, StreamSeq};
 
 use super::write::{Reply, Staging, Write};
 use crate::fault::{Failure, SqlError};
@@ -25,9 +25,11 @@ impl Append {
 
     fn decide(&self, staging: &mut Staging<'_>) -> Result<Result<HashMap<StreamId, StreamSeq>, AppendError>, SqlError> {
         let mut heads = HashMap::new();
-        for record in &self.batch.records {
-            if let Entry::Vacant(head) = heads.entry(record.stream) {
-                head.insert(staging.heads.load(staging.tx, record.stream)?);
+        for run in self.batch.records.chunk_by(|one, next| one.stream == next.stream) {
+            if let Some(Record { stream, .. }) = run.first()
+                && let Entry::Vacant(head) = heads.entry(*stream)
+            {
+                head.insert(staging.heads.load(staging.tx, *stream)?);
             }
         }
         Ok(admit::next_heads(&self.batch, |stream| heads.get(&stream).copied().unwrap_or_default()))
