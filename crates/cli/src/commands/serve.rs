@@ -23,6 +23,10 @@ pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Resul
         output.note(format_args!("{title}, shown this once: {}", key.expose()));
         output.note(format_args!("Commands on this machine read it from {}", path.display()));
     }
+    // Listened for before anybody knows that we are there.
+    let reload = server.reload();
+    let hangups = if reload.is_empty() { None } else { Some(Hangups::listen()) };
+    let hangups = hangups.transpose().context("signals cannot be listened for")?;
     if let Some(url) = server.url() {
         output.line(format_args!("listening url={url}"));
     }
@@ -30,20 +34,16 @@ pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Resul
         let signals = Arc::clone(&signals);
         async move { signals.lock().await.next().await }
     };
-    let reload = server.reload();
     tokio::select! {
         () = server.run(stop) => {}
-        never = reload_on_hangup(&reload) => never?,
+        () = reload_on_hangup(&reload, hangups) => {}
     }
     Ok(Exit::Success)
 }
 
 /// Loads certificates anew at each SIGHUP. A gateway that has none ends at one, as it would without listening for it.
-async fn reload_on_hangup(reload: &Reload) -> Result<()> {
-    if reload.is_empty() {
-        return std::future::pending().await;
-    }
-    let mut hangups = Hangups::listen().context("signals cannot be listened for")?;
+async fn reload_on_hangup(reload: &Reload, hangups: Option<Hangups>) {
+    let Some(mut hangups) = hangups else { return std::future::pending().await };
     loop {
         hangups.next().await;
         reload.run();

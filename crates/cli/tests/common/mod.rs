@@ -4,6 +4,8 @@
 
 pub(crate) mod proxy;
 
+pub(crate) mod raw;
+
 pub(crate) mod survival;
 
 use std::ffi::OsStr;

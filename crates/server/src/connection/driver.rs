@@ -359,7 +359,7 @@ impl<'a> Driver<'a> {
             }
             Err(NotOpened { refusal, reason }) => {
                 // What strangers try is told by the audit trail, at a bounded rate.
-                tracing::debug!(%refusal, reason, "a session is refused");
+                tracing::debug!(code = %to_wire::code(&refusal), reason, "a session is refused");
                 self.note_stranger(reason);
                 if refusal == Refusal::Unauthenticated {
                     self.service.note_failure(self.peer);
@@ -390,7 +390,7 @@ impl<'a> Driver<'a> {
                 self.note_session(AuditAction::SessionResume, "the session of the hello is given up");
             }
             Err(refusal) => {
-                tracing::info!(%refusal, "a session is not resumed");
+                tracing::info!(code = %to_wire::code(&refusal), "a session is not resumed");
                 self.note_refused(Deed { action: AuditAction::SessionResume, job: None, trace_id: None }, &refusal);
                 self.refuse(&refusal, &asked);
             }
@@ -468,7 +468,8 @@ impl<'a> Driver<'a> {
             if let Some(deed) = deed {
                 self.note_refused(deed, &refusal);
             }
-            tracing::debug!(%refusal, request = %id, "a request is refused");
+            // A refusal may repeat what it was asked for, and a secret may be in the wrong field.
+            tracing::debug!(code = %to_wire::code(&refusal), "a request is refused");
             self.refuse(&refusal, &asked);
         }
     }

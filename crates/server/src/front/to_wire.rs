@@ -267,7 +267,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> SessionError {
     error
 }
 
-const fn code(refusal: &Refusal) -> ErrorCode {
+pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
     match refusal {
         Refusal::HelloExpected
         | Refusal::SecondHello

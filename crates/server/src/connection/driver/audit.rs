@@ -53,7 +53,7 @@ impl Driver<'_> {
     /// Something was not done.
     pub(super) fn note_refused(&self, deed: Deed, refusal: &Refusal) {
         let now = self.service.gateway().now();
-        let code = to_wire::refusal(refusal).code().to_string();
+        let code = to_wire::code(refusal).to_string();
         self.note(self.entry(AuditEntry::refused(now, deed.action, &code), deed));
     }
 

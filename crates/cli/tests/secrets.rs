@@ -1,0 +1,107 @@
+//! What is secret stays so: not in a log at any level, not in the journal, not in the audit trail.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::raw::{Raw, TEXT, hello};
+use common::{Gateway, moorline, stderr, stdout, wait_for};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// Every file below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+#[test]
+fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
+    let gateway = Gateway::with("", &["--log-filter=trace", "--workers-listen=127.0.0.1:0"]);
+    let key = fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap().trim().to_owned();
+    let guessed = "mlk_Z3Vlc3NlZC10b2tlbi10aGF0LWlzLW5vYm9keXM-0";
+    let (input, reason, name) = ("input-7f3a91c2", "reason-5b20e8d4", "client-c41d77aa");
+
+    let enrolled = gateway.run(&["workers", "enroll", "--name", "gpu", "--agents", "*"]);
+    let enrolment = stdout(&enrolled).trim().to_owned();
+    assert!(enrolment.len() > 20, "{}", stderr(&enrolled));
+    let stranger = moorline(["--url", &gateway.url, "--token", guessed, "agents"]).output().unwrap();
+    assert!(!stranger.status.success());
+    let mut raw = Raw::connect(&gateway.url, 1).unwrap();
+    raw.upgrade("");
+    let mut greeting = hello(&key);
+    greeting["payload"]["client"]["name"] = json!(name);
+    raw.frame(TEXT, greeting.to_string().as_bytes());
+    let welcome = raw.recv().unwrap();
+    let resume = welcome["payload"]["resume_token"].as_str().unwrap().to_owned();
+    // A token in a field where it does not belong.
+    let misplaced = json!({ "arcp": "1.1", "id": "msg_2", "type": "job.cancel", "session_id": welcome["session_id"],
+        "payload": { "job_id": guessed, "reason": reason } });
+    raw.frame(TEXT, misplaced.to_string().as_bytes());
+    assert_eq!(raw.recv().unwrap()["type"], "session.error");
+    let job = gateway.submit("echo", &json!({ "note": input }));
+    assert!(gateway.run(&["result", &job]).status.success());
+    drop(raw);
+    let trail = || stdout(&gateway.run(&["audit", "--json"]));
+    wait_for("what was done is in the trail", || {
+        ["authenticate", "session_open", "submit", "cancel"].iter().all(|action| trail().contains(action))
+    });
+    let trail = trail();
+    let (home, _) = gateway.end(Signal::TERM);
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is as talkative as it gets");
+
+    let said = |printed: &str, secret: &str| {
+        let shown = format!("The administrator's API key, shown this once: {secret}");
+        printed.replace(&shown, "").contains(secret)
+    };
+    for (what, secret) in [
+        ("the API key", key.as_str()),
+        ("a guessed token", guessed),
+        ("an enrolment token", &enrolment),
+        ("a resume token", &resume),
+        ("an input", input),
+        ("a reason", reason),
+    ] {
+        assert!(!said(&log, secret), "{what} is in the log");
+        assert!(!trail.contains(secret), "{what} is in the audit trail");
+    }
+    assert!(!trail.contains(name), "a client's name is not ours to repeat");
+    // Of what the journal and the other files may hold, jobs' inputs and reasons are a part; what lets somebody in is not.
+    for file in files(&home.path().join("data")) {
+        let content = fs::read(&file).unwrap_or_default();
+        for secret in [key.as_str(), guessed, &enrolment, &resume] {
+            let is_there = content.windows(secret.len()).any(|window| window == secret.as_bytes());
+            let belongs = file.ends_with("admin.token") && secret == key;
+            assert_eq!(is_there, belongs, "{}: {secret}", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_gateways_certificate_is_loaded_anew_at_a_hangup() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        fs::write(home.path().join("cert.pem"), cert.pem()).unwrap();
+        fs::write(home.path().join("key.pem"), key.serialize_pem()).unwrap();
+    };
+    write("one.example");
+    let [cert, key] = ["cert.pem", "key.pem"].map(|file| home.path().join(file).display().to_string());
+    let gateway = Gateway::with("", &["--tls-cert", &cert, "--tls-key", &key]);
+    write("two.example");
+    gateway.process.signal(Signal::HUP);
+    wait_for("the certificate is loaded", || gateway.log().contains("the certificate is loaded anew"));
+    fs::write(home.path().join("cert.pem"), "rubbish").unwrap();
+    gateway.process.signal(Signal::HUP);
+    wait_for("the bad one is not", || gateway.log().contains("the certificate is not loaded anew"));
+}
