@@ -1,14 +1,14 @@
 //! Idempotency keys at work: [`moorline_core::idempotency`] over the store.
 //!
 //! One submission with a key is under way at a time; the others with that key wait here and then find its claim. The
-//! claim is written before the job's first record and names the job, so whatever fails in between is seen by the next
-//! one.
+//! claim names the job and is committed with its first record. In a journal of an earlier version it was written before
+//! that, so a claim may have a job that never began.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use moorline_core::idempotency::{Claim, ClaimKey, Fingerprint};
-use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Revision, Store, StoreFault};
+use moorline_store::{Change, Collection, DocKey, Expect, ReadError, Revision, Store, StoreFault};
 use moorline_types::{JobId, Millis, PrincipalId, Timestamp};
 use tokio::sync::watch;
 
@@ -45,19 +45,12 @@ pub(crate) struct Turn {
     document: DocKey,
 }
 
-/// A key that is free for a new job.
+/// A key that is free for a new job. The next submission with it has its turn when this is dropped.
 #[derive(Debug)]
 pub(crate) struct FreeKey {
     turn: Turn,
     fingerprint: Fingerprint,
     expect: Expect,
-}
-
-/// A key that was claimed for a job that is being accepted.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    turn: Turn,
-    revision: Revision,
 }
 
 impl Claims {
@@ -129,22 +122,10 @@ impl Turn {
 }
 
 impl FreeKey {
-    /// Writes the claim.
-    pub(crate) async fn claim(self, now: Timestamp, job: JobId) -> Result<Claimed, PutError> {
-        let Self { turn, fingerprint, expect } = self;
-        let claim = Claim::new(now, &fingerprint, job);
-        let revision = turn.claims.store.put(&turn.document, claim.encode().into(), expect).await?;
-        Ok(Claimed { turn, revision })
-    }
-}
-
-impl Claimed {
-    /// Gives the key back: the job is not accepted. If that fails the next submission finds that the job never began.
-    pub(crate) async fn release(self) {
-        let Self { turn, revision } = self;
-        if let Err(error) = turn.claims.store.delete(&turn.document, Expect::Revision(revision)).await {
-            tracing::debug!(%error, "the claim of a job that never began stays until its key is used again");
-        }
+    /// The claim for a job, to be committed with its first record.
+    pub(crate) fn claim(&self, now: Timestamp, job: JobId) -> Change {
+        let claim = Claim::new(now, &self.fingerprint, job);
+        Change::put(self.turn.document.clone(), claim.encode().into(), self.expect)
     }
 }
 

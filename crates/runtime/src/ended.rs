@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
+use moorline_store::{Change, Collection, DocKey, Expect, PutError, ReadError, Store};
 use moorline_types::{JobId, PrincipalId, SessionId, StreamId, Timestamp};
 
 /// Digits of a moment in milliseconds: they last until the year 2286, and sort as numbers do.
@@ -64,18 +64,13 @@ impl Ended {
         Self { store }
     }
 
-    pub(crate) async fn add_job(&self, at: Timestamp, job: JobId, owner: &PrincipalId) -> Result<(), PutError> {
-        self.add(at, StreamId::Job(job), Bytes::copy_from_slice(owner.as_str().as_bytes())).await
+    /// The entry of a job, to be committed with what else is noted of its end.
+    pub(crate) fn job(at: Timestamp, job: JobId, owner: &PrincipalId) -> Change {
+        Change::put(key(at, StreamId::Job(job)), Bytes::copy_from_slice(owner.as_str().as_bytes()), Expect::Any)
     }
 
     pub(crate) async fn add_session(&self, at: Timestamp, session: SessionId) -> Result<(), PutError> {
-        self.add(at, StreamId::Session(session), Bytes::new()).await
-    }
-
-    async fn add(&self, at: Timestamp, stream: StreamId, owner: Bytes) -> Result<(), PutError> {
-        let key = format!("{:0DIGITS$}/{stream}", at.as_unix_millis());
-        let key = DocKey::new(Collection::Ended, key).expect("a number and an id are a valid key by their form");
-        self.store.put(&key, owner, Expect::Any).await.map(drop)
+        self.store.put(&key(at, StreamId::Session(session)), Bytes::new(), Expect::Any).await.map(drop)
     }
 
     /// Some of those that ended first, of those after this place.
@@ -97,6 +92,11 @@ fn read(key: DocKey, owner: &[u8]) -> Option<EndedStream> {
     let (at, stream) = split(key.key())?;
     let owner = std::str::from_utf8(owner).ok()?.parse().ok();
     Some(EndedStream { key, at, stream, owner })
+}
+
+fn key(at: Timestamp, stream: StreamId) -> DocKey {
+    let key = format!("{:0DIGITS$}/{stream}", at.as_unix_millis());
+    DocKey::new(Collection::Ended, key).expect("a number and an id are a valid key by their form")
 }
 
 fn split(key: &str) -> Option<(Timestamp, StreamId)> {

@@ -11,7 +11,7 @@ use moorline_core::audit::AuditFilter;
 use moorline_core::job::{Job, JobLimits, RecoverError, Recovery, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{
-    AppendError, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
+    AppendError, Change, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
 };
 use moorline_types::{
     Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq, Timestamp,
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::agents::Agents;
 use crate::audit::{Audit, AuditPage};
-use crate::claims::{Claimed, Claims, FreeKey};
+use crate::claims::{Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
 use crate::events::JobEvents;
@@ -214,51 +214,16 @@ impl Gateway {
         let place = self.0.registry.reserve(&accepted.principal, self.0.options.max_jobs_per_principal)?;
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
-        let claimed = self.announce(&job, key).await.map_err(|error| not_accepted(&error))?;
+        // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.
+        let mut changes = vec![OpenJobs::entry(id, job.owner()), JobIndex::entry(id, job.accepted())];
+        changes.extend(key.as_ref().map(|key| key.claim(now, id)));
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = vec![attach(now, id)];
         records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
-        if let Err(refusal) = self.append(Batch::from(records)).await {
-            self.withdraw(&job, claimed).await;
-            return Err(refusal);
-        }
+        self.append_with(Batch::from(records), changes).await?;
         job.handle_committed(self.now());
         tracing::info!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
         Ok(self.start(job, place))
-    }
-
-    /// Takes note of a job before its first record: a start finds it, a list shows it, and its key is taken. All at
-    /// once, so that the store has one commit for them; a crash may leave any of them, and each is repaired by itself.
-    async fn announce(&self, job: &Job, key: Option<FreeKey>) -> Result<Option<Claimed>, PutError> {
-        let claim = async {
-            match key {
-                Some(key) => key.claim(job.accepted_at(), job.id()).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        let open = self.0.open_jobs.add(job.id(), job.owner());
-        let listed = self.0.index.add(job.id(), job.accepted());
-        let (claimed, open, listed) = tokio::join!(claim, open, listed);
-        match (claimed, open.and(listed)) {
-            (Ok(claimed), Ok(())) => Ok(claimed),
-            (Ok(claimed), Err(error)) => {
-                self.withdraw(job, claimed).await;
-                Err(error)
-            }
-            (Err(error), _) => {
-                self.withdraw(job, None).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// Forgets a job that is not accepted.
-    async fn withdraw(&self, job: &Job, claimed: Option<Claimed>) {
-        self.0.index.remove(job.id(), job.owner()).await;
-        self.0.open_jobs.remove(job.id()).await;
-        if let Some(claimed) = claimed {
-            claimed.release().await;
-        }
     }
 
     /// Gives a job that is in the journal its task.
@@ -284,7 +249,6 @@ impl Gateway {
             clock: self.0.clock.clone(),
             pool: Arc::clone(&self.0.pool),
             registry: Arc::clone(&self.0.registry),
-            open_jobs: self.0.open_jobs.clone(),
             index: self.0.index.clone(),
             inbox: inputs,
             intake,
@@ -395,7 +359,11 @@ impl Gateway {
 
     /// Appends a batch that is not a job's own.
     pub(crate) async fn append(&self, batch: Batch) -> Result<CommittedBatch, Refusal> {
-        self.0.store.append(batch).await.map_err(|error| {
+        self.append_with(batch, Vec::new()).await
+    }
+
+    async fn append_with(&self, batch: Batch, changes: Vec<Change>) -> Result<CommittedBatch, Refusal> {
+        self.0.store.append_with(batch, changes).await.map_err(|error| {
             tracing::warn!(%error, "a batch was not appended");
             Refusal::StoreUnavailable { reason: append_reason(&error) }
         })
@@ -443,8 +411,8 @@ impl Gateway {
             Some(JobSummary { accepted, status, .. }) if status.is_terminal() => {
                 if let Err(error) = self.0.index.end(self.now(), id, &accepted, status).await {
                     tracing::warn!(job = %id, %error, "the job's end is noted in the index at the next start");
-                    return Ok(());
                 }
+                return Ok(());
             }
             Some(_) => {}
             None => {
@@ -569,11 +537,6 @@ fn no_entropy(error: NoEntropy) -> Refusal {
     Refusal::StoreUnavailable { reason: "the machine gives no randomness" }
 }
 
-fn not_accepted(error: &PutError) -> Refusal {
-    tracing::warn!(%error, "a job is not accepted");
-    Refusal::StoreUnavailable { reason: put_reason(error) }
-}
-
 pub(crate) fn unavailable(error: ReadError) -> Refusal {
     tracing::warn!(%error, "the journal was not read");
     Refusal::StoreUnavailable { reason: "it cannot be read" }
@@ -583,6 +546,7 @@ fn append_reason(error: &AppendError) -> &'static str {
     match error {
         AppendError::Conflict { .. } => "another connection continues the same session",
         AppendError::TooLarge { .. } => "the request is too large for one batch",
+        AppendError::Document { .. } => "another request was first",
         AppendError::Closed => "the gateway is shutting down",
         AppendError::Store { kind, .. } => fault_reason(*kind),
     }

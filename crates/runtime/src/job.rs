@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::intake::{Intake, Load};
 use crate::job_index::JobIndex;
-use crate::open_jobs::OpenJobs;
 use crate::pool::Pool;
 use crate::registry::{JobInput, Place, Progress, Registry};
 
@@ -31,7 +30,6 @@ pub(crate) struct JobTask {
     pub(crate) clock: Clock,
     pub(crate) pool: Arc<Pool>,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) open_jobs: OpenJobs,
     pub(crate) index: JobIndex,
     pub(crate) inbox: mpsc::Receiver<JobInput>,
     pub(crate) intake: Arc<Intake>,
@@ -125,7 +123,12 @@ impl JobTask {
         let now = self.clock.now();
         match result {
             Ok(_committed) => self.job.handle_committed(now),
-            Err(AppendError::Conflict { .. } | AppendError::TooLarge { .. } | AppendError::Closed) => {
+            Err(
+                AppendError::Conflict { .. }
+                | AppendError::Document { .. }
+                | AppendError::TooLarge { .. }
+                | AppendError::Closed,
+            ) => {
                 // Another writer owns the job, or the store is gone: nothing this task could decide counts any more.
                 tracing::error!("the journal takes no more records of this job from this gateway");
                 return false;
@@ -177,16 +180,15 @@ impl JobTask {
     }
 
     async fn finish(self, over: bool) {
-        let Self { job, clock, registry, open_jobs, index, pool, place, inbox, .. } = self;
+        let Self { job, clock, registry, index, pool, place, inbox, .. } = self;
         let id: JobId = job.id();
         // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
             registry.remove(id);
             pool.release(id);
-            match index.end(clock.now(), id, job.accepted(), job.status()).await {
-                Ok(()) => open_jobs.remove(id).await,
-                // As an open job it is found by the next start, which does both.
-                Err(error) => tracing::warn!(%error, "the job's end is not in the index yet"),
+            if let Err(error) = index.end(clock.now(), id, job.accepted(), job.status()).await {
+                // As an open job it is found by the next start, which does it.
+                tracing::warn!(%error, "the job's end is not in the index yet");
             }
             tracing::info!(status = %job.status(), records = %job.head(), "the job is over");
         }

@@ -1,18 +1,19 @@
 //! Every job by its principal, in the order of creation: [`moorline_core::listing`] over the store.
 //!
-//! The entry is written before the job's first record and gets the job's ending after its last. A crash in between
-//! leaves an entry without a job, which is not shown, or one without an ending, which is then read from the journal;
-//! the next start repairs both, guided by [`OpenJobs`](crate::open_jobs::OpenJobs).
+//! The entry is committed with the job's first record and gets the job's ending after its last. A crash in between
+//! leaves one without an ending, which is then read from the journal; the next start repairs it, guided by
+//! [`OpenJobs`]. In a journal of an earlier version there may be an entry without a job, which is not shown.
 
 use std::sync::Arc;
 
 use moorline_core::job::Status;
 use moorline_core::listing::{Entry, Range};
 use moorline_core::record::Accepted;
-use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
-use moorline_types::{JobId, PrincipalId, Timestamp};
+use moorline_store::{AppendError, Change, Collection, DocKey, Expect, ReadError, Store};
+use moorline_types::{Batch, JobId, PrincipalId, Timestamp};
 
 use crate::ended::Ended;
+use crate::open_jobs::OpenJobs;
 
 /// Entries that are read at once.
 const PAGE: usize = 256;
@@ -21,32 +22,34 @@ const PAGE: usize = 256;
 #[derive(Debug, Clone)]
 pub(crate) struct JobIndex {
     store: Arc<dyn Store>,
-    ended: Ended,
 }
 
 impl JobIndex {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        let ended = Ended::new(Arc::clone(&store));
-        Self { store, ended }
+        Self { store }
     }
 
-    /// Takes note of a job that is about to begin.
-    pub(crate) async fn add(&self, job: JobId, accepted: &Accepted) -> Result<(), PutError> {
-        self.write(job, &accepted.principal, &Entry::of(accepted)).await
+    /// The entry of a job, to be committed with its first record.
+    pub(crate) fn entry(job: JobId, accepted: &Accepted) -> Change {
+        write(job, &accepted.principal, &Entry::of(accepted))
     }
 
-    /// Takes note of how a job has ended.
+    /// Takes note of how a job has ended, here, among what is over and among what is open, all in one commit. From then
+    /// on the job may be removed.
     pub(crate) async fn end(
         &self,
         now: Timestamp,
         job: JobId,
         accepted: &Accepted,
         status: Status,
-    ) -> Result<(), PutError> {
+    ) -> Result<(), AppendError> {
         let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
-        self.write(job, &accepted.principal, &entry).await?;
-        // Last, because the job may be removed from then on, with its entry.
-        self.ended.add_job(now, job, &accepted.principal).await
+        let changes = vec![
+            write(job, &accepted.principal, &entry),
+            Ended::job(now, job, &accepted.principal),
+            OpenJobs::removal(job),
+        ];
+        self.store.append_with(Batch::default(), changes).await.map(drop)
     }
 
     /// Removes the entry of a job that never began. One that stays is not shown.
@@ -69,10 +72,10 @@ impl JobIndex {
         let own = documents.iter().map_while(|(key, found)| Some((range.job(key.key())?, &found.value)));
         Ok(own.map(|(job, value)| (job, read(job, value))).collect())
     }
+}
 
-    async fn write(&self, job: JobId, principal: &PrincipalId, entry: &Entry) -> Result<(), PutError> {
-        self.store.put(&key(&Range::of(principal), job), entry.encode().into(), Expect::Any).await.map(drop)
-    }
+fn write(job: JobId, principal: &PrincipalId, entry: &Entry) -> Change {
+    Change::put(key(&Range::of(principal), job), entry.encode().into(), Expect::Any)
 }
 
 fn read(job: JobId, value: &[u8]) -> Option<Entry> {

@@ -1,12 +1,12 @@
 //! Which jobs have not ended, and whose they are, in the store, so that a start finds them without reading every job there ever was.
 //!
-//! The entry is written before the job's first record and removed after its last: an entry without a job is harmless,
-//! a job without an entry would be forgotten.
+//! The entry is committed with the job's first record and removed after its last. In a journal of an earlier version it
+//! was written before that record, so there may be an entry without a job.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
+use moorline_store::{Change, Collection, DocKey, Expect, ReadError, Store};
 use moorline_types::{JobId, PrincipalId};
 
 /// Entries that are read at once.
@@ -23,9 +23,14 @@ impl OpenJobs {
         Self { store }
     }
 
-    pub(crate) async fn add(&self, job: JobId, owner: &PrincipalId) -> Result<(), PutError> {
-        let owner = Bytes::copy_from_slice(owner.as_str().as_bytes());
-        self.store.put(&key(job), owner, Expect::Any).await.map(drop)
+    /// The entry of a job, to be committed with its first record.
+    pub(crate) fn entry(job: JobId, owner: &PrincipalId) -> Change {
+        Change::put(key(job), Bytes::copy_from_slice(owner.as_str().as_bytes()), Expect::Any)
+    }
+
+    /// The entry's removal, to be committed with what is noted of the job's end.
+    pub(crate) fn removal(job: JobId) -> Change {
+        Change::delete(key(job), Expect::Any)
     }
 
     /// Whose job an entry is of.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use moorline_store::{
-    AppendError, Collection, CommittedBatch, CommittedRecord, DocKey, Document, Expect, Page, PutError, ReadError,
-    ReadLimit, Revision, Store, StreamBounds, Tail, WriteError, admit, document,
+    AppendError, Change, Collection, CommittedBatch, CommittedRecord, DocKey, Document, Expect, Page, PutError,
+    ReadError, ReadLimit, Revision, Store, StreamBounds, Tail, WriteError, admit, document,
 };
 use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq};
 
@@ -58,9 +58,10 @@ impl Store for SqliteStore {
         &self.tail
     }
 
-    async fn append(&self, batch: Batch) -> Result<CommittedBatch, AppendError> {
+    async fn append_with(&self, batch: Batch, changes: Vec<Change>) -> Result<CommittedBatch, AppendError> {
         admit::check_size(&batch)?;
-        self.writer.write(|reply| Append::new(batch, reply)).await.unwrap_or(Err(AppendError::Closed))
+        admit::check_changes(&changes)?;
+        self.writer.write(|reply| Append::new(batch, changes, reply)).await.unwrap_or(Err(AppendError::Closed))
     }
 
     async fn read_streams(&self, streams: &[StreamId], after: Offset, limit: ReadLimit) -> Result<Page, ReadError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use moorline_types::{Batch, Committed, Offset, Record, StreamId, StreamSeq};
 
 use crate::contract::CommittedRecord;
+use crate::document::{self, Change};
 use crate::error::AppendError;
 use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
 
@@ -22,6 +23,18 @@ pub fn check_size(batch: &Batch) -> Result<(), AppendError> {
             bytes,
             max_bytes: MAX_BATCH_BYTES,
         });
+    }
+    Ok(())
+}
+
+/// Decides about the sizes of documents.
+///
+/// # Errors
+/// [`AppendError::Document`] for the first that is too large.
+pub fn check_changes(changes: &[Change]) -> Result<(), AppendError> {
+    for Change { key, value, .. } in changes {
+        let fits = value.as_ref().map_or(Ok(()), document::check_value);
+        fits.map_err(|source| AppendError::Document { key: key.clone(), source })?;
     }
     Ok(())
 }

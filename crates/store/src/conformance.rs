@@ -21,6 +21,7 @@ pub mod documents;
 pub mod lifetime;
 pub mod read;
 pub mod tail;
+pub mod together;
 
 mod random;
 pub use random::Random;
@@ -71,6 +72,9 @@ macro_rules! conformance_suite {
             documents::a_revision_is_never_given_twice,
             documents::an_oversized_document_is_refused,
             documents::a_listing_is_ordered_and_paged,
+            together::a_batch_and_its_documents_are_committed_together,
+            together::if_a_part_is_refused_nothing_is_done,
+            together::documents_without_records_are_changed_together,
             lifetime::everything_acknowledged_survives_a_crash,
             lifetime::everything_survives_an_orderly_close,
             lifetime::numbers_continue_after_a_crash,

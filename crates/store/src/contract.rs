@@ -34,8 +34,8 @@
 //!
 //! **Epoch.** Names the lineage of the numbers. It is the same for the life of the data, and another for other data.
 //!
-//! **Documents.** Changed by compare-and-set, one at a time, under the same durability. There is no transaction over a
-//! document and a batch: an owner orders the two so that a crash between them is repaired at the next start.
+//! **Documents.** Changed by compare-and-set, under the same durability: one at a time, or together with a batch. Then the
+//! batch is appended and every document is changed, or nothing is; what is said of a batch holds for all of it.
 //!
 //! **Close.** What is queued is finished, then everything is refused with `Closed`. Not closing is a crash, which loses
 //! nothing that was acknowledged.
@@ -50,7 +50,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use moorline_types::{Batch, Committed, Epoch, Offset, Record, StreamId, StreamSeq};
 
-use crate::document::{Collection, DocKey, Document, Expect, Revision};
+use crate::document::{Change, Collection, DocKey, Document, Expect, Revision};
 use crate::error::{AppendError, PutError, ReadError, WriteError};
 use crate::tail::Tail;
 
@@ -70,7 +70,15 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// See [`AppendError`]; nothing of the batch was appended.
-    async fn append(&self, batch: Batch) -> Result<CommittedBatch, AppendError>;
+    async fn append(&self, batch: Batch) -> Result<CommittedBatch, AppendError> {
+        self.append_with(batch, Vec::new()).await
+    }
+
+    /// Appends a batch and changes documents, all of it or nothing. Names no document twice. The batch may be empty.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; nothing of the batch was appended, and every document is as it was.
+    async fn append_with(&self, batch: Batch, changes: Vec<Change>) -> Result<CommittedBatch, AppendError>;
 
     /// The records of these streams after `after`, merged in offset order. The streams are a set: their order and
     /// repetitions mean nothing.

@@ -167,6 +167,29 @@ impl Expect {
     }
 }
 
+/// A change of a document that is made together with an append ([`Store::append_with`](crate::Store::append_with)).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// Which document.
+    pub key: DocKey,
+    /// What it is to say; `None` removes it.
+    pub value: Option<Bytes>,
+    /// What must be there.
+    pub expect: Expect,
+}
+
+impl Change {
+    /// Makes or replaces a document.
+    pub const fn put(key: DocKey, value: Bytes, expect: Expect) -> Self {
+        Self { key, value: Some(value), expect }
+    }
+
+    /// Removes a document.
+    pub const fn delete(key: DocKey, expect: Expect) -> Self {
+        Self { key, value: None, expect }
+    }
+}
+
 /// Decides about the size of a value, for stores.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use moorline_types::{Offset, StreamId, StreamSeq, UnknownRecordKind};
 
-use crate::document::Revision;
+use crate::document::{DocKey, Revision};
 
 /// The error of the layer below. Shared, because everyone whose write was in the same transaction gets it.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -60,6 +60,15 @@ pub enum AppendError {
         bytes: usize,
         /// Bytes that a batch may have.
         max_bytes: usize,
+    },
+    /// A document that was to be changed with the batch is not as expected, or would be too large.
+    #[error("{key} is not changed")]
+    Document {
+        /// The document.
+        key: DocKey,
+        /// Why not.
+        #[source]
+        source: PutError,
     },
     /// The store has been closed.
     #[error("the store is closed")]

@@ -31,7 +31,7 @@ pub mod conformance;
 mod sync;
 
 pub use contract::{CommittedBatch, CommittedRecord, Page, ReadBudget, ReadLimit, Store, StreamBounds};
-pub use document::{Collection, DocKey, DocKeyError, Document, Expect, Revision};
+pub use document::{Change, Collection, DocKey, DocKeyError, Document, Expect, Revision};
 pub use error::{AppendError, Cause, PutError, ReadError, StoreFault, WriteError};
 pub use memory::{Faults, MemoryStore};
 pub use tail::{Interest, Tail, TailLimits};

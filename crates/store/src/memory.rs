@@ -12,7 +12,7 @@ use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq};
 
 use crate::admit;
 use crate::contract::{CommittedBatch, CommittedRecord, Page, ReadLimit, Store, StreamBounds};
-use crate::document::{self, Collection, DocKey, Document, Expect, Revision};
+use crate::document::{self, Change, Collection, DocKey, Document, Expect, Revision};
 use crate::error::{AppendError, Cause, PutError, ReadError, WriteError};
 use crate::sync::lock;
 use crate::tail::{Tail, TailLimits};
@@ -96,7 +96,7 @@ impl Store for MemoryStore {
         &self.tail
     }
 
-    async fn append(&self, batch: Batch) -> Result<CommittedBatch, AppendError> {
+    async fn append_with(&self, batch: Batch, changes: Vec<Change>) -> Result<CommittedBatch, AppendError> {
         self.faults.wait_while_held().await;
         self.with_disk(AppendError::Closed, |disk| {
             if let Some(fault) = self.faults.on_append() {
@@ -104,7 +104,18 @@ impl Store for MemoryStore {
                 return Err(AppendError::Store { kind: fault.0, source });
             }
             admit::check_size(&batch)?;
+            admit::check_changes(&changes)?;
             let heads = admit::next_heads(&batch, |stream| disk.bounds(stream).head)?;
+            for Change { key, expect, .. } in &changes {
+                let met = expect.check(disk.document(key).map(|found| found.revision));
+                met.map_err(|source| AppendError::Document { key: key.clone(), source })?;
+            }
+            for Change { key, value, .. } in changes {
+                match value {
+                    Some(value) => drop(disk.put(key, value)),
+                    None => disk.delete(&key),
+                }
+            }
             let records = admit::attest(batch, disk.head());
             disk.append(&records, heads);
             self.tail.publish(records.clone());

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use moorline_store::{AppendError, CommittedBatch, Tail, admit};
+use bytes::Bytes;
+use moorline_store::{AppendError, Change, CommittedBatch, Tail, admit};
 use moorline_types::{Batch, Offset, Record, StreamId, StreamSeq};
 
 use super::write::{Reply, Staging, Write};
@@ -12,6 +13,7 @@ use crate::sql;
 
 pub(crate) struct Append {
     batch: Batch,
+    changes: Vec<Change>,
     bytes: usize,
     /// The head of the journal before the batch, or why it was refused.
     decision: Result<Offset, AppendError>,
@@ -19,8 +21,9 @@ pub(crate) struct Append {
 }
 
 impl Append {
-    pub(crate) fn new(batch: Batch, reply: Reply<CommittedBatch, AppendError>) -> Self {
-        Self { bytes: batch.body_bytes(), batch, decision: Err(AppendError::Closed), reply }
+    pub(crate) fn new(batch: Batch, changes: Vec<Change>, reply: Reply<CommittedBatch, AppendError>) -> Self {
+        let values: usize = changes.iter().filter_map(|change| change.value.as_ref()).map(Bytes::len).sum();
+        Self { bytes: batch.body_bytes() + values, batch, changes, decision: Err(AppendError::Closed), reply }
     }
 
     fn decide(&self, staging: &mut Staging<'_>) -> Result<Result<HashMap<StreamId, StreamSeq>, AppendError>, SqlError> {
@@ -32,7 +35,27 @@ impl Append {
                 head.insert(staging.heads.load(staging.tx, *stream)?);
             }
         }
-        Ok(admit::next_heads(&self.batch, |stream| heads.get(&stream).copied().unwrap_or_default()))
+        let heads = admit::next_heads(&self.batch, |stream| heads.get(&stream).copied().unwrap_or_default());
+        // Every decision before the first change, because a refusal does not undo what its neighbours have done.
+        for Change { key, expect, .. } in &self.changes {
+            if let Err(source) = expect.check(sql::revision(staging.tx, key)?) {
+                return Ok(heads.and(Err(AppendError::Document { key: key.clone(), source })));
+            }
+        }
+        Ok(heads)
+    }
+
+    fn change_documents(&self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
+        for Change { key, value, .. } in &self.changes {
+            match value {
+                None => sql::delete(staging.tx, key)?,
+                Some(value) => {
+                    staging.revision = staging.revision.next();
+                    sql::put(staging.tx, key, value, staging.revision)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -54,7 +77,7 @@ impl Write for Append {
         for (stream, head) in heads {
             staging.heads.set(stream, head);
         }
-        Ok(())
+        self.change_documents(staging)
     }
 
     fn answer(self: Box<Self>, outcome: Result<&Tail, &Failure>) {
