@@ -23,12 +23,12 @@ use crate::open::{self, OpenError};
 use crate::options::Durability;
 use crate::sql;
 
-/// Bytes in the log after which the thread copies it, and again for each that many more. A few milliseconds' work;
-/// small enough that the pages of the log are still in the processor's reach when they are written anew.
+/// Bytes in the log after which the thread copies it, and again for each that many more. As much as SQLite would
+/// let come together; small enough that the pages of the log are still in the processor's reach when they are written anew.
 const COPY_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Bytes in the log after which the writer has it written from its beginning again. Each time costs appenders a
-/// millisecond or so, so it should be rare; a start after a crash reads the log, which takes 50 ms for as much.
+/// Bytes in the log after which the writer has it written from its beginning again. Each time the appenders
+/// wait, so it should be rare; but a start after a crash reads all of the log, so it should not be long.
 pub(crate) const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Bytes in the log after which the writer waits for the thread.

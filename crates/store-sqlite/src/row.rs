@@ -31,12 +31,12 @@ use crate::fault::SqlError;
 
 mod varint;
 
-/// Records in one row. Whoever reads one of them has the table of all of them decoded, which takes a few nanoseconds for
-/// each; longer runs are not cheaper to write.
+/// Records in one row. Whoever reads one of them has the table of all of them decoded; as many as a batch may have,
+/// so that small records are not divided.
 const MAX_RECORDS: usize = 512;
 
 /// Bytes of bodies in one row, unless a single record has more. Whoever reads one record has the row's sum computed and, as long
-/// as it keeps that record, what it read with it. Twice as many would make writing cheaper by a few percent only.
+/// as it keeps that record, what it read with it. At eight pages of the file, what a row costs beyond its bytes is shared.
 const MAX_BYTES: usize = 64 * 1024;
 
 /// What is between two bodies.

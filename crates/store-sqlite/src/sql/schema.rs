@@ -66,7 +66,7 @@ const STATEMENTS: usize = 32;
 
 /// Bytes in a page of a new file. Twice SQLite's default: a row of several records writes half as many pages, which makes
 /// it a fifth cheaper, and a record that comes alone costs 2 µs more. Twice as many again would gain half as much and
-/// cost twice as much.
+/// cost more.
 const PAGE_BYTES: i64 = 8 * 1024;
 
 /// What a file says of itself.
