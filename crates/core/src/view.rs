@@ -16,18 +16,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use moorline_types::{Committed, EventSeq, JobId, Offset, Record, RecordKind, SessionId, StreamId, StreamSeq};
+use moorline_types::{Committed, EventSeq, JobId, Offset, Record, SessionId, StreamId, StreamSeq};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Corrupt, Fact, Overflow};
 
 /// What to read next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pull {
-    /// The records of these streams after this offset, merged by offset. If there are none yet, wait for one.
+    /// The records of [`View::streams`] after this offset, merged by offset. If there are none yet, wait for one.
     Live {
-        /// The session's own stream and those of its jobs.
-        streams: Vec<StreamId>,
         /// Where the view stands.
         after: Offset,
     },
@@ -151,11 +149,12 @@ impl View {
     pub fn pull(&self) -> Pull {
         match &self.stretch {
             Some(stretch) => Pull::Stretch { job: stretch.job, from: stretch.next },
-            None => Pull::Live { streams: self.streams().collect(), after: self.position },
+            None => Pull::Live { after: self.position },
         }
     }
 
-    /// The streams whose new records the view waits for.
+    /// The streams whose new records the view waits for: the session's own and those of its jobs. They change only with
+    /// a record that turns the view, or that is a job's last.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> {
         let jobs = self.live.keys().map(|job| StreamId::Job(*job));
         std::iter::once(StreamId::Session(self.session)).chain(jobs)
@@ -255,7 +254,7 @@ impl View {
     }
 
     fn see(&mut self, job: JobId, record: &Record) -> Seen {
-        if matches!(record.kind, RecordKind::JobResult | RecordKind::JobError) {
+        if record.kind.is_last() {
             // A job's last record: there is nothing left to wait for.
             self.live.remove(&job);
         }

@@ -24,10 +24,12 @@ impl LastSeen {
     /// The session was given these records.
     pub(crate) fn note(&self, session: SessionId, deliveries: &[Delivery]) {
         let mut numbers = lock(&self.numbers);
-        for delivery in deliveries {
-            let number = numbers.entry((delivery.job, session)).or_default();
+        // Numbers rise, so of neighbours of one job the last says it all.
+        for neighbours in deliveries.chunk_by(|one, next| one.job == next.job) {
+            let Some(last) = neighbours.last() else { continue };
+            let number = numbers.entry((last.job, session)).or_default();
             // What is shown again has the number that it had.
-            *number = delivery.event_seq.max(*number);
+            *number = last.event_seq.max(*number);
         }
         while numbers.len() > MAX_REMEMBERED {
             numbers.pop_first();

@@ -139,8 +139,22 @@ impl SessionHandle {
         self.session.principal()
     }
 
+    /// Whether there is something to [`SessionHandle::prepare`].
+    pub fn is_something_due(&self) -> bool {
+        self.is_history_due() || self.is_lag_due() || self.is_checkpoint_due()
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        self.event_seq().since(self.saved) >= CHECKPOINT_EVERY
+    }
+
+    /// Whether a client that acknowledges has fallen behind, or has and may have caught up.
+    fn is_lag_due(&self) -> bool {
+        self.lag_limit.is_some_and(|limit| self.lagging || self.event_seq().since(self.resume.acknowledged()) > limit)
+    }
+
     /// Writes down what the session is to see next, if that is due, and where it stands. To be awaited to its end
-    /// before every [`SessionHandle::next`].
+    /// before every [`SessionHandle::next`], if [`SessionHandle::is_something_due`].
     ///
     /// # Errors
     /// If the journal cannot be read or written.
@@ -149,7 +163,7 @@ impl SessionHandle {
             self.attach_more().await?;
         }
         self.mind_the_lag().await;
-        if self.event_seq().since(self.saved) >= CHECKPOINT_EVERY {
+        if self.is_checkpoint_due() {
             self.save().await;
         }
         Ok(())

@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ struct Entry {
     changed: Arc<Notify>,
     /// Raised while it was connected.
     floor: Option<Arc<Floor>>,
+    /// Whether there is a floor, for whoever has the session: it asks with every page that it reads.
+    raised: Arc<AtomicBool>,
 }
 
 /// Where a session is.
@@ -123,6 +126,7 @@ pub(crate) struct Presence {
     /// Since when the session counts as parked, once this is dropped.
     since: Timestamp,
     unsaved: Option<Box<ResumeState>>,
+    raised: Arc<AtomicBool>,
 }
 
 impl Sessions {
@@ -171,7 +175,7 @@ impl Sessions {
     ) -> Result<(Presence, CancellationToken), Refusal> {
         self.forget_expired(now).await;
         let fence = CancellationToken::new();
-        let evicted = {
+        let (evicted, raised) = {
             let mut state = lock(&self.state);
             let full = state.counts.get(principal).is_some_and(|count| *count >= limit);
             let evicted = if full { state.longest_parked(principal) } else { None };
@@ -181,13 +185,13 @@ impl Sessions {
             if let Some(evicted) = evicted {
                 state.remove(evicted);
             }
-            state.insert(id, principal.clone(), Place::Connected(fence.clone()));
-            evicted
+            let raised = state.insert(id, principal.clone(), Place::Connected(fence.clone()));
+            (evicted, raised)
         };
         if let Some(evicted) = evicted {
             self.delete(now, evicted).await;
         }
-        Ok((self.presence(id, now), fence))
+        Ok((Presence { sessions: Arc::clone(self), id, since: now, unsaved: None, raised }, fence))
     }
 
     /// Takes the session that the token resumes from whoever has it.
@@ -230,7 +234,8 @@ impl Sessions {
                     let entry = state.entries.get_mut(&id).ok_or(Refusal::ResumeUnknown)?;
                     match std::mem::replace(&mut entry.place, Place::Claimed) {
                         Place::Parked { since, unsaved } => {
-                            return Ok(Presence { sessions: Arc::clone(self), id, since, unsaved });
+                            let raised = Arc::clone(&entry.raised);
+                            return Ok(Presence { sessions: Arc::clone(self), id, since, unsaved, raised });
                         }
                         Place::Claimed => return Err(Refusal::ResumeBusy),
                         Place::Connected(fence) => {
@@ -293,6 +298,8 @@ impl Sessions {
         self.store.put(&floor_key(id), Bytes::from(value), Expect::Any).await?;
         if let Some(entry) = lock(&self.state).entries.get_mut(&id) {
             entry.floor = Some(Arc::new(floor));
+            // Nothing is removed before this, so whoever has read across what is gone sees it.
+            entry.raised.store(true, Ordering::Release);
         }
         Ok(())
     }
@@ -338,16 +345,15 @@ impl Sessions {
             self.delete(now, id).await;
         }
     }
-
-    fn presence(self: &Arc<Self>, id: SessionId, since: Timestamp) -> Presence {
-        Presence { sessions: Arc::clone(self), id, since, unsaved: None }
-    }
 }
 
 impl State {
-    fn insert(&mut self, id: SessionId, principal: PrincipalId, place: Place) {
+    fn insert(&mut self, id: SessionId, principal: PrincipalId, place: Place) -> Arc<AtomicBool> {
         *self.counts.entry(principal.clone()).or_default() += 1;
-        self.entries.insert(id, Entry { principal, place, changed: Arc::default(), floor: None });
+        let raised = Arc::<AtomicBool>::default();
+        let entry = Entry { principal, place, changed: Arc::default(), floor: None, raised: Arc::clone(&raised) };
+        self.entries.insert(id, entry);
+        raised
     }
 
     fn remove(&mut self, id: SessionId) {
@@ -394,6 +400,9 @@ impl Presence {
 
     /// From where on the session can be read, if that has changed while it was connected.
     pub(crate) fn floor(&self) -> Option<Arc<Floor>> {
+        if !self.raised.load(Ordering::Acquire) {
+            return None;
+        }
         lock(&self.sessions.state).entries.get(&self.id)?.floor.clone()
     }
 

@@ -3,7 +3,6 @@
 //! A reader is a position and nothing else. It reads from memory while it is near the tail and from the store when it
 //! is not, and the two are one path: a page, from where the view stands. A reader that is slow costs nobody anything.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
@@ -48,7 +47,8 @@ pub struct ViewReader {
     store: Arc<dyn Store>,
     view: View,
     interest: Interest,
-    watched: BTreeSet<StreamId>,
+    /// What the view needs, in order; the interest is in the same.
+    watched: Vec<StreamId>,
     /// Where a search ends: records after this number are left for the next read.
     stop_after: Option<EventSeq>,
 }
@@ -57,7 +57,7 @@ impl ViewReader {
     /// Reads `view` from `store`.
     pub fn new(store: Arc<dyn Store>, view: View) -> Self {
         let interest = store.tail().subscribe();
-        let mut reader = Self { store, view, interest, watched: BTreeSet::new(), stop_after: None };
+        let mut reader = Self { store, view, interest, watched: Vec::new(), stop_after: None };
         reader.watch();
         reader
     }
@@ -119,10 +119,10 @@ impl ViewReader {
     /// If the journal cannot be read.
     pub async fn read_now(&mut self) -> Result<Option<Vec<Delivery>>, ViewError> {
         match self.view.pull() {
-            Pull::Live { streams, after } => {
-                let page = match self.store.tail().read(&streams, after, LIMIT) {
+            Pull::Live { after } => {
+                let page = match self.store.tail().read(&self.watched, after, LIMIT) {
                     Some(page) => page,
-                    None => self.store.read_streams(&streams, after, LIMIT).await?,
+                    None => self.store.read_streams(&self.watched, after, LIMIT).await?,
                 };
                 if page.records.is_empty() && page.through == after {
                     return Ok(None);
@@ -139,25 +139,28 @@ impl ViewReader {
             self.view.handle_end_of_stretch();
             return Ok(Vec::new());
         }
-        let (deliveries, _turned) = self.take(&records)?;
+        let (deliveries, _turned) = self.take(records)?;
         Ok(deliveries)
     }
 
     fn take_page(&mut self, page: Page) -> Result<Vec<Delivery>, ViewError> {
-        let (deliveries, turned) = self.take(&page.records)?;
+        let Page { records, through } = page;
+        let (deliveries, turned) = self.take(records)?;
         if !turned {
-            self.view.handle_end_of_page(page.through);
+            self.view.handle_end_of_page(through);
         }
         Ok(deliveries)
     }
 
-    fn take(&mut self, records: &[CommittedRecord]) -> Result<(Vec<Delivery>, bool), ViewError> {
-        let mut deliveries = Vec::new();
+    fn take(&mut self, records: Vec<CommittedRecord>) -> Result<(Vec<Delivery>, bool), ViewError> {
+        let mut deliveries = Vec::with_capacity(records.len());
         let mut turned = false;
+        let mut ended = false;
         for record in records {
-            let seen: Seen = self.view.handle(record)?;
+            let seen: Seen = self.view.handle(&record)?;
+            ended |= record.kind.is_last();
             if let Some(Shown { event_seq, job }) = seen.shown {
-                deliveries.push(Delivery { event_seq, job, record: record.clone(), missed: None });
+                deliveries.push(Delivery { event_seq, job, record, missed: None });
             }
             // What follows the place of a search is read again, as if the view had turned.
             if seen.turned || self.stop_after.is_some_and(|last| self.view.event_seq() >= last) {
@@ -165,21 +168,25 @@ impl ViewReader {
                 break;
             }
         }
-        self.watch();
+        if turned || ended {
+            self.watch();
+        }
         Ok((deliveries, turned))
     }
 
     /// Watches the streams that the view needs, and no others.
     fn watch(&mut self) {
-        let wanted: BTreeSet<_> = self.view.streams().collect();
-        if wanted == self.watched {
-            return;
+        let mut wanted: Vec<_> = self.view.streams().collect();
+        wanted.sort_unstable();
+        for stream in &wanted {
+            if self.watched.binary_search(stream).is_err() {
+                self.interest.add(*stream);
+            }
         }
-        for stream in wanted.difference(&self.watched) {
-            self.interest.add(*stream);
-        }
-        for stream in self.watched.difference(&wanted) {
-            self.interest.remove(*stream);
+        for stream in &self.watched {
+            if wanted.binary_search(stream).is_err() {
+                self.interest.remove(*stream);
+            }
         }
         self.watched = wanted;
     }

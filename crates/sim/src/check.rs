@@ -148,7 +148,8 @@ async fn replay(world: &World, session: SessionId) -> Vec<Seen> {
                 }
                 (records, None)
             }
-            Pull::Live { streams, after } => {
+            Pull::Live { after } => {
+                let streams: Vec<_> = view.streams().collect();
                 let page = world.store.read_streams(&streams, after, LIMIT).await.expect("the store is whole");
                 if page.records.is_empty() && page.through == after {
                     return due;

@@ -20,13 +20,14 @@
 //! }
 //! ```
 
-use std::sync::{Arc, Mutex};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, RwLock};
 
 use moorline_types::{Offset, StreamId, StreamSeq};
 
 use crate::contract::{CommittedRecord, Page, ReadLimit};
 use crate::limits::{DEFAULT_TAIL_BYTES, DEFAULT_TAIL_RECORDS};
-use crate::sync::lock;
+use crate::sync::{lock, read, write};
 
 mod interest;
 mod ring;
@@ -53,14 +54,14 @@ impl Default for TailLimits {
 /// Recent committed records, and who waits for more. The rules are in the [module's documentation](self).
 #[derive(Debug)]
 pub struct Tail {
-    ring: Mutex<Ring>,
+    ring: RwLock<Ring>,
     registry: Arc<Mutex<Registry>>,
 }
 
 impl Tail {
     /// The tail of a journal whose last record is at `head`. It holds nothing yet.
     pub fn new(head: Offset, limits: TailLimits) -> Self {
-        Self { ring: Mutex::new(Ring::new(head, limits)), registry: Arc::default() }
+        Self { ring: RwLock::new(Ring::new(head, limits)), registry: Arc::default() }
     }
 
     /// Adds records that have been committed, and wakes whoever waits for their streams. For stores only: in offset
@@ -69,34 +70,40 @@ impl Tail {
         let mut streams: Vec<StreamId> = records.iter().map(|record| record.stream).collect();
         streams.sort_unstable();
         streams.dedup();
-        lock(&self.ring).push(records);
+        write(&self.ring).push(records);
         lock(&self.registry).wake(&streams);
     }
 
     /// Drops the records of a stream before `before`, which have been trimmed. For stores only.
     pub fn forget(&self, stream: StreamId, before: StreamSeq) {
-        lock(&self.ring).forget(stream, before);
+        write(&self.ring).forget(stream, before);
     }
 
     /// The offset of the last record that was published.
     pub fn head(&self) -> Offset {
-        lock(&self.ring).head()
+        read(&self.ring).head()
     }
 
     /// The last offset that has left memory. Every record after it is held.
     pub fn evicted_through(&self) -> Offset {
-        lock(&self.ring).evicted_through()
+        read(&self.ring).evicted_through()
     }
 
     /// The records of these streams after `after`, merged in offset order; `None` if `after` lies before what is held,
     /// and the store must be read. The streams are a set: their order and repetitions mean nothing.
     ///
-    /// The lock is held for the shorter of two walks: over the streams, or over what is newer than `after`.
+    /// The lock, which readers share, is held for the shorter of two walks: over the streams, or over what is newer than
+    /// `after`. Streams that are in order already are not copied.
     pub fn read(&self, streams: &[StreamId], after: Offset, limit: ReadLimit) -> Option<Page> {
-        let mut streams = streams.to_vec();
-        streams.sort_unstable();
-        streams.dedup();
-        lock(&self.ring).read(&streams, after, limit)
+        let in_order: Cow<'_, [StreamId]> = if streams.is_sorted_by(|one, next| one < next) {
+            streams.into()
+        } else {
+            let mut sorted = streams.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            sorted.into()
+        };
+        read(&self.ring).read(&in_order, after, limit)
     }
 
     /// A wake-up for the streams that will be added to it.

@@ -80,6 +80,11 @@ macro_rules! record_kinds {
                 match self { $(Self::$name => $number,)* }
             }
 
+            /// Whether nothing of the stream follows the record: a job's end.
+            pub const fn is_last(self) -> bool {
+                matches!(self, Self::JobResult | Self::JobError)
+            }
+
             /// Whether a session that watches the stream sees the record, which gives it an `event_seq`.
             pub const fn is_visible(self) -> bool {
                 match self { $(Self::$name => $visible,)* }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moorline_types::{EventKind, Json, Timestamp};
+use moorline_types::{EventKind, Json, RecordKind, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
@@ -53,7 +53,9 @@ impl Journal {
         let mut seen = Vec::new();
         loop {
             let pull = view.pull();
-            let records: Vec<_> = self.0.iter().filter(|record| is_wanted(record, &pull)).take(at_most).collect();
+            let streams: Vec<_> = view.streams().collect();
+            let records: Vec<_> =
+                self.0.iter().filter(|record| is_wanted(record, pull, &streams)).take(at_most).collect();
             if records.is_empty() {
                 match pull {
                     Pull::Live { .. } => return seen,
@@ -73,10 +75,10 @@ impl Journal {
     }
 }
 
-fn is_wanted(record: &Committed<Arc<Record>>, pull: &Pull) -> bool {
+fn is_wanted(record: &Committed<Arc<Record>>, pull: Pull, streams: &[StreamId]) -> bool {
     match pull {
-        Pull::Live { streams, after } => streams.contains(&record.stream) && record.offset() > *after,
-        Pull::Stretch { job, from } => record.stream == StreamId::Job(*job) && record.seq >= *from,
+        Pull::Live { after } => streams.contains(&record.stream) && record.offset() > after,
+        Pull::Stretch { job, from } => record.stream == StreamId::Job(job) && record.seq >= from,
     }
 }
 

@@ -247,7 +247,8 @@ const fn is_end(kind: RecordKind) -> bool {
 /// One read of a view; `None` if there is nothing to read.
 fn read(view: &mut View, at_most: usize, journal: &Journal) -> Option<Vec<(Entry, Shown)>> {
     let (page, through) = match view.pull() {
-        Pull::Live { streams, after } => {
+        Pull::Live { after } => {
+            let streams: Vec<_> = view.streams().collect();
             let (page, through) = journal.page(&streams, after, at_most);
             if page.is_empty() && through == after {
                 return None;

@@ -24,7 +24,7 @@ impl SessionHandle {
             if self.rise(from, &deliveries) {
                 break;
             }
-            let deliveries = if self.reads_ahead() { self.read_ahead(deliveries).await? } else { deliveries };
+            let deliveries = if self.reads_ahead() { Box::pin(self.read_ahead(deliveries)).await? } else { deliveries };
             if !deliveries.is_empty() {
                 return Ok(self.note_seen(deliveries));
             }
@@ -41,7 +41,7 @@ impl SessionHandle {
     fn note_seen(&mut self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         self.gateway.note_seen(self.id(), &deliveries);
         for delivery in &deliveries {
-            if matches!(delivery.record.kind, RecordKind::JobResult | RecordKind::JobError) {
+            if delivery.record.kind.is_last() {
                 self.session.handle_end_seen(delivery.job);
             }
         }

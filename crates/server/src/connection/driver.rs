@@ -55,7 +55,7 @@ pub(super) async fn drive<T: Transport>(
     tracing::debug!(%peer, reason = %reason, "the connection ends");
     // The client may come back to a session that it did not close.
     if let Some(session) = driver.session.take() {
-        session.park().await;
+        Box::pin(session.park()).await;
     }
     let mut outgoing = driver.outgoing;
     transport.say_goodbye(reason, &mut outgoing);
@@ -141,6 +141,9 @@ impl<'a> Driver<'a> {
         }
     }
 
+    // Every connection holds the state of this future for as long as it lives, so what seldom happens is boxed: a
+    // connection that is idle has nothing of it.
+
     /// Waits for one thing to happen and does what follows from it. Answers why the connection ends, if it does.
     async fn step(&mut self, transport: &mut impl Transport) -> Result<Option<CloseReason>, Broken> {
         if let Some(turn) = write_now(transport, &mut self.outgoing).await
@@ -153,7 +156,9 @@ impl<'a> Driver<'a> {
             if std::mem::replace(&mut self.limits.max_bytes, max_bytes) != max_bytes {
                 transport.limit(max_bytes);
             }
-            session.prepare().await?;
+            if session.is_something_due() {
+                Box::pin(session.prepare()).await?;
+            }
         }
         let clock = self.service.gateway().clock();
         let may_read = self.answers < WAITING_ANSWERS;
@@ -165,7 +170,9 @@ impl<'a> Driver<'a> {
             turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
             deliveries = next(&mut self.session), if may_pull => {
                 for delivery in deliveries? {
-                    self.deliver(&delivery).await?;
+                    if !self.copy(&delivery) {
+                        Box::pin(self.deliver(&delivery)).await?;
+                    }
                 }
                 Ok(self.check_missed().or_else(|| self.check_overrun()))
             }
@@ -179,7 +186,7 @@ impl<'a> Driver<'a> {
                 self.machine.handle_sent(self.service.gateway().now());
                 None
             }
-            Turn::Arrived(incoming) => self.handle_incoming(incoming).await,
+            Turn::Arrived(incoming) => Box::pin(self.handle_incoming(incoming)).await,
             Turn::Broken(error) => {
                 tracing::debug!(%error, "the client is gone");
                 Some(self.lost())

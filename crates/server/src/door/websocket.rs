@@ -35,7 +35,7 @@ const REPLY_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct WebSocket<S> {
     socket: S,
-    protocol: WebSocketContext,
+    protocol: Box<WebSocketContext>,
     /// The client has said goodbye, and was answered.
     over: bool,
 }
@@ -49,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_write_buffer_size(REPLY_BYTES)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
-        Self { socket, protocol: WebSocketContext::new(Role::Server, Some(config)), over: false }
+        Self { socket, protocol: Box::new(WebSocketContext::new(Role::Server, Some(config))), over: false }
     }
 }
 

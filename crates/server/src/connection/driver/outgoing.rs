@@ -60,9 +60,6 @@ impl Driver<'_> {
         if let Some(missed) = delivery.missed {
             self.tell_missed(missed);
         }
-        if self.copy(delivery) {
-            return Ok(());
-        }
         let Some(handle) = &self.session else { return Ok(()) };
         let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
         let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
@@ -98,9 +95,9 @@ impl Driver<'_> {
     }
 
     /// Delivers an event that this client is shown as it stands in the journal, which nearly all are: without reading
-    /// it, and without an allocation. `false` if it is none, or its job is met for the first time.
-    fn copy(&mut self, delivery: &Delivery) -> bool {
-        let Some(handle) = &self.session else { return false };
+    /// it, and without an allocation. `false` if it is none, or something else is to be told with it: [`Self::deliver`].
+    pub(super) fn copy(&mut self, delivery: &Delivery) -> bool {
+        let Some(handle) = self.session.as_ref().filter(|_| delivery.missed.is_none()) else { return false };
         let Some(text) = EventText::of(delivery.record.get()) else { return false };
         if !to_wire::shows(text.kind, self.features) || !self.profile().takes_as_it_is(text.kind) {
             return false;
