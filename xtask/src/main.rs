@@ -10,6 +10,7 @@ mod chaos;
 mod command;
 mod conformance;
 mod install;
+mod instructions;
 mod interop;
 mod lex;
 mod licences;
@@ -105,7 +106,7 @@ mod tests {
             (
                 "lint",
                 "there is no step called \"lint\"; the steps are fmt, clippy, doc, tidy, conformance, purity, \
-                 licences, advisories, tests, interop",
+                 licences, advisories, instructions, tests, interop",
             ),
         ] {
             assert_eq!(asked(line).err().as_deref(), Some(problem), "{line:?}");

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::bench::Bench;
 use crate::chaos::Chaos;
 use crate::command::cargo;
-use crate::{advisories, conformance, install, interop, licences, purity, tidy};
+use crate::{advisories, conformance, install, instructions, interop, licences, purity, tidy};
 
 /// One check.
 pub(crate) struct Step {
@@ -31,6 +31,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "purity", about: "types, wire and core do no I/O", run: purity::run },
     Step { name: "licences", about: "every dependency may be used", run: licences::run },
     Step { name: "advisories", about: "no dependency has a known hole", run: advisories::run },
+    Step { name: "instructions", about: "a delivery costs what it did", run: instructions::run },
     Step { name: "tests", about: "the tests of all packages", run: tests },
     Step { name: "interop", about: "the official Python SDK and ours understand each other", run: interop::run },
 ];

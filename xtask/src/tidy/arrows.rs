@@ -6,7 +6,7 @@ use crate::metadata::{Metadata, Package};
 use crate::sources::Source;
 
 /// Who may depend on whom, beside everybody on `types`. Tests may reach further.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("wire", &["types"]),
     ("core", &["types"]),
@@ -20,6 +20,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("cli", &["types", "wire", "server", "client", "worker", "runtime", "agents"]),
     ("sim", &["types", "core", "store", "worker", "runtime"]),
     ("fuzz", &["types", "wire", "core"]),
+    ("counted", &["types", "wire", "core", "store"]),
     ("bench", &[]),
     ("xtask", &[]),
 ];
