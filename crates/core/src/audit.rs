@@ -87,9 +87,7 @@ actions! {
     WorkerAttach = "worker_attach";
     /// A worker of another machine may not attach any more.
     WorkerRevoke = "worker_revoke";
-    /// An API key was made, changed or withdrawn.
-    Keys = "keys";
-    /// What the gateway is configured with was loaded: at its start, or certificates while it runs.
+    /// Certificates were loaded anew while the gateway ran, or were to be.
     Configuration = "configuration";
     /// An administrator removed what was over.
     Gc = "gc";

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
@@ -54,17 +55,20 @@ pub struct Server {
 
 /// Loads anew what can be loaded anew while the gateway runs: certificates.
 #[derive(Debug)]
-pub struct Reload(Vec<Arc<Certificates>>);
+pub struct Reload {
+    certificates: Vec<Arc<Certificates>>,
+    gateway: Gateway,
+}
 
 impl Reload {
     /// Whether there is anything.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.certificates.is_empty()
     }
 
     /// Loads it. What cannot be used is said in the log, and what was there before stays.
     pub fn run(&self) {
-        self.0.iter().for_each(|certificates| certificates.reload());
+        self.certificates.iter().for_each(|certificates| note_reload(&self.gateway, certificates.reload()));
     }
 }
 
@@ -88,7 +92,7 @@ impl Server {
         let data_dir = DataDir::open(&config.data_dir, config.runtime_dir.as_deref())?;
         let tasks = Tasks::default();
         let client_certs = config.client_certs.as_ref().map(asked_of_clients);
-        let tls = load_tls(&config.transport, client_certs, &tasks)?;
+        let tls = load_tls(&config.transport, client_certs)?;
         let listener = match doors {
             Doors::Network => Some(Listener::bind(http_options(&config, tls.clone())).await?),
             Doors::Stdio => None,
@@ -96,7 +100,7 @@ impl Server {
         let mut certificates = Vec::from_iter(tls);
         let worker_listener = match &config.workers.external {
             Some(external) => {
-                let tls = load_tls(&external.transport, None, &tasks)?;
+                let tls = load_tls(&external.transport, None)?;
                 certificates.extend(tls.clone());
                 Some(WorkerListener::bind(external.listen, tls).await?)
             }
@@ -114,6 +118,7 @@ impl Server {
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
         let agents = agents.chain(inside.iter().map(|(agent, _)| (agent.clone(), true)));
         let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
+        certificates.iter().for_each(|certificates| watch(certificates, &gateway, &tasks));
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
         let enrolments = Arc::new(Enrolments::of(data_dir.path()));
@@ -163,7 +168,7 @@ impl Server {
 
     /// What can be loaded anew while the gateway runs.
     pub fn reload(&self) -> Reload {
-        Reload(self.certificates.clone())
+        Reload { certificates: self.certificates.clone(), gateway: self.service.gateway().clone() }
     }
 
     /// The data directory.
@@ -228,23 +233,33 @@ impl Server {
     }
 }
 
-/// Loads the certificate of an address, and keeps watching over its files.
-fn load_tls(
-    transport: &Transport,
-    clients: Option<ClientCerts>,
-    tasks: &Tasks,
-) -> Result<Option<Arc<Certificates>>, TlsError> {
+/// Loads the certificate of an address.
+fn load_tls(transport: &Transport, clients: Option<ClientCerts>) -> Result<Option<Arc<Certificates>>, TlsError> {
     let Transport::Tls { cert, key } = transport else { return Ok(None) };
     let files = TlsFiles { cert: cert.clone(), key: key.clone(), clients };
-    let certificates = Arc::new(Certificates::load(files)?);
-    let (watched, stopping) = (Arc::clone(&certificates), tasks.stopping().clone());
+    Certificates::load(files).map(|loaded| Some(Arc::new(loaded)))
+}
+
+/// Watches over the files of a certificate.
+fn watch(certificates: &Arc<Certificates>, gateway: &Gateway, tasks: &Tasks) {
+    let (watched, gateway, stopping) = (Arc::clone(certificates), gateway.clone(), tasks.stopping().clone());
     tasks.spawn(TaskKind::Certificates, async move {
         tokio::select! {
-            () = watched.watch() => {}
+            () = watched.watch(|is_loaded| note_reload(&gateway, is_loaded)) => {}
             () = stopping.cancelled() => {}
         }
     });
-    Ok(Some(certificates))
+}
+
+/// Writes into the audit trail that certificates were loaded anew, or could not be.
+fn note_reload(gateway: &Gateway, is_loaded: bool) {
+    let (now, action) = (gateway.now(), AuditAction::Configuration);
+    let reason = Some("certificates were to be loaded anew".to_owned());
+    let entry = match is_loaded {
+        true => AuditEntry::allowed(now, action),
+        false => AuditEntry::refused(now, action, ""),
+    };
+    gateway.audit().note(AuditEntry { reason, ..entry });
 }
 
 async fn open_store(config: &Config, data_dir: &DataDir, clock: &Clock) -> Result<Arc<dyn Store>, StartError> {

@@ -135,7 +135,7 @@ async fn a_certificate_that_changes_is_noticed() {
     let renewed = fs::File::options().write(true).open(directory.path().join("cert.pem")).unwrap();
     renewed.set_modified(std::time::UNIX_EPOCH).unwrap();
     tokio::select! {
-        () = certificates.watch() => {}
+        () = certificates.watch(|_| {}) => {}
         () = async {
             while *certificates.hosts() != ["after.example.com"] {
                 // not a wait: it moves the paused clock on

@@ -46,28 +46,31 @@ impl Certificates {
         self.loaded().hosts
     }
 
-    /// Loads the files anew. If they cannot be used, everything stays as it is; that is said in the log.
-    pub fn reload(&self) {
+    /// Loads the files anew, and answers whether they could be used. If not, everything stays as it is; that is said in
+    /// the log.
+    pub fn reload(&self) -> bool {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps(&self.files);
         match load(&self.files) {
             Ok(loaded) => {
                 *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
                 tracing::info!(cert = %self.files.cert.display(), "the certificate is loaded anew");
+                true
             }
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the certificate is not loaded anew; connections go on with the one of before"
-            ),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "the certificate is not loaded anew; connections go on with the one of before");
+                false
+            }
         }
     }
 
-    /// Loads the files anew whenever they have changed. Never returns.
-    pub async fn watch(&self) {
+    /// Loads the files anew whenever they have changed, and tells whether they could be used. Never returns.
+    pub async fn watch(&self, told: impl Fn(bool)) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let has_changed = *self.seen.lock().unwrap_or_else(PoisonError::into_inner) != stamps(&self.files);
             if has_changed {
-                self.reload();
+                told(self.reload());
             }
         }
     }
