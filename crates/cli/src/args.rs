@@ -19,7 +19,9 @@ use crate::output::Color;
 mod bench;
 mod grammar;
 pub(crate) use bench::Bench;
+mod keys;
 pub(crate) use grammar::command;
+pub(crate) use keys::{Keys, NewKey, Told};
 
 /// A command line.
 #[derive(Debug)]
@@ -46,6 +48,7 @@ pub(crate) enum Command {
     Jobs(Jobs),
     Gc(Collect),
     Audit(Audit),
+    Keys(Keys),
     Agents {
         json: bool,
     },
@@ -257,6 +260,7 @@ fn read(matches: &ArgMatches) -> Parsed {
         "version" => Command::Version { json: of.get_flag("json") },
         "completions" => Command::Completions(of.get_one("shell").copied().unwrap_or(Shell::Bash)),
         "workers" => Command::Workers(workers_of(of)),
+        "keys" => keys::keys_of(of).map_or(Command::Worker, Command::Keys),
         _ => external_worker_of(of).map_or(Command::Worker, Command::ExternalWorker),
     };
     Parsed {

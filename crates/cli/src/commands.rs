@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod external_worker;
 pub(crate) mod gc;
 pub(crate) mod jobs;
+pub(crate) mod keys;
 pub(crate) mod result;
 pub(crate) mod serve;
 pub(crate) mod submit;

@@ -43,6 +43,8 @@ fn every_command_explains_itself() {
     check(&["audit"], &expect_file!["help/audit.txt"]);
     check(&["agents"], &expect_file!["help/agents.txt"]);
     check(&["worker"], &expect_file!["help/worker.txt"]);
+    check(&["keys"], &expect_file!["help/keys.txt"]);
+    check(&["keys", "create"], &expect_file!["help/keys-create.txt"]);
     check(&["workers"], &expect_file!["help/workers.txt"]);
     check(&["version"], &expect_file!["help/version.txt"]);
     check(&["completions"], &expect_file!["help/completions.txt"]);

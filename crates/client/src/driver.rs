@@ -18,7 +18,9 @@ use futures_util::{SinkExt, StreamExt};
 use moorline_types::limits::MAX_SENT_FRAME_BYTES;
 use moorline_types::{Epoch, EventSeq, MessageId};
 use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
-use moorline_wire::vendor::{AuditPage, AuditQuery, Extensions, Gc, GcReport, Overflow, SubscribeOptions};
+use moorline_wire::vendor::{
+    AuditPage, AuditQuery, Extensions, Gc, GcReport, Keys, KeysReport, Overflow, SubscribeOptions,
+};
 use moorline_wire::{ClientMessage, DecodeLimits, Farewell, Feature, Frame, JobRef, Reason, RuntimeConduct, encode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -69,6 +71,7 @@ pub(crate) enum Command {
     List { request: ListJobs, reply: Reply<Jobs> },
     Gc { request: Gc, reply: Reply<GcReport> },
     Audit { query: AuditQuery, reply: Reply<AuditPage> },
+    Keys { request: Box<Keys>, reply: Reply<KeysReport> },
 }
 
 /// What a driver hears from its clients, and tells them.
@@ -311,6 +314,9 @@ impl Driver {
             Command::List { request, reply } => {
                 self.ask(Request::new(ClientMessage::ListJobs(request)), Expects::Jobs { reply });
             }
+            Command::Keys { request, reply } => {
+                self.ask(Request::new(ClientMessage::Keys(request)), Expects::KeysReport { reply });
+            }
             Command::Audit { query, reply } => {
                 self.ask(Request::new(ClientMessage::Audit(query)), Expects::AuditPage { reply });
             }
@@ -405,6 +411,7 @@ impl Driver {
             | Expects::Cancelled { .. }
             | Expects::Jobs { .. }
             | Expects::GcReport { .. }
+            | Expects::KeysReport { .. }
             | Expects::AuditPage { .. } => {}
         }
         call.fail(error);

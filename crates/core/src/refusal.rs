@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, Scope, Timestamp};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Scope, Timestamp};
 
 use crate::access::{Action, ConstraintBroken};
 use crate::job::Status;
@@ -43,6 +43,45 @@ pub enum Refusal {
     /// The token is missing, unknown or disabled.
     #[error("the bearer token is not known here; check session.hello auth.token")]
     Unauthenticated,
+    /// The token was good until a moment that is past, perhaps while the connection lasted.
+    #[error("the credential was good until {at}; authenticate with another")]
+    CredentialExpired {
+        /// Until when.
+        at: Timestamp,
+    },
+    /// The key was withdrawn.
+    #[error("the API key {key} was revoked; ask an administrator for another")]
+    KeyRevoked {
+        /// The key.
+        key: KeyId,
+    },
+    /// An administrator names a key that there is not.
+    #[error("there is no API key {key}; `moorline keys list` shows those that there are")]
+    KeyUnknown {
+        /// The key.
+        key: KeyId,
+    },
+    /// An administrator would change a key that is over.
+    #[error("the API key {key} is over; make another")]
+    KeyOver {
+        /// The key.
+        key: KeyId,
+    },
+    /// A key cannot be as it was asked for.
+    #[error("no such key can be made: {reason}")]
+    KeyRefused {
+        /// Why not.
+        reason: String,
+    },
+    /// There are as many keys as there may be.
+    #[error("there are {limit} API keys, which is the limit")]
+    TooManyKeys {
+        /// The limit.
+        limit: usize,
+    },
+    /// Nobody would be left who can make a key.
+    #[error("this is the only key that can administer; make another first")]
+    LastAdministrator,
     /// A session was to be resumed by its token alone.
     #[error("authenticate first: send session.hello with the resume in it, or session.resume after the welcome")]
     ResumeWithoutHello,

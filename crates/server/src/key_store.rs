@@ -1,11 +1,25 @@
-//! API keys in the store: loaded at the start, with one made at the first.
+//! API keys in the store: loaded at the start, with one made at the first, and looked after while the gateway runs.
+//!
+//! - A change is made at an administrator's word over any door, is written down first, and holds at once: whoever is
+//!   connected with a key that is revoked, expires, or was replaced and is past its overlap, is disconnected.
+//! - The last key that can administer for good is not revoked: nobody could make another.
+//! - A key that is over stays on the list, so that its bearer can be told why and its use can be traced.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use moorline_core::Refusal;
+use moorline_core::access::{Action, Relation, authorise};
 use moorline_runtime::mint::{self, NoEntropy};
 use moorline_store::{Collection, DocKey, DocKeyError, Expect, PutError, ReadError, Store};
-use moorline_types::Timestamp;
+use moorline_types::{KeyId, Millis, Principal, Scope, Timestamp};
+use tokio::sync::watch;
 
-use crate::keys::{ApiKey, EntropyError, KeyRecord, KeyRecordError, KeyRing, create_admin};
+use crate::keys::{
+    ApiKey, Authenticated, EntropyError, KeyRecord, KeyRecordError, KeyRing, NotLetIn, Presented, Standing, Validity,
+    create_admin,
+};
 
 /// Keys that are read at once.
 const PAGE: usize = 256;
@@ -73,6 +87,259 @@ async fn read_all(store: &dyn Store) -> Result<Vec<KeyRecord>, KeyStoreError> {
     }
 }
 
+/// Keys that there may be. A page of a list has a fraction of them, and all of them are in memory.
+pub(crate) const MAX_KEYS: usize = 10_000;
+
+/// Keys in one page of a list. With sixteen tags and some patterns an entry has a few kilobytes.
+const MAX_LISTED: usize = 100;
+
+/// How long the secret that a rotation replaces is good, unless the administrator says otherwise: long enough to carry
+/// the new one to where it is used.
+pub(crate) const DEFAULT_OVERLAP: Millis = Millis::from_secs(60 * 60);
+
+/// How often the last use of a key is written down: often enough to find keys that nobody uses, and one commit a minute
+/// for each key at the most.
+const NOTE_USE_EVERY: Millis = Millis::from_secs(60);
+
+/// What an administrator wants to be done.
+#[derive(Debug)]
+pub(crate) enum KeysRequest {
+    Create { name: String, principal: Box<Principal>, expires_in: Option<Millis> },
+    List { after: Option<KeyId> },
+    Revoke { key: KeyId },
+    Rotate { key: KeyId, overlap: Millis },
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct KeysAnswer {
+    pub(crate) keys: Vec<KeyRecord>,
+    /// The only moment at which it exists next to its record.
+    pub(crate) secret: Option<ApiKey>,
+    /// Where the next page begins, if there is one.
+    pub(crate) next: Option<KeyId>,
+}
+
+/// The keys of a running gateway. A change is written down before it holds, and from then on it holds for connections
+/// that there are already.
+#[derive(Debug)]
+pub struct Keys {
+    store: Arc<dyn Store>,
+    state: Mutex<State>,
+    /// Held while a record is written, so that no two changes are made to one.
+    writing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    ring: KeyRing,
+    /// For whoever is connected with a key; made when somebody connects.
+    standings: HashMap<KeyId, Standings>,
+}
+
+/// How long the secrets of one key are good.
+#[derive(Debug)]
+struct Standings {
+    current: watch::Sender<Validity>,
+    previous: Option<watch::Sender<Validity>>,
+}
+
+impl Keys {
+    /// The keys of this ring, which are in this store.
+    pub fn new(store: Arc<dyn Store>, ring: KeyRing) -> Self {
+        let state = Mutex::new(State { ring, standings: HashMap::new() });
+        Self { store, state, writing: tokio::sync::Mutex::default() }
+    }
+
+    /// Whom a bearer token authenticates, and for how long.
+    ///
+    /// # Errors
+    /// Why it lets nobody in. Whoever has no key is not told which keys there are or were.
+    pub(crate) async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Authenticated, Refusal> {
+        let (authenticated, due) = self.check(token, now)?;
+        if let Some(record) = due {
+            self.note_use(record.id, now).await;
+        }
+        Ok(authenticated)
+    }
+
+    fn check(&self, token: &str, now: Timestamp) -> Result<(Authenticated, Option<KeyRecord>), Refusal> {
+        let mut state = lock(&self.state);
+        let State { ring, standings } = &mut *state;
+        let Presented { record, is_previous } = ring.find(token, now).map_err(|not| match not {
+            NotLetIn::Unknown => Refusal::Unauthenticated,
+            NotLetIn::Revoked(key) => Refusal::KeyRevoked { key },
+            NotLetIn::Expired(at) => Refusal::CredentialExpired { at },
+        })?;
+        let standings = standings.entry(record.id).or_insert_with(|| Standings::of(record));
+        let watched = match &standings.previous {
+            Some(previous) if is_previous => previous,
+            _ => &standings.current,
+        };
+        let standing = Standing::watched(watched.subscribe());
+        let due = record.last_used_at.is_none_or(|last| last + NOTE_USE_EVERY <= now);
+        Ok((Authenticated { principal: record.principal(), standing }, due.then(|| record.clone())))
+    }
+
+    async fn note_use(&self, key: KeyId, now: Timestamp) {
+        let Ok(_writing) = self.writing.try_lock() else { return };
+        let Some(record) = lock(&self.state).ring.get(key).cloned() else { return };
+        let record = KeyRecord { last_used_at: Some(now), ..record };
+        if let Err(refusal) = self.write(record).await {
+            tracing::debug!(%key, %refusal, "the last use of an API key is not written down");
+        }
+    }
+
+    /// Does what an administrator wants.
+    ///
+    /// # Errors
+    /// If the principal is none, the request cannot be met, or the store cannot be written; then nothing has changed.
+    pub(crate) async fn perform(
+        &self,
+        by: &Principal,
+        now: Timestamp,
+        request: KeysRequest,
+    ) -> Result<KeysAnswer, Refusal> {
+        authorise(by, Action::Administer, Relation::Owner)?;
+        if let KeysRequest::List { after } = request {
+            return Ok(self.list(after));
+        }
+        let _writing = self.writing.lock().await;
+        match request {
+            KeysRequest::Create { name, principal, expires_in } => {
+                self.create(by, now, &name, *principal, expires_in).await
+            }
+            KeysRequest::Rotate { key, overlap } => self.rotate(by, now, key, overlap).await,
+            KeysRequest::Revoke { key } => self.revoke(by, now, key).await,
+            KeysRequest::List { after } => Ok(self.list(after)),
+        }
+    }
+
+    fn list(&self, after: Option<KeyId>) -> KeysAnswer {
+        let state = lock(&self.state);
+        let mut keys: Vec<_> = state.ring.after(after).take(MAX_LISTED + 1).cloned().collect();
+        let more = keys.len() > MAX_LISTED;
+        keys.truncate(MAX_LISTED);
+        let next = keys.last().map(|last| last.id).filter(|_| more);
+        KeysAnswer { keys, secret: None, next }
+    }
+
+    async fn create(
+        &self,
+        by: &Principal,
+        now: Timestamp,
+        name: &str,
+        principal: Principal,
+        expires_in: Option<Millis>,
+    ) -> Result<KeysAnswer, Refusal> {
+        if lock(&self.state).ring.len() >= MAX_KEYS {
+            return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
+        }
+        let secret = draw()?;
+        let entropy = mint::random().map_err(|error| undrawn(&error))?;
+        let record = KeyRecord::issue(&secret, name, principal, now, entropy)
+            .map_err(|error| Refusal::KeyRefused { reason: error.to_string() })?;
+        let record = KeyRecord { expires_at: expires_in.map(|length| now + length), ..record };
+        self.write(record.clone()).await?;
+        tracing::info!(key = %record.id, principal = %record.principal, by = %by.id, "an API key is made");
+        Ok(KeysAnswer { keys: vec![record], secret: Some(secret), next: None })
+    }
+
+    async fn rotate(&self, by: &Principal, now: Timestamp, key: KeyId, overlap: Millis) -> Result<KeysAnswer, Refusal> {
+        let record = self.known(key)?;
+        if !record.is_good(now) {
+            return Err(Refusal::KeyOver { key });
+        }
+        let secret = draw()?;
+        let record = record.rotated(&secret, now, overlap);
+        self.write(record.clone()).await?;
+        if let Some(standings) = lock(&self.state).standings.get_mut(&key) {
+            standings.rotate(&record);
+        }
+        tracing::info!(%key, by = %by.id, "an API key has another secret");
+        Ok(KeysAnswer { keys: vec![record], secret: Some(secret), next: None })
+    }
+
+    async fn revoke(&self, by: &Principal, now: Timestamp, key: KeyId) -> Result<KeysAnswer, Refusal> {
+        let record = self.known(key)?;
+        if !self.leaves_an_administrator(key, now) {
+            return Err(Refusal::LastAdministrator);
+        }
+        let record = record.revoked(now);
+        self.write(record.clone()).await?;
+        if let Some(standings) = lock(&self.state).standings.remove(&key) {
+            standings.revoke(key);
+        }
+        tracing::info!(%key, by = %by.id, "an API key is revoked");
+        Ok(KeysAnswer { keys: vec![record], secret: None, next: None })
+    }
+
+    fn known(&self, key: KeyId) -> Result<KeyRecord, Refusal> {
+        lock(&self.state).ring.get(key).cloned().ok_or(Refusal::KeyUnknown { key })
+    }
+
+    /// Whether some key is left that can administer, and does not end by itself, or none could before.
+    fn leaves_an_administrator(&self, without: KeyId, now: Timestamp) -> bool {
+        let state = lock(&self.state);
+        let lasts = |record: &KeyRecord| {
+            record.is_good(now) && record.expires_at.is_none() && record.scopes.contains(Scope::Administer)
+        };
+        state.ring.get(without).is_none_or(|record| !lasts(record))
+            || state.ring.after(None).any(|record| record.id != without && lasts(record))
+    }
+
+    /// Writes a record down, and lets it hold from then on.
+    async fn write(&self, record: KeyRecord) -> Result<(), Refusal> {
+        let unwritten = |error: &(dyn std::error::Error + 'static)| {
+            tracing::warn!(error, key = %record.id, "an API key is not written");
+            Refusal::StoreUnavailable { reason: "the API key cannot be written" }
+        };
+        let key = DocKey::new(Collection::ApiKeys, record.id.to_string()).map_err(|error| unwritten(&error))?;
+        let value = record.to_json().map_err(|error| unwritten(&error))?;
+        self.store.put(&key, Bytes::from(value), Expect::Any).await.map_err(|error| unwritten(&error))?;
+        lock(&self.state).ring.put(record);
+        Ok(())
+    }
+}
+
+impl Standings {
+    fn of(record: &KeyRecord) -> Self {
+        let until = |at| watch::channel(Validity::Until(at)).0;
+        let previous = record.previous.as_ref().map(|previous| until(Some(previous.until)));
+        Self { current: until(record.expires_at), previous }
+    }
+
+    /// Whoever is connected with the secret before the last is disconnected; with the last, when its overlap is over.
+    fn rotate(&mut self, record: &KeyRecord) {
+        let former = std::mem::replace(self, Self::of(record));
+        let Some(until) = record.previous.as_ref().map(|previous| previous.until) else { return };
+        if let Some(before) = former.previous {
+            before.send_replace(Validity::Until(record.rotated_at));
+        }
+        former.current.send_replace(Validity::Until(Some(until)));
+        self.previous = Some(former.current);
+    }
+
+    fn revoke(self, key: KeyId) {
+        for sender in self.previous.into_iter().chain([self.current]) {
+            sender.send_replace(Validity::Revoked(key));
+        }
+    }
+}
+
+fn draw() -> Result<ApiKey, Refusal> {
+    ApiKey::generate().map_err(|error| undrawn(&error))
+}
+
+fn undrawn(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    tracing::error!(error, "no API key can be drawn");
+    Refusal::StoreUnavailable { reason: "the machine gives no randomness" }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use moorline_store::MemoryStore;
@@ -89,10 +356,10 @@ mod tests {
         let (store, now) = (store(), Timestamp::from_unix_millis(5));
         let (ring, made) = load_keys(&store, now).await.unwrap();
         let made = made.unwrap();
-        assert!(ring.authenticate(made.expose()).is_some());
+        assert!(ring.authenticate(made.expose(), now).is_some());
         let (again, none) = load_keys(&store, now).await.unwrap();
         assert!(none.is_none());
-        assert!(again.authenticate(made.expose()).is_some());
+        assert!(again.authenticate(made.expose(), now).is_some());
     }
 
     #[tokio::test]

@@ -11,7 +11,9 @@ mod api_key;
 mod base64url;
 mod record;
 mod ring;
+mod standing;
 
 pub use api_key::{ApiKey, ApiKeyError, EntropyError, KEY_ENTROPY_BYTES, KeyHash};
-pub use record::{KeyRecord, KeyRecordError, MAX_KEY_NAME_BYTES, NewKey, create_admin};
-pub use ring::KeyRing;
+pub use record::{KeyRecord, KeyRecordError, MAX_KEY_NAME_BYTES, NewKey, PreviousKey, create_admin};
+pub use ring::{KeyRing, NotLetIn, Presented};
+pub use standing::{Authenticated, Standing, Validity};

@@ -18,6 +18,7 @@ pub mod data_dir;
 pub mod door;
 pub mod enrolments;
 pub mod http;
+pub mod key_store;
 pub mod keys;
 pub mod logging;
 pub mod serve;
@@ -26,7 +27,6 @@ pub mod tls;
 mod accept;
 mod admission;
 mod front;
-mod key_store;
 mod worker_listener;
 
 pub use serve::{Doors, Reload, Server, StartError};

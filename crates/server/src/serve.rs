@@ -26,7 +26,7 @@ use crate::door::Peer;
 use crate::door::stdio::Stdio;
 use crate::enrolments::Enrolments;
 use crate::http::{HttpOptions, Listener};
-use crate::key_store::load_keys;
+use crate::key_store::{Keys, load_keys};
 use crate::keys::ApiKey;
 use crate::tls::{Certificates, ClientCerts, TlsError, TlsFiles};
 use crate::worker_listener::WorkerListener;
@@ -108,6 +108,7 @@ impl Server {
         };
         let store = open_store(&config, &data_dir, &clock).await?;
         let generation = raise_generation(store.as_ref()).await?;
+        let keys_store = Arc::clone(&store);
         let (keys, admin_key) = load_keys(store.as_ref(), clock.now()).await?;
         if let Some(key) = &admin_key {
             data_dir.write_admin_token(key)?;
@@ -144,7 +145,8 @@ impl Server {
         crew.keep(specs, survivors);
 
         let service = Arc::new(
-            Service::new(gateway, keys, service_options(&config)).with_profiles(config.session.profiles.clone()),
+            Service::new(gateway, Arc::new(Keys::new(keys_store, keys)), service_options(&config))
+                .with_profiles(config.session.profiles.clone()),
         );
         let url = listener.as_ref().map(Listener::url);
         if let Some(url) = &url {

@@ -17,15 +17,19 @@ use crate::{AgentPattern, Scopes};
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
     /// What it may do at all.
+    #[serde(deserialize_with = "or_default")]
     pub scopes: Scopes,
     /// What its sessions and jobs are marked with, and whose it may watch beside its own.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(deserialize_with = "or_default")]
     pub tags: BTreeSet<Tag>,
     /// What its submissions may ask for.
     #[serde(skip_serializing_if = "Constraints::is_none")]
+    #[serde(deserialize_with = "or_default")]
     pub constraints: Constraints,
     /// How much it may have at once, where that is not the configured default.
     #[serde(skip_serializing_if = "Quotas::is_default")]
+    #[serde(deserialize_with = "or_default")]
     pub quotas: Quotas,
 }
 
@@ -73,12 +77,14 @@ impl FromStr for Tag {
 pub struct Constraints {
     /// Which agents; any if there is no pattern.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default")]
     pub agents: Vec<AgentPattern>,
     /// What a lease may name at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseCap>,
     /// How much a job may spend at most, for each currency.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_default")]
     pub max_budget: Vec<BudgetCap>,
     /// How long a job may run at most, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,6 +188,13 @@ impl Quotas {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// What is null is absent.
+fn or_default<'de, T: serde::Deserialize<'de> + Default, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[cfg(test)]

@@ -140,6 +140,8 @@ vocabulary! {
         Gc = "x-vendor.moorline.gc", vendor::Gc, [SessionId];
         /// Asks for a page of the audit trail. Not in the spec; for administrators.
         Audit = "x-vendor.moorline.audit", vendor::AuditQuery, [SessionId];
+        /// Makes, lists, rotates or revokes API keys. Not in the spec; for administrators.
+        Keys = "x-vendor.moorline.keys", Box<vendor::Keys>, [SessionId];
     }
     runtime {
         /// The session is open (spec 6.2).
@@ -168,6 +170,8 @@ vocabulary! {
         GcReport = "x-vendor.moorline.gc_report", vendor::GcReport, [SessionId];
         /// A page of the audit trail. Not in the spec; sent only to a client that asked.
         AuditPage = "x-vendor.moorline.audit_page", vendor::AuditPage, [SessionId];
+        /// The keys that were asked for. Not in the spec; sent only to a client that asked.
+        KeysReport = "x-vendor.moorline.keys_report", vendor::KeysReport, [SessionId];
     }
     both {
         /// Ends the session by agreement (spec 6.7).

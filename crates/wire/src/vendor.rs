@@ -17,6 +17,8 @@
 //! | [`GC_REPORT`] | its answer, [`GcReport`] |
 //! | [`AUDIT`] | an administrator's request, [`AuditQuery`] |
 //! | [`AUDIT_PAGE`] | its answer, [`AuditPage`] |
+//! | [`KEYS`] | an administrator's request, [`Keys`] |
+//! | [`KEYS_REPORT`] | its answer, [`KeysReport`] |
 
 use moorline_types::{Epoch, EventSeq, TraceId};
 use serde_json::value::RawValue;
@@ -29,6 +31,9 @@ mod gc;
 
 pub use audit::{AuditPage, AuditQuery, AuditRecord};
 pub use gc::{Gc, GcReport};
+
+mod keys;
+pub use keys::{KeyEntry, Keys, KeysReport};
 
 /// Where the session's numbering stands.
 pub const CURSOR: &str = "x-vendor.moorline.cursor";
@@ -52,6 +57,10 @@ pub const GC_REPORT: &str = MessageType::GcReport.as_str();
 pub const AUDIT: &str = MessageType::Audit.as_str();
 /// A part of it.
 pub const AUDIT_PAGE: &str = MessageType::AuditPage.as_str();
+/// API keys are to be looked after.
+pub const KEYS: &str = MessageType::Keys.as_str();
+/// Keys that were asked for, or changed.
+pub const KEYS_REPORT: &str = MessageType::KeysReport.as_str();
 
 /// What our own client says under [`PROFILE`].
 pub const PROFILE_VERSION: &str = "1";

@@ -34,6 +34,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(jobs())
         .subcommand(gc())
         .subcommand(audit())
+        .subcommand(super::keys::keys())
         .subcommand(agents())
         .subcommand(super::bench::grammar())
         .subcommand(version())
@@ -478,12 +479,12 @@ pub(super) fn json(help: &'static str) -> Arg {
 }
 
 /// Reads `7d` or `1h30m`. A bare number is refused, as in the configuration: what is removed by mistake does not come back.
-fn age(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn age(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("an age is a number with d, h, m, s or ms, such as 7d or 1h30m")
 }
 
 /// Reads `2 GiB`, `512MiB` or a number of bytes.
-fn size(text: &str) -> Result<u64, &'static str> {
+pub(super) fn size(text: &str) -> Result<u64, &'static str> {
     parse_size(text).ok_or("a size is a number with GiB, MiB, KiB or B, such as 512 MiB")
 }
 

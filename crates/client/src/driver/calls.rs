@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use moorline_types::{MessageId, TraceId};
 use moorline_wire::payload::{Jobs, Subscribe};
-use moorline_wire::vendor::{AuditPage, Extensions, GcReport};
+use moorline_wire::vendor::{AuditPage, Extensions, GcReport, KeysReport};
 use moorline_wire::{ClientMessage, JobRef, MessageType};
 use tokio::sync::mpsc;
 
@@ -82,6 +82,9 @@ pub(super) enum Expects {
     Jobs {
         reply: Reply<Jobs>,
     },
+    KeysReport {
+        reply: Reply<KeysReport>,
+    },
     GcReport {
         reply: Reply<GcReport>,
     },
@@ -99,6 +102,7 @@ impl Call {
             Expects::Cancelled { reply, .. } => answered(reply, Err(error)),
             Expects::Jobs { reply } => answered(reply, Err(error)),
             Expects::GcReport { reply } => answered(reply, Err(error)),
+            Expects::KeysReport { reply } => answered(reply, Err(error)),
             Expects::AuditPage { reply } => answered(reply, Err(error)),
         }
     }
@@ -115,6 +119,7 @@ impl Call {
             Expects::Cancelled { reply, .. } => reply.is_closed(),
             Expects::Jobs { reply } => reply.is_closed(),
             Expects::GcReport { reply } => reply.is_closed(),
+            Expects::KeysReport { reply } => reply.is_closed(),
             Expects::AuditPage { reply } => reply.is_closed(),
         }
     }
@@ -125,9 +130,11 @@ impl Call {
             | Expects::Rejoined { job }
             | Expects::Missed { job }
             | Expects::Cancelled { job, .. } => job == about,
-            Expects::Accepted { .. } | Expects::Jobs { .. } | Expects::GcReport { .. } | Expects::AuditPage { .. } => {
-                false
-            }
+            Expects::Accepted { .. }
+            | Expects::Jobs { .. }
+            | Expects::GcReport { .. }
+            | Expects::KeysReport { .. }
+            | Expects::AuditPage { .. } => false,
         }
     }
 
@@ -139,6 +146,7 @@ impl Call {
             Expects::Cancelled { .. } => MessageType::Cancelled,
             Expects::Jobs { .. } => MessageType::Jobs,
             Expects::GcReport { .. } => MessageType::GcReport,
+            Expects::KeysReport { .. } => MessageType::KeysReport,
             Expects::AuditPage { .. } => MessageType::AuditPage,
         }
     }
@@ -178,6 +186,7 @@ impl Calls {
             | Expects::Cancelled { .. }
             | Expects::Jobs { .. }
             | Expects::GcReport { .. }
+            | Expects::KeysReport { .. }
             | Expects::AuditPage { .. } => false,
         };
         self.take(traced).or_else(|| self.take_oldest(MessageType::Accepted))

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
-use moorline_wire::vendor::{self, AuditPage, Cursor, GapReason, GcReport};
+use moorline_wire::vendor::{self, AuditPage, Cursor, GapReason, GcReport, KeysReport};
 use moorline_wire::{
     ClientMessage, DecodeError, ErrorCode, Frame, JobRef, JobStatus, MessageType, ResumeConduct, RuntimeMessage,
     decode_runtime,
@@ -67,6 +67,7 @@ impl Driver {
             RuntimeMessage::Jobs(jobs) => self.listed(jobs),
             RuntimeMessage::GcReport(report) => self.collected(report),
             RuntimeMessage::AuditPage(page) => self.audited(page),
+            RuntimeMessage::KeysReport(report) => self.looked_after_keys(report),
             RuntimeMessage::SessionError(error) => self.session_error(error),
             RuntimeMessage::Ping(ping) => {
                 self.pong(ping);
@@ -152,7 +153,8 @@ impl Driver {
                 | MessageType::Subscribed
                 | MessageType::Jobs
                 | MessageType::GcReport
-                | MessageType::AuditPage),
+                | MessageType::AuditPage
+                | MessageType::KeysReport),
             ) => self.calls.take_oldest(answer),
             _ => None,
         };
@@ -312,6 +314,15 @@ impl Driver {
         }
     }
 
+    fn looked_after_keys(&mut self, report: KeysReport) {
+        let named = report.request_id.as_ref().and_then(|id| self.calls.take_named(id));
+        match named.or_else(|| self.calls.take_oldest(MessageType::KeysReport)) {
+            Some(Call { expects: Expects::KeysReport { reply }, .. }) => answered(reply, Ok(report)),
+            Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::KeysReport))),
+            None => tracing::debug!("a report on keys that nobody asked for was ignored"),
+        }
+    }
+
     fn audited(&mut self, page: AuditPage) {
         let named = page.request_id.as_ref().and_then(|id| self.calls.take_named(id));
         match named.or_else(|| self.calls.take_oldest(MessageType::AuditPage)) {
@@ -357,6 +368,7 @@ fn confirm_cancel(call: Call) {
         | Expects::Missed { .. }
         | Expects::Jobs { .. }
         | Expects::GcReport { .. }
+        | Expects::KeysReport { .. }
         | Expects::AuditPage { .. } => {
             call.fail(&CallError::Refused(misnamed(MessageType::Cancelled)));
         }

@@ -252,6 +252,7 @@ fn subscribing(calls: &VecDeque<Call>) -> Vec<JobRef> {
         | Expects::Cancelled { .. }
         | Expects::Jobs { .. }
         | Expects::GcReport { .. }
+        | Expects::KeysReport { .. }
         | Expects::AuditPage { .. } => None,
     });
     jobs.collect()

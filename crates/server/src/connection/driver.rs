@@ -1,6 +1,7 @@
 //! What a connection does with what it reads, and when.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
 use moorline_wire::profile::{Asked, Profile};
-use moorline_wire::vendor::{AuditQuery, Extensions, Gap, GapReason, Gc, Retry};
+use moorline_wire::vendor::{AuditQuery, Extensions, Gap, GapReason, Gc, Keys, Retry};
 use moorline_wire::{
     ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, EventFrames, Feature, FeatureSet, Frame,
     JobRef, MessageType, RuntimeMessage, Secret, decode_client,
@@ -87,6 +88,9 @@ struct Driver<'a> {
     session: Option<SessionHandle>,
     /// Cancelled when another connection takes the session over.
     fence: CancellationToken,
+    /// Ready when what the client has authenticated with is not good any more. Made once, so that waiting for it costs
+    /// nothing.
+    over: Pin<Box<dyn Future<Output = Refusal> + Send>>,
     /// Whether the client has sent anything since its welcome.
     confirmed: bool,
     /// Which client it is; `None` before its first frame.
@@ -115,6 +119,7 @@ impl<'a> Driver<'a> {
             survives_oversize: T::READS_ON_AFTER_TOO_LARGE,
             session: None,
             fence: CancellationToken::new(),
+            over: Box::pin(std::future::pending()),
             confirmed: false,
             profile: None,
             features: FeatureSet::NONE,
@@ -166,6 +171,7 @@ impl<'a> Driver<'a> {
         tokio::select! {
             () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye(CloseReason::GoingAway))),
             () = self.fence.cancelled() => Ok(Some(self.say_goodbye(CloseReason::TakenOver))),
+            refusal = &mut self.over => Ok(Some(self.turn_out(&refusal))),
             () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
             turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
             deliveries = next(&mut self.session), if may_pull => {
@@ -217,6 +223,15 @@ impl<'a> Driver<'a> {
         self.push(None, RuntimeMessage::SessionError(to_wire::refusal(&refusal)));
         self.machine.handle_closed();
         Some(CloseReason::Policy)
+    }
+
+    /// Ends the connection of a client whose credential is not good any more. Its session waits for it.
+    fn turn_out(&mut self, refusal: &Refusal) -> CloseReason {
+        tracing::info!(%refusal, "a client is disconnected");
+        self.over = Box::pin(std::future::pending());
+        self.push(None, RuntimeMessage::SessionError(to_wire::refusal(refusal)));
+        self.machine.handle_closed();
+        CloseReason::Policy
     }
 
     fn lost(&mut self) -> CloseReason {
@@ -351,7 +366,8 @@ impl<'a> Driver<'a> {
         let asked = from_wire::asked(&frame);
         let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
         match super::hello::open(self.service, hello, &extensions, self.certified.as_ref()).await {
-            Ok(Opened { attached, features, how, action }) => {
+            Ok(Opened { attached, features, how, action, standing }) => {
+                self.over = Box::pin(standing.over(self.service.gateway().clock().clone()));
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;
                 // Our own client says who it is.
@@ -464,6 +480,7 @@ impl<'a> Driver<'a> {
             ClientMessage::ListJobs(request) => self.list_jobs(&id, request).await,
             ClientMessage::Gc(request) => self.collect(&id, request).await,
             ClientMessage::Audit(query) => self.audit(&id, query).await,
+            ClientMessage::Keys(request) => self.look_after_keys(&id, *request).await,
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
@@ -501,6 +518,23 @@ impl<'a> Driver<'a> {
         let Some(session) = &self.session else { return Ok(()) };
         let page = session.list_jobs(&from_wire::list_jobs(request)).await?;
         self.push(None, to_wire::jobs(page, id));
+        Ok(())
+    }
+
+    async fn look_after_keys(&mut self, id: &MessageId, request: Keys) -> Result<(), Refusal> {
+        let Some(session) = &self.session else { return Ok(()) };
+        let now = self.service.gateway().now();
+        let what = match &request {
+            Keys::List { .. } => None,
+            Keys::Create { .. } => Some("made"),
+            Keys::Rotate { .. } => Some("rotated"),
+            Keys::Revoke { .. } => Some("revoked"),
+        };
+        let answer = self.service.keys().perform(session.principal(), now, from_wire::keys(request)?).await?;
+        if let (Some(what), Some(record)) = (what, answer.keys.first()) {
+            self.note_key(record.id, what);
+        }
+        self.push(None, to_wire::keys_report(answer, id));
         Ok(())
     }
 

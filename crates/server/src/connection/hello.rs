@@ -10,6 +10,7 @@ use moorline_wire::{FeatureSet, Secret};
 
 use super::Service;
 use crate::front::from_wire;
+use crate::keys::{Authenticated, Standing};
 
 /// The only scheme of the spec (6.1). Others are not turned down by name: whoever has no bearer token has none.
 const BEARER: &str = "bearer";
@@ -23,6 +24,8 @@ pub(super) struct Opened {
     pub(super) how: &'static str,
     /// Whether it is a new one.
     pub(super) action: AuditAction,
+    /// How long what its client has authenticated with is good.
+    pub(super) standing: Standing,
 }
 
 /// A session that is not.
@@ -42,8 +45,8 @@ pub(super) async fn open(
 ) -> Result<Opened, NotOpened> {
     let Hello { client, auth, capabilities, resume } = hello;
     let token = auth.filter(|auth| auth.scheme.as_str().eq_ignore_ascii_case(BEARER)).and_then(|auth| auth.token);
-    let (principal, how) = who(service, token.as_ref().map(Secret::expose), certified)
-        .map_err(|reason| NotOpened { refusal: Refusal::Unauthenticated, reason })?;
+    let (Authenticated { principal, standing }, how) =
+        who(service, token.as_ref().map(Secret::expose), certified).await?;
     let features = capabilities.features.intersection(from_wire::served());
     let (attached, action) = match resume {
         Some(resume) => match from_wire::resume(&resume, extensions, features) {
@@ -59,26 +62,32 @@ pub(super) async fn open(
         }
     };
     let attached = attached.map_err(|refusal| NotOpened { refusal, reason: "authenticated, but no session" })?;
-    Ok(Opened { attached, features, how, action })
+    Ok(Opened { attached, features, how, action, standing })
 }
 
-/// Whom token and certificate authenticate, and how; or why nobody, for the audit trail.
+/// Who it is, for how long, and how that was shown.
+type Known = (Authenticated, &'static str);
+
+/// Whom token and certificate authenticate, and how; or why nobody: what the client is told, and what the audit trail
+/// says.
 ///
 /// A token says more than a certificate, namely what its bearer may do, but not another name: who has stolen one of the
 /// two does not become the other's principal.
-fn who(
-    service: &Service,
-    token: Option<&str>,
-    certified: Option<&PrincipalId>,
-) -> Result<(Principal, &'static str), &'static str> {
+async fn who(service: &Service, token: Option<&str>, certified: Option<&PrincipalId>) -> Result<Known, NotOpened> {
+    let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason };
     let Some(token) = token else {
-        let id = certified.ok_or("no token")?.clone();
-        return Ok((Principal::new(id, Scopes::JOBS), "certificate"));
+        let principal = Principal::new(certified.ok_or_else(|| nobody("no token"))?.clone(), Scopes::JOBS);
+        return Ok((Authenticated { principal, standing: Standing::until(None) }, "certificate"));
     };
-    let principal = service.authenticate(token).ok_or("the token is nobody's")?;
+    let authenticated = service.authenticate(token).await.map_err(|refusal| NotOpened {
+        reason: if refusal == Refusal::Unauthenticated { "the token is nobody's" } else { "the credential is over" },
+        refusal,
+    })?;
     match certified {
-        Some(certified) if *certified != principal.id => Err("the token is not that of the certificate's principal"),
-        Some(_) => Ok((principal, "API key and certificate")),
-        None => Ok((principal, "API key")),
+        Some(certified) if *certified != authenticated.principal.id => {
+            Err(nobody("the token is not that of the certificate's principal"))
+        }
+        Some(_) => Ok((authenticated, "API key and certificate")),
+        None => Ok((authenticated, "API key")),
     }
 }

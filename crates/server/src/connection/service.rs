@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use moorline_core::Refusal;
 use moorline_core::backoff::Backoff;
 use moorline_runtime::Gateway;
-use moorline_types::{Millis, Principal, PrincipalId};
+use moorline_types::{Millis, PrincipalId};
 use moorline_wire::Profile;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::door::Peer;
-use crate::keys::KeyRing;
+use crate::key_store::Keys;
+use crate::keys::Authenticated;
 
 /// What the operator decided about connections.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +34,7 @@ pub struct ServiceOptions {
 #[derive(Debug)]
 pub struct Service {
     gateway: Gateway,
-    keys: KeyRing,
+    keys: Arc<Keys>,
     options: ServiceOptions,
     backoff: Mutex<Backoff>,
     profiles: BTreeMap<PrincipalId, Profile>,
@@ -42,7 +44,7 @@ pub struct Service {
 
 impl Service {
     /// Serves `gateway` to whoever has one of these keys.
-    pub fn new(gateway: Gateway, keys: KeyRing, options: ServiceOptions) -> Self {
+    pub fn new(gateway: Gateway, keys: Arc<Keys>, options: ServiceOptions) -> Self {
         let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
         let backoff = Mutex::new(Backoff::new(options.free_failures));
         Self { gateway, keys, options, backoff, profiles: BTreeMap::new(), closing, connections }
@@ -92,9 +94,14 @@ impl Service {
         self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whom a bearer token authenticates.
-    pub(super) fn authenticate(&self, token: &str) -> Option<Principal> {
-        self.keys.authenticate(token)
+    /// The API keys.
+    pub(crate) const fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// Whom a bearer token authenticates, and for how long.
+    pub(super) async fn authenticate(&self, token: &str) -> Result<Authenticated, Refusal> {
+        self.keys.authenticate(token, self.gateway.now()).await
     }
 
     /// How many connections there are.

@@ -9,11 +9,13 @@ use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::{GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
-use moorline_types::{Json, Millis, Timestamp, TraceId};
+use moorline_types::{Json, Millis, Principal, Timestamp, TraceId};
 use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
-use moorline_wire::vendor::{self, AuditQuery, Extensions, Gc, OnGap};
+use moorline_wire::vendor::{self, AuditQuery, Extensions, Gc, Keys, OnGap};
 use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame, JobRef, JobStatus};
+
+use crate::key_store::{DEFAULT_OVERLAP, KeysRequest};
 
 /// The features that this runtime serves.
 pub(crate) fn served() -> FeatureSet {
@@ -55,9 +57,11 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         ClientMessage::ListJobs(_) => request(Some(Gate::ListJobs)),
         ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
         ClientMessage::Resume(_) => Arrival::Resume,
-        ClientMessage::Submit(_) | ClientMessage::Cancel(_) | ClientMessage::Gc(_) | ClientMessage::Audit(_) => {
-            request(None)
-        }
+        ClientMessage::Submit(_)
+        | ClientMessage::Cancel(_)
+        | ClientMessage::Gc(_)
+        | ClientMessage::Keys(_)
+        | ClientMessage::Audit(_) => request(None),
     }
 }
 
@@ -73,6 +77,7 @@ pub(crate) fn asked(frame: &Frame<ClientMessage>) -> Asked {
         | ClientMessage::ListJobs(_)
         | ClientMessage::Gc(_)
         | ClientMessage::Audit(_)
+        | ClientMessage::Keys(_)
         | ClientMessage::Submit(_)
         | ClientMessage::Close(_)
         | ClientMessage::Bye(_)
@@ -175,6 +180,24 @@ pub(crate) fn gc(request: Gc) -> GcRequest {
         max_bytes,
         cursor: cursor.map(|cursor| cursor.to_string()),
     }
+}
+
+/// What is to be done about keys.
+pub(crate) fn keys(request: Keys) -> Result<KeysRequest, Refusal> {
+    Ok(match request {
+        Keys::Create { name, principal, grants, expires_in_ms } => KeysRequest::Create {
+            name: name.to_string(),
+            principal: Box::new(Principal { id: principal, grants: *grants }),
+            expires_in: expires_in_ms.map(Millis::new),
+        },
+        Keys::List { cursor } => KeysRequest::List {
+            after: cursor.map(|cursor| cursor.as_str().parse().map_err(|_| Refusal::CursorUnknown)).transpose()?,
+        },
+        Keys::Revoke { key } => KeysRequest::Revoke { key },
+        Keys::Rotate { key, overlap_ms } => {
+            KeysRequest::Rotate { key, overlap: overlap_ms.map_or(DEFAULT_OVERLAP, Millis::new) }
+        }
+    })
 }
 
 /// Which jobs are to be listed.

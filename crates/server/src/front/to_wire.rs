@@ -14,11 +14,14 @@ use moorline_wire::payload::{
     Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
 };
-use moorline_wire::vendor::{self, AuditRecord, Gap, GapReason, GcReport};
+use moorline_wire::vendor::{self, AuditRecord, Gap, GapReason, GcReport, KeyEntry, KeysReport};
 use moorline_wire::{
     DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage, Secret,
     Text,
 };
+
+use crate::key_store::KeysAnswer;
+use crate::keys::KeyRecord;
 
 /// What the runtime calls itself.
 pub(crate) const RUNTIME_NAME: &str = "moorline";
@@ -145,6 +148,34 @@ pub(crate) fn gc_report(step: GcStep, dry_run: bool, request: &MessageId) -> Run
         newest,
         next_cursor: next_cursor.as_deref().and_then(Text::cut),
     })
+}
+
+/// Keys that were asked for, and the secret of one that was just made.
+pub(crate) fn keys_report(answer: KeysAnswer, request: &MessageId) -> RuntimeMessage {
+    let KeysAnswer { keys, secret, next } = answer;
+    RuntimeMessage::KeysReport(KeysReport {
+        request_id: Some(request.clone()),
+        keys: keys.into_iter().map(key_entry).collect(),
+        secret: secret.map(|key| Secret::new(key.expose())),
+        next_cursor: next.and_then(|last| Text::cut(&last.to_string())),
+    })
+}
+
+fn key_entry(record: KeyRecord) -> KeyEntry {
+    KeyEntry {
+        id: record.id,
+        grants: record.grants(),
+        hint: record.hint,
+        name: record.name,
+        principal: record.principal,
+        created_at: record.created_at,
+        rotated_at: record.rotated_at,
+        previous_until: record.previous.map(|previous| previous.until),
+        expires_at: record.expires_at,
+        last_used_at: record.last_used_at,
+        revoked: record.disabled,
+        revoked_at: record.revoked_at,
+    }
 }
 
 fn agent(job: &JobSummary) -> String {
@@ -279,10 +310,18 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::TooManyJobs { .. }
         | Refusal::TooManyWatched { .. }
         | Refusal::CursorUnknown
+        | Refusal::KeyUnknown { .. }
+        | Refusal::KeyOver { .. }
+        | Refusal::KeyRefused { .. }
+        | Refusal::TooManyKeys { .. }
+        | Refusal::LastAdministrator
         | Refusal::JobEnded { .. }
         | Refusal::AckAhead { .. }
         | Refusal::LeasePast { .. } => ErrorCode::InvalidRequest,
-        Refusal::Unauthenticated | Refusal::ResumeWithoutHello => ErrorCode::Unauthenticated,
+        Refusal::Unauthenticated
+        | Refusal::CredentialExpired { .. }
+        | Refusal::KeyRevoked { .. }
+        | Refusal::ResumeWithoutHello => ErrorCode::Unauthenticated,
         Refusal::ResumeUnknown
         | Refusal::ResumeAhead { .. }
         | Refusal::ResumeReplaced { .. }
@@ -308,6 +347,11 @@ fn details(refusal: &Refusal) -> Option<Json> {
         Refusal::FeatureNotNegotiated { feature } => serde_json::json!({ "feature": feature }),
         Refusal::TooManySessions { limit } | Refusal::TooManyJobs { limit } | Refusal::TooManyWatched { limit } => {
             serde_json::json!({ "limit": limit })
+        }
+        Refusal::TooManyKeys { limit } => serde_json::json!({ "limit": limit }),
+        Refusal::CredentialExpired { at } => serde_json::json!({ "expired_at": at.to_string() }),
+        Refusal::KeyRevoked { key } | Refusal::KeyUnknown { key } | Refusal::KeyOver { key } => {
+            serde_json::json!({ "key": key.to_string() })
         }
         Refusal::AgentNotAvailable { name } => serde_json::json!({ "agent": name.as_str() }),
         Refusal::AgentVersionNotAvailable { name, version, available } => serde_json::json!({
@@ -344,6 +388,8 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::Crowded
         | Refusal::Draining
         | Refusal::CursorUnknown
+        | Refusal::KeyRefused { .. }
+        | Refusal::LastAdministrator
         | Refusal::JobNotFound { .. }
         | Refusal::StoreUnavailable { .. } => return None,
     };

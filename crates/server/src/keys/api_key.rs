@@ -13,13 +13,24 @@ pub const KEY_ENTROPY_BYTES: usize = 32;
 /// What every key begins with, so that scanners find a key that was published by mistake.
 const PREFIX: &str = "mlk_";
 
-/// An API key: `mlk_` and 43 characters. Only [`Self::expose`] shows it.
+/// Characters of the secret.
+const SECRET_CHARS: usize = 43;
+
+/// Bytes of the checksum behind the secret: one slip in four thousand million is not noticed.
+const CHECKSUM_BYTES: usize = 4;
+
+/// Characters of the secret that a list of keys shows, so that a key that was found somewhere can be told from others.
+/// Of 256 random bits 232 are left.
+const HINT_CHARS: usize = 4;
+
+/// An API key: `mlk_`, 43 characters of secret and 6 of a checksum, by which a scanner tells a key from noise without
+/// asking the gateway. Keys of older gateways have no checksum. Only [`Self::expose`] shows it.
 #[derive(Clone)]
 pub struct ApiKey(Box<str>);
 
 /// The text is no API key. Says nothing about the text, because it may be one with a slip in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an API key: one is {PREFIX} followed by 43 characters of A-Z a-z 0-9 - _")]
+#[error("not an API key: one is {PREFIX} followed by 49 characters of A-Z a-z 0-9 - _")]
 pub struct ApiKeyError;
 
 /// The operating system gives no random bytes, without which no key can be made.
@@ -33,7 +44,8 @@ pub struct EntropyError {
 impl ApiKey {
     /// Makes the key of these random bytes.
     pub fn from_entropy(entropy: [u8; KEY_ENTROPY_BYTES]) -> Self {
-        Self(format!("{PREFIX}{}", base64url::encode(&entropy)).into())
+        let secret = base64url::encode(&entropy);
+        Self(format!("{PREFIX}{secret}{}", checksum(&secret)).into())
     }
 
     /// Draws a new key.
@@ -53,8 +65,10 @@ impl ApiKey {
     ///
     /// If the text does not have the form of a key.
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
-        let secret = text.strip_prefix(PREFIX).ok_or(ApiKeyError)?;
-        if base64url::is_canonical(secret, KEY_ENTROPY_BYTES) { Ok(Self(text.into())) } else { Err(ApiKeyError) }
+        let rest = text.strip_prefix(PREFIX).filter(|rest| rest.is_ascii()).ok_or(ApiKeyError)?;
+        let (secret, sum) = rest.split_at_checked(SECRET_CHARS).ok_or(ApiKeyError)?;
+        let fits = base64url::is_canonical(secret, KEY_ENTROPY_BYTES) && (sum.is_empty() || sum == checksum(secret));
+        if fits { Ok(Self(text.into())) } else { Err(ApiKeyError) }
     }
 
     /// The key, for its owner.
@@ -62,10 +76,20 @@ impl ApiKey {
         &self.0
     }
 
+    /// How it begins, for lists.
+    pub fn hint(&self) -> &str {
+        self.0.get(..PREFIX.len() + HINT_CHARS).unwrap_or_default()
+    }
+
     /// What is stored of it.
     pub fn hash(&self) -> KeyHash {
         KeyHash(Sha256::digest(self.0.as_bytes()).into())
     }
+}
+
+fn checksum(secret: &str) -> String {
+    let digest: [u8; 32] = Sha256::new().chain_update(PREFIX).chain_update(secret).finalize().into();
+    base64url::encode(digest.get(..CHECKSUM_BYTES).unwrap_or_default())
 }
 
 impl fmt::Debug for ApiKey {
@@ -144,6 +168,7 @@ mod tests {
             format!(" {secret}"),
             secret.replace(PREFIX, "MLK_"),
             format!("{}9", &secret[..secret.len() - 1]),
+            secret.replacen(&secret[10..11], if &secret[10..11] == "A" { "B" } else { "A" }, 1),
             "mlk_é".repeat(10),
         ] {
             let error = ApiKey::parse(&text).unwrap_err();
@@ -156,8 +181,16 @@ mod tests {
         let key = ApiKey::generate().unwrap();
         let read = ApiKey::parse(key.expose()).unwrap();
         assert!(read.hash().matches(&key.hash()));
-        assert_eq!(key.expose().len(), PREFIX.len() + 43);
+        assert_eq!(key.expose().len(), PREFIX.len() + SECRET_CHARS + 6);
+        assert!(key.expose().starts_with(key.hint()) && key.hint().len() == 8);
         assert_eq!(format!("{key:?} {:?}", key.hash()), "ApiKey([redacted]) KeyHash([redacted])");
+    }
+
+    #[test]
+    fn a_key_of_an_older_gateway_has_no_checksum_and_is_good() {
+        let key = ApiKey::generate().unwrap();
+        let older = &key.expose()[..PREFIX.len() + SECRET_CHARS];
+        assert_eq!(ApiKey::parse(older).unwrap().expose(), older);
     }
 
     #[test]

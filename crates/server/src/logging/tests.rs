@@ -88,7 +88,7 @@ fn a_key_that_authenticates_somebody_is_in_no_log_line() {
         let new = create_admin(key, Timestamp::from_unix_millis(0), [1; 10]).unwrap();
         let ring = KeyRing::new([new.record.clone()]);
         let span = tracing::info_span!("connection", ?ring);
-        let principal = span.in_scope(|| ring.authenticate(&secret));
+        let principal = span.in_scope(|| ring.authenticate(&secret, Timestamp::from_unix_millis(1)));
         assert!(principal.is_some());
         tracing::info!(parent: &span, ?principal, ?new, key = ?new.key, record = ?new.record, "authenticated");
         tracing::warn!(error = %ApiKey::parse(&secret[1..]).unwrap_err(), "refused");

@@ -15,8 +15,9 @@ use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks};
 use moorline_server::config::Allowed;
 use moorline_server::connection::{Service, ServiceOptions};
 use moorline_server::http::{HttpOptions, Listener};
+use moorline_server::key_store::Keys;
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
-use moorline_store::{MemoryStore, Store, TailLimits};
+use moorline_store::{Collection, MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, Millis, Principal, Scopes, Timestamp};
 use moorline_wire::Profile;
 use moorline_worker::sdk::Agent;
@@ -136,7 +137,8 @@ impl Bench {
         let admin_key = ApiKey::generate().unwrap();
         let admin = Principal::new("root".parse().unwrap(), Scopes::ADMIN);
         let admin = KeyRecord::issue(&admin_key, "admin", admin, Timestamp::from_unix_millis(1), [10; 10]).unwrap();
-        let keys = KeyRing::new([record, other, configured, admin]);
+        let ring = KeyRing::new([record, other, configured, admin]);
+        let keys = Arc::new(Keys::new(Arc::<MemoryStore>::clone(&store), ring));
         let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles));
         let listener = Listener::bind(http).await.unwrap();
         let url = listener.url();
@@ -144,6 +146,12 @@ impl Bench {
             url.trim_start_matches("wss://").trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap();
         listener.serve(Arc::clone(&service));
         Self { url, address, gateway, service, store, key, other_key, configured_key, admin_key }
+    }
+
+    /// The keys as the next start will find them.
+    pub(crate) async fn stored_keys(&self) -> KeyRing {
+        let page = self.store.list(Collection::ApiKeys, None, 100).await.unwrap();
+        KeyRing::new(page.iter().map(|(_, found)| KeyRecord::from_json(&found.value).unwrap()))
     }
 
     pub(crate) fn hello(&self) -> Value {

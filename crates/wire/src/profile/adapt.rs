@@ -26,6 +26,7 @@ impl Profile {
             | RuntimeMessage::Gap(_)
             | RuntimeMessage::GcReport(_)
             | RuntimeMessage::AuditPage(_)
+            | RuntimeMessage::KeysReport(_)
             | RuntimeMessage::Close(_)
             | RuntimeMessage::Bye(_)
             | RuntimeMessage::Ping(_)

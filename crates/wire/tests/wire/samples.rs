@@ -1,8 +1,10 @@
 //! One valid frame of every message, with every field set.
 
-use moorline_types::{Epoch, EventSeq, JobId, Json, MessageId, SessionId, Timestamp};
+use moorline_types::{Epoch, EventSeq, Grants, JobId, Json, KeyId, MessageId, SessionId, Timestamp};
 use moorline_wire::payload::*;
-use moorline_wire::vendor::{AuditPage, AuditQuery, AuditRecord, Gap, GapReason, Gc, GcReport};
+use moorline_wire::vendor::{
+    AuditPage, AuditQuery, AuditRecord, Gap, GapReason, Gc, GcReport, KeyEntry, Keys, KeysReport,
+};
 use moorline_wire::{
     ClientMessage, ErrorCode, FeatureSet, Field, FinalStatus, Frame, JobStatus, LeaseConstraints, LeaseRequest,
     MessageType, RuntimeMessage, Secret,
@@ -102,6 +104,12 @@ pub(crate) fn client_frames() -> Vec<Frame<ClientMessage>> {
             max_bytes: Some(1 << 30),
             cursor: Some("g1".parse().unwrap()),
         }),
+        ClientMessage::Keys(Box::new(Keys::Create {
+            name: "ci".parse().unwrap(),
+            principal: "ada".parse().unwrap(),
+            grants: Box::new(grants()),
+            expires_in_ms: Some(86_400_000),
+        })),
         ClientMessage::Close(close()),
         ClientMessage::Bye(close()),
         ClientMessage::Ping(ping()),
@@ -196,6 +204,25 @@ pub(crate) fn runtime_frames() -> Vec<Frame<RuntimeMessage>> {
             newest: Some(now()),
             next_cursor: Some("g2".parse().unwrap()),
         }),
+        RuntimeMessage::KeysReport(KeysReport {
+            request_id: Some(message_id()),
+            keys: vec![KeyEntry {
+                id: KeyId::mint(now(), [8; 10]),
+                hint: Some("mlk_AbCd".to_owned()),
+                name: "ci".to_owned(),
+                principal: "ada".parse().unwrap(),
+                grants: grants(),
+                created_at: now(),
+                rotated_at: Some(now()),
+                previous_until: Some(now()),
+                expires_at: Some(now()),
+                last_used_at: Some(now()),
+                revoked: true,
+                revoked_at: Some(now()),
+            }],
+            secret: Some("mlk_secret".into()),
+            next_cursor: Some("k2".parse().unwrap()),
+        }),
         RuntimeMessage::Close(Close { reason: None }),
         RuntimeMessage::Bye(Close { reason: Some("shutting down".parse().unwrap()) }),
         RuntimeMessage::Ping(ping()),
@@ -270,4 +297,9 @@ fn jobs() -> Jobs {
         last_event_seq: EventSeq::new(12),
     };
     Jobs { request_id: Some(message_id()), jobs: vec![entry], next_cursor: None }
+}
+
+fn grants() -> Grants {
+    let text = r#"{"scopes":["submit"],"tags":["team/a"],"constraints":{"agents":["echo*"],"max_runtime_sec":60}}"#;
+    serde_json::from_str(text).unwrap()
 }

@@ -5,7 +5,7 @@
 
 use moorline_core::Refusal;
 use moorline_core::audit::{AuditAction, AuditEntry};
-use moorline_types::{JobId, PrincipalId, TraceId};
+use moorline_types::{JobId, KeyId, PrincipalId, TraceId};
 use moorline_wire::{ClientMessage, JobRef};
 
 use super::Driver;
@@ -29,6 +29,7 @@ impl Deed {
             ClientMessage::Subscribe(subscribe) => deed(AuditAction::Subscribe, Some(&subscribe.job_id)),
             ClientMessage::Gc(_) => deed(AuditAction::Gc, None),
             ClientMessage::Audit(_) => deed(AuditAction::Audit, None),
+            ClientMessage::Keys(_) => deed(AuditAction::Keys, None),
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Unsubscribe(_)
@@ -55,6 +56,12 @@ impl Driver<'_> {
         let now = self.service.gateway().now();
         let code = to_wire::code(refusal).to_string();
         self.note(self.entry(AuditEntry::refused(now, deed.action, &code), deed));
+    }
+
+    /// A key was made or changed.
+    pub(super) fn note_key(&self, key: KeyId, what: &str) {
+        let entry = AuditEntry::allowed(self.service.gateway().now(), AuditAction::Keys);
+        self.note(AuditEntry { object: Some(key.to_string()), reason: Some(what.to_owned()), ..entry });
     }
 
     /// A session was opened or gone on with, by somebody who has authenticated like this.
