@@ -87,6 +87,8 @@ actions! {
     WorkerAttach = "worker_attach";
     /// A worker of another machine may not attach any more.
     WorkerRevoke = "worker_revoke";
+    /// An API key was made, or changed.
+    Keys = "keys";
     /// Certificates were loaded anew while the gateway ran, or were to be.
     Configuration = "configuration";
     /// An administrator removed what was over.

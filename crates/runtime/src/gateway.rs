@@ -201,6 +201,7 @@ impl Gateway {
     pub(crate) async fn accept(
         &self,
         accepted: Accepted,
+        max_jobs: Option<u64>,
         key: Option<FreeKey>,
         attach: impl FnOnce(Timestamp, JobId) -> Record,
     ) -> Result<JobSummary, Refusal> {
@@ -211,7 +212,8 @@ impl Gateway {
         if let Some(expires_at) = accepted.expires_at.filter(|at| *at <= now) {
             return Err(Refusal::LeasePast { expires_at });
         }
-        let place = self.0.registry.reserve(&accepted.principal, self.0.options.max_jobs_per_principal)?;
+        let limit = sessions::allowed(max_jobs, self.0.options.max_jobs_per_principal);
+        let place = self.0.registry.reserve(&accepted.principal, limit)?;
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.

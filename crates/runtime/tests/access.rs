@@ -164,6 +164,21 @@ async fn a_session_that_watches_a_job_is_not_resumed_by_a_key_that_may_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_may_bound_its_principals_sessions_and_jobs() {
+    let bench = Bench::start().await;
+    let mut bounded = principal("ada", Scopes::JOBS);
+    bounded.grants.quotas = serde_json::from_str(r#"{"sessions":2,"jobs":1}"#).unwrap();
+    let mut session = open(&bench, bounded.clone()).await;
+    session.submit(request("patient", "null")).await.unwrap();
+    let refused = session.submit(request("patient", "null")).await.unwrap_err();
+    assert_eq!(refused, Refusal::TooManyJobs { limit: 1 });
+    let mut unbounded = open(&bench, principal("ada", Scopes::JOBS)).await;
+    unbounded.submit(request("patient", "null")).await.expect("another key of hers has the usual limit");
+    let refused = bench.gateway.open_session(bounded, "test".to_owned()).await.unwrap_err();
+    assert_eq!(refused, Refusal::TooManySessions { limit: 2 });
+}
+
+#[tokio::test(start_paused = true)]
 async fn tags_outlive_the_gateway() {
     let bench = Bench::start().await;
     let mut ada = open(&bench, tagged("ada", Scopes::JOBS, &["team"])).await;

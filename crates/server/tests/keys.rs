@@ -89,6 +89,7 @@ async fn a_request_that_makes_no_sense_changes_nothing() {
         (new_key("a", json!({ "scopes": ["jobs"], "tags": ["a b"] })), "tag"),
         (new_key("a", json!({ "scopes": ["jobs"], "constraints": { "lease": { "fs.chown": ["/"] } } })), "fs.chown"),
         (new_key("a", json!({ "scopes": ["jobs"], "constraints": { "agents": ["*x"] } })), "pattern"),
+        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "stored_bytes": 1 } })), "quotas"),
         (json!({ "do": "revoke", "key": "key_01KRHDRWGW0W3GE1R70W3GE1R7" }), "there is no API key"),
         (json!({ "do": "rotate", "key": "key_01KRHDRWGW0W3GE1R70W3GE1R7" }), "there is no API key"),
         (json!({ "do": "list", "cursor": "x" }), "cursor"),

@@ -484,7 +484,7 @@ pub(super) fn age(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Reads `2 GiB`, `512MiB` or a number of bytes.
-pub(super) fn size(text: &str) -> Result<u64, &'static str> {
+fn size(text: &str) -> Result<u64, &'static str> {
     parse_size(text).ok_or("a size is a number with GiB, MiB, KiB or B, such as 512 MiB")
 }
 

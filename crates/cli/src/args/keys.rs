@@ -10,7 +10,7 @@ use moorline_types::{
 };
 use moorline_wire::Name;
 
-use super::grammar::{age, json, size};
+use super::grammar::{age, json};
 
 /// What is to be done about API keys.
 #[derive(Debug)]
@@ -148,12 +148,6 @@ fn create_args() -> Vec<Arg> {
             .help("How long a job may run, such as 1h"),
         number("max-sessions").help_heading(most).help("Sessions of the principal"),
         number("max-jobs").help_heading(most).help("Unfinished jobs of the principal"),
-        number("max-queued").help_heading(most).help("Jobs of the principal that no worker has begun"),
-        number("max-submits-per-sec").help_heading(most).help("Submissions of the principal in a second"),
-        option("max-stored", "SIZE")
-            .value_parser(size)
-            .help_heading(most)
-            .help("Of the journal, for jobs of the principal, such as 2 GiB"),
     ]
 }
 
@@ -198,13 +192,7 @@ fn new_key(of: &ArgMatches) -> Option<NewKey> {
         max_budget: all(of, "max-budget").collect(),
         max_runtime_sec: of.get_one::<Duration>("max-runtime").map(|length| length.as_secs().max(1)),
     };
-    let quotas = Quotas {
-        sessions: number("max-sessions"),
-        jobs: number("max-jobs"),
-        queued: number("max-queued"),
-        submits_per_sec: number("max-submits-per-sec"),
-        stored_bytes: number("max-stored"),
-    };
+    let quotas = Quotas { sessions: number("max-sessions"), jobs: number("max-jobs"), ..Quotas::default() };
     let scopes = all(of, "scope").fold(Scopes::NONE, Scopes::union);
     let grants = Grants { scopes, tags: all(of, "tag").collect(), constraints, quotas };
     Some(NewKey { name, principal, grants: Box::new(grants), expires_in: of.get_one("expires-in").copied() })

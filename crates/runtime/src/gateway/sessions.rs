@@ -41,7 +41,7 @@ impl Gateway {
         }
         let now = self.now();
         let id = mint::session_id(now).map_err(no_entropy)?;
-        let limit = self.0.options.max_sessions_per_principal;
+        let limit = allowed(principal.grants.quotas.sessions, self.0.options.max_sessions_per_principal);
         let (presence, fence) = self.0.sessions.reserve(now, id, &principal.id, limit).await?;
         let opened = self.begin_session(now, id, principal, client).await;
         let (session, state, token, opened) = match opened {
@@ -183,6 +183,11 @@ impl Gateway {
             }
         }
     }
+}
+
+/// The limit of a principal, or else the usual one.
+pub(super) fn allowed(own: Option<u64>, usual: usize) -> usize {
+    own.map_or(usual, |own| usize::try_from(own).unwrap_or(usize::MAX))
 }
 
 fn unseen(error: ViewError) -> Refusal {

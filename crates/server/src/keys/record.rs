@@ -98,6 +98,9 @@ pub enum KeyRecordError {
     /// What is granted exceeds the bounds.
     #[error("these are more tags, patterns or namespaces than a key may have")]
     Bounds,
+    /// A quota that nothing is held against.
+    #[error("of the quotas only sessions and jobs are enforced; leave the others out")]
+    Quota,
     /// What a lease may name at most cannot be read.
     #[error("the most that a lease may name cannot be read: {0}")]
     LeaseCap(#[from] GrantsError),
@@ -122,6 +125,10 @@ impl KeyRecord {
         let Principal { id, grants } = principal;
         if !grants.is_bounded() {
             return Err(KeyRecordError::Bounds);
+        }
+        let Quotas { queued, submits_per_sec, stored_bytes, .. } = grants.quotas;
+        if queued.or(submits_per_sec).or(stored_bytes).is_some() {
+            return Err(KeyRecordError::Quota);
         }
         if let Some(cap) = &grants.constraints.lease {
             read_lease_cap(cap)?;
