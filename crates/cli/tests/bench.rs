@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Gateway, json_lines, moorline, stderr, stdout};
+use rustix::process::Signal;
 use serde_json::json;
 
 #[test]
@@ -48,4 +49,18 @@ fn a_test_that_goes_on_for_a_time_ends_its_jobs() {
     assert!(stdout(&output).contains("lost         0\ntwice        0\n"), "{}", stdout(&output));
     let jobs = json_lines(&gateway.run(&["jobs", "--json"]));
     assert!(jobs.len() == 2 && jobs.iter().all(|job| job["status"] == "cancelled"), "{jobs:?}");
+}
+
+#[test]
+fn a_job_inside_the_gateway_ends_with_it() {
+    let gateway = Gateway::with("", &["--in-process-agents=load"]);
+    let job = gateway.submit("load", &json!({ "events": 1_000_000, "rate": 100 }));
+    let (home, _) = gateway.end(Signal::KILL);
+    let gateway = Gateway::over(home, "", &["--in-process-agents=load"]);
+    let output = gateway.run(&["watch", &job, "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let end = json_lines(&output).pop().unwrap();
+    assert_eq!((&end["type"], &end["payload"]["code"]), (&json!("job.error"), &json!("INTERNAL_ERROR")), "{end}");
+    let output = gateway.run(&["bench", "--events", "10"]);
+    assert!(output.status.success(), "the agent is there again: {}", stderr(&output));
 }
