@@ -88,6 +88,11 @@ impl Run {
         if run.moorline.as_os_str().is_empty() {
             return Err("--moorline says which program is measured".to_owned());
         }
+        if run.write_docs.is_some() && (run.scale != Scale::Full || !run.names.is_empty()) {
+            return Err(
+                "--write-docs takes neither names nor --quick: the page is about everything, at full size".to_owned()
+            );
+        }
         Ok(run)
     }
 
@@ -115,6 +120,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_run_is_refused() {
+        for bad in ["--moorline m --write-docs docs --quick", "--moorline m --write-docs docs firehose"] {
+            assert!(read(bad).is_err_and(|problem| problem.contains("--write-docs")), "{bad:?}");
+        }
         for bad in
             ["", "--moorline", "--moorline m --runs 0", "--moorline m --runs x", "--moorline m frehose", "--fast"]
         {

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use args::{Request, Run};
-use context::Context;
+use context::{Context, Scale};
 use machine::Machine;
 use report::record::Record;
 use samples::All;
@@ -92,6 +92,12 @@ fn measure(run: &Run) -> Result<()> {
             all.add(samples.with_context(|| format!("{}, run {number}", scenario.name))?);
             eprintln!("{}: run {number} of {}, {:.1} s", scenario.name, run.runs, begun.elapsed().as_secs_f64());
         }
+    }
+    if run.scale != Scale::Full {
+        println!(
+            "At {} size: what a line says of numbers of events, jobs and sessions is not so.\n",
+            run.scale.as_str()
+        );
     }
     print!("{}", report::table::text(&all));
     let record = Record {

@@ -47,9 +47,9 @@ metrics! {
         [AtMost(5.0)];
     "storm.sessions", "sessions/s", "the same, from its open door on", [];
     "storm.cpu", "CPU s/million", "the same, what the new gateway uses for a million sessions", [];
-    "storm.follower_back", "ms", "the same, until the client that follows a job is back", [];
+    "storm.follower_caught_up", "ms", "the same, until the client that follows a job is up to date again", [];
     "storm.p99_before", "µs", "event to that client, before, p99", [];
-    "storm.p99_during", "µs", "the same, while the sessions come back, p99", [at_most_times("storm.p99_before", 3.0)];
+    "storm.p99_during", "µs", "the same, from then on, while the sessions come back, p99", [at_most_times("storm.p99_before", 3.0)];
     "restart.streaming", "s", "gateway killed with 100 running jobs and 1 million records: until all stream again",
         [AtMost(1.0)];
     "restart.open", "s", "the same, until its door is open", [];

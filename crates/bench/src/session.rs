@@ -143,6 +143,11 @@ impl Session {
         self.answer("job.subscribed").await.map(drop)
     }
 
+    /// Subscribes to a job from its first event, and waits for nothing.
+    pub(crate) async fn ask_for_history(&mut self, job: &str) -> Result<()> {
+        self.say("job.subscribe", &json!({ "job_id": job, "history": true })).await
+    }
+
     /// Waits for an answer and says which job it is about.
     async fn answer(&mut self, message_type: &str) -> Result<String> {
         loop {

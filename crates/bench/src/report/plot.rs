@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::record::Record;
 
-const WIDTH: f64 = 640.0;
+const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 24.0;

@@ -1,8 +1,8 @@
 //! One job, and many sessions that watch it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::future::try_join_all;
 use serde_json::json;
 
@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context) -> Result<Samples> {
     Ok(samples)
 }
 
-/// Lets all sessions watch one job; how long it took from the first event to the last one's end.
+/// Lets all sessions watch one job; how long it took from where the first event is made to the last one's end.
 async fn measure(sessions: &mut [Session], events: u64) -> Result<Duration> {
     let Some((first, others)) = sessions.split_first_mut() else { return Ok(Duration::ZERO) };
     let job = first.submit("load", &json!({ "events": events, "delay_ms": DELAY_MS })).await?;
@@ -46,17 +46,17 @@ async fn measure(sessions: &mut [Session], events: u64) -> Result<Duration> {
         other.subscribe(&job, true).await?;
     }
     let read = try_join_all(sessions.iter_mut().map(|session| read(session, events))).await?;
-    let begun = read.iter().map(|(begun, _)| *begun).min().unwrap_or_else(clock::now);
-    let ended = read.iter().map(|(_, ended)| *ended).max().unwrap_or(begun);
-    Ok(ended - begun)
+    let made = read.iter().map(|(made, _)| *made).min().unwrap_or_default();
+    let ended = read.iter().map(|(_, ended)| *ended).max().unwrap_or(made);
+    Ok(Duration::from_nanos(ended.saturating_sub(made)))
 }
 
-async fn read(session: &mut Session, events: u64) -> Result<(Instant, Instant)> {
+/// Reads a job to its end: when its first event was made, and when its end was read, in nanoseconds since 1970.
+async fn read(session: &mut Session, events: u64) -> Result<(u64, u64)> {
     let before = session.seen();
-    session.event().await?;
-    let begun = clock::now();
+    let made = session.event().await?.stamp().context("not an event of the agent")?.unix_nanos;
     while !session.event().await?.is_terminal() {}
     let seen = session.seen() - before;
     ensure!(seen == events + 1, "{seen} messages of {events} events and a result");
-    Ok((begun, clock::now()))
+    Ok((made, clock::unix_nanos()))
 }

@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context) -> Result<Samples> {
         let mut lengths = one_by_one(&mut session, jobs).await?;
         samples.put(format!("short.{name}_p50"), lengths.percentile(0.5));
         samples.put(format!("short.{name}_p99"), lengths.percentile(0.99));
-        let jobs = context.scale.of(20_000, 4_000, 100);
+        let jobs = context.scale.of(10_000, 4_000, 100);
         let begun = clock::now();
         at_once(&mut session, jobs).await?;
         samples.put(format!("short.{name}_at_once"), rate(jobs, begun.elapsed()));

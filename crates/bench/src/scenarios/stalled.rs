@@ -18,8 +18,12 @@ const SUBSCRIBERS: usize = 10;
 /// Subscribers that stop beside a single one that reads.
 const CROWD: usize = 100;
 
-/// How long a job waits for everybody to subscribe.
+/// How long a job waits for everybody to subscribe, and how long for a crowd to stand still.
 const DELAY_MS: u64 = 300;
+const STILL_DELAY_MS: u64 = 2_000;
+
+/// Events of the job whose history makes a subscriber stand still: more bytes than the system takes in for a connection.
+const FILLING: u64 = 20_000;
 
 /// Events a second when it is looked at how long each is on its way.
 const RATE: u64 = 5_000;
@@ -31,18 +35,21 @@ pub(super) async fn run(context: &Context) -> Result<Samples> {
     let mut samples = Samples::default();
     let gateway = Gateway::start(context, Place::Inside, &[]).await?;
     let events = context.scale.of(100_000, 40_000, 100);
+    let mut session = gateway.session().await?;
+    let filling = session.submit("load", &json!({ "events": FILLING })).await?;
+    while !session.event().await?.is_terminal() {}
     let timed = context.scale.of(3 * RATE, 3 * RATE, 100);
 
-    Watch { readers: 1, still: 0, events: events / 5, rate: None }.measure(&gateway).await?;
+    Watch { readers: 1, still: 0, events: events / 5, rate: None }.measure(&gateway, &filling).await?;
     for (name, still) in [("alone", 0), ("beside", context.scale.of(CROWD, CROWD, 5))] {
-        let (rate, _) = Watch { readers: 1, still, events, rate: None }.measure(&gateway).await?;
+        let (rate, _) = Watch { readers: 1, still, events, rate: None }.measure(&gateway, &filling).await?;
         samples.put(format!("stalled.append_{name}"), rate);
     }
     for (name, still) in [("without", 0), ("with", 1)] {
         let all = Watch { readers: SUBSCRIBERS - still, still, events, rate: None };
-        let (rate, _) = all.measure(&gateway).await?;
+        let (rate, _) = all.measure(&gateway, &filling).await?;
         samples.put(format!("stalled.rate_{name}"), rate);
-        let (_, mut lengths) = Watch { events: timed, rate: Some(RATE), ..all }.measure(&gateway).await?;
+        let (_, mut lengths) = Watch { events: timed, rate: Some(RATE), ..all }.measure(&gateway, &filling).await?;
         samples.put(format!("stalled.p99_{name}"), lengths.percentile(0.99));
     }
     gateway.end().await?;
@@ -59,15 +66,19 @@ struct Watch {
 
 impl Watch {
     /// How many events a second every reader got, and how long they were on their way.
-    async fn measure(&self, gateway: &Gateway) -> Result<(f64, Lengths)> {
+    async fn measure(&self, gateway: &Gateway, filling: &str) -> Result<(f64, Lengths)> {
         let manner = Manner { receive_buffer: Some(RECEIVE_BUFFER), ..Manner::default() };
         let mut readers = try_join_all((0..self.readers).map(|_| gateway.session())).await?;
         let mut still = try_join_all((0..self.still).map(|_| Session::open(gateway.endpoint(), manner))).await?;
-        let input = json!({ "events": self.events, "rate": self.rate, "delay_ms": DELAY_MS });
+        let delay = if self.still > 0 { STILL_DELAY_MS } else { DELAY_MS };
+        let input = json!({ "events": self.events, "rate": self.rate, "delay_ms": delay });
         let (first, others) = readers.split_first_mut().context("nobody reads")?;
         let job = first.submit("load", &input).await?;
         for session in others.iter_mut().chain(&mut still) {
             session.subscribe(&job, true).await?;
+        }
+        for session in &mut still {
+            session.ask_for_history(filling).await?;
         }
         let read = try_join_all(readers.iter_mut().map(|reader| read(reader, self.events))).await?;
         let mut lengths = Lengths::default();

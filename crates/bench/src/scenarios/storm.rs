@@ -33,6 +33,10 @@ const FOLLOWED_RATE: u64 = 1_000;
 /// How long a client waits before it tries again to reach a gateway that is not there.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// How old an event is at the most, in nanoseconds, whose reader is up to date: it has not waited for the agent's worker
+/// to find the gateway again.
+const FRESH_NANOS: u64 = 10_000_000;
+
 /// How long the client that follows is looked at, at the least, where few sessions come back in less.
 const LEAST_WINDOW: Duration = Duration::from_millis(500);
 
@@ -89,7 +93,7 @@ pub(super) async fn run(context: &Context) -> Result<Samples> {
     samples.put("storm.cpu", cpu * 1e6 / number(count));
     samples.put("storm.p99_before", follower.percentile(calm_from, calm_until));
     let (back, during) = follower.after(begun_nanos, ended_nanos);
-    samples.put("storm.follower_back", back);
+    samples.put("storm.follower_caught_up", back);
     samples.put("storm.p99_during", during);
     gateway.end().await?;
     Ok(samples)
@@ -122,10 +126,12 @@ impl Followed {
         lengths.percentile(0.99)
     }
 
-    /// How many milliseconds after `begun` it was back, and the p99 of what was made from then on.
+    /// How many milliseconds after `begun` it was up to date again, and the p99 of what was made from then on.
     fn after(&self, begun: u64, ended: u64) -> (f64, f64) {
-        let least = self.back + u64::try_from(LEAST_WINDOW.as_nanos()).unwrap_or_default();
-        (number(self.back.saturating_sub(begun)) / 1e6, self.percentile(self.back, ended.max(least)))
+        let fresh = self.events.iter().find(|(made, length)| *made > self.back && *length <= FRESH_NANOS);
+        let caught_up = fresh.map_or(self.back, |(made, _)| *made);
+        let least = caught_up + u64::try_from(LEAST_WINDOW.as_nanos()).unwrap_or_default();
+        (number(caught_up.saturating_sub(begun)) / 1e6, self.percentile(caught_up, ended.max(least)))
     }
 }
 
