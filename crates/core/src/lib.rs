@@ -38,6 +38,7 @@ pub mod job;
 pub mod lease;
 pub mod listing;
 pub mod placement;
+pub mod rate;
 pub mod record;
 pub mod resume;
 pub mod session;

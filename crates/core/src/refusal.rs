@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Scope, Timestamp};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Millis, Scope, Timestamp};
 
 use crate::access::{Action, ConstraintBroken};
 use crate::job::Status;
@@ -138,6 +138,14 @@ pub enum Refusal {
     TooManyJobs {
         /// The limit.
         limit: usize,
+    },
+    /// The principal submits faster than its key allows.
+    #[error("this identity may submit {limit} jobs a second; submit again in {} ms", .retry_after.get())]
+    TooManySubmits {
+        /// How many in a second.
+        limit: u64,
+        /// After how long the same submission is let through, if nothing else is submitted.
+        retry_after: Millis,
     },
     /// The session watches as many jobs as it may.
     #[error("this session watches {limit} jobs, which is its limit; unsubscribe from one first")]

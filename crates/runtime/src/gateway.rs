@@ -14,7 +14,8 @@ use moorline_store::{
     AppendError, Change, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
 };
 use moorline_types::{
-    Batch, EventKind, JobId, Principal, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq, Timestamp,
+    Batch, EventKind, JobId, Principal, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq,
+    Timestamp,
 };
 use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -201,7 +202,7 @@ impl Gateway {
     pub(crate) async fn accept(
         &self,
         accepted: Accepted,
-        max_jobs: Option<u64>,
+        quotas: Quotas,
         key: Option<FreeKey>,
         attach: impl FnOnce(Timestamp, JobId) -> Record,
     ) -> Result<JobSummary, Refusal> {
@@ -212,7 +213,10 @@ impl Gateway {
         if let Some(expires_at) = accepted.expires_at.filter(|at| *at <= now) {
             return Err(Refusal::LeasePast { expires_at });
         }
-        let limit = sessions::allowed(max_jobs, self.0.options.max_jobs_per_principal);
+        if let Some(per_sec) = quotas.submits_per_sec {
+            self.0.registry.count_submit(now, &accepted.principal, per_sec)?;
+        }
+        let limit = sessions::allowed(quotas.jobs, self.0.options.max_jobs_per_principal);
         let place = self.0.registry.reserve(&accepted.principal, limit)?;
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());

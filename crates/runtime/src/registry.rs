@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use moorline_core::Refusal;
 use moorline_core::job::{Lost, Report, Status};
+use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, PrincipalId, StreamSeq, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -72,7 +73,13 @@ struct State {
     jobs: HashMap<JobId, JobHandle>,
     /// Jobs of each principal, counted from the moment that one is being accepted.
     counts: HashMap<PrincipalId, usize>,
+    /// How often each principal has submitted of late with a key that bounds it.
+    rates: HashMap<PrincipalId, TokenBucket>,
 }
+
+/// Principals whose rate is known before those are forgotten that have not submitted for long enough: some hundred
+/// kilobytes.
+const MAX_IDLE_RATES: usize = 1024;
 
 /// Room for one job of a principal. Given back when it is dropped.
 #[derive(Debug)]
@@ -82,6 +89,16 @@ pub(crate) struct Place {
 }
 
 impl Registry {
+    /// Counts one more submission against a rate, as many as `limit` in a second.
+    pub(crate) fn count_submit(&self, now: Timestamp, principal: &PrincipalId, limit: u64) -> Result<(), Refusal> {
+        let rates = &mut lock(&self.state).rates;
+        if rates.len() >= MAX_IDLE_RATES && !rates.contains_key(principal) {
+            rates.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let bucket = rates.entry(principal.clone()).or_insert_with(|| TokenBucket::full(now, limit));
+        bucket.take(now, limit).map_err(|retry_after| Refusal::TooManySubmits { limit, retry_after })
+    }
+
     /// Takes room for one more job of the principal.
     pub(crate) fn reserve(self: &Arc<Self>, principal: &PrincipalId, limit: usize) -> Result<Place, Refusal> {
         let mut state = lock(&self.state);

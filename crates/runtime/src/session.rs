@@ -245,10 +245,10 @@ impl SessionHandle {
             expires_at: request.expires_at,
             trace_id: request.trace_id,
         };
-        let max_jobs = self.principal().grants.quotas.jobs;
+        let quotas = self.principal().grants.quotas;
         let (session, overflow) = (&self.session, request.overflow);
         let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job, overflow));
-        let summary = self.gateway.accept(accepted, max_jobs, key, attach).await?;
+        let summary = self.gateway.accept(accepted, quotas, key, attach).await?;
         self.session.handle_committed([&attached(summary.job, overflow)]);
         Ok(summary)
     }

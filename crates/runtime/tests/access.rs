@@ -179,6 +179,29 @@ async fn a_key_may_bound_its_principals_sessions_and_jobs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_may_bound_how_often_its_principal_submits() {
+    let bench = Bench::start().await;
+    let mut bounded = principal("ada", Scopes::JOBS);
+    bounded.grants.quotas = serde_json::from_str(r#"{"submits_per_sec":2}"#).unwrap();
+    let mut sessions = [open(&bench, bounded.clone()).await, open(&bench, bounded).await];
+    for session in &mut sessions {
+        session.submit(request("counter", "0")).await.unwrap();
+    }
+    for session in &mut sessions {
+        let Refusal::TooManySubmits { limit: 2, retry_after } =
+            session.submit(request("counter", "0")).await.unwrap_err()
+        else {
+            panic!("both sessions share what the principal has");
+        };
+        assert!((1..=500).contains(&retry_after.get()), "{retry_after:?}");
+    }
+    open(&bench, principal("eve", Scopes::JOBS)).await.submit(request("counter", "0")).await.unwrap();
+    // not a wait: the time that passes is what is tested, and it is virtual
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    sessions[0].submit(request("counter", "0")).await.expect("after as long as it was told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn tags_outlive_the_gateway() {
     let bench = Bench::start().await;
     let mut ada = open(&bench, tagged("ada", Scopes::JOBS, &["team"])).await;

@@ -108,6 +108,18 @@ async fn a_key_that_is_used_for_something_else_is_refused_with_the_job_that_has_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repetition_is_not_counted_as_one_more_submission() {
+    let bench = Bench::start().await;
+    let mut ada = common::principal("ada", moorline_types::Scopes::JOBS);
+    ada.grants.quotas.submits_per_sec = Some(1);
+    let mut session = bench.gateway.open_session(ada, "test".to_owned()).await.unwrap().session;
+    let first = session.submit(keyed("k", "counter", "1")).await.unwrap().job;
+    let refused = session.submit(keyed("l", "counter", "1")).await.unwrap_err();
+    assert!(matches!(refused, Refusal::TooManySubmits { limit: 1, .. }), "{refused}");
+    assert_eq!(session.submit(keyed("k", "counter", "1")).await.unwrap().job, first);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_repetition_needs_no_room_for_another_job() {
     let bench = Bench::over(memory(), RuntimeOptions { max_jobs_per_principal: 1, ..options() }).await;
     let mut session = bench.session("ada").await;

@@ -90,6 +90,8 @@ async fn a_request_that_makes_no_sense_changes_nothing() {
         (new_key("a", json!({ "scopes": ["jobs"], "constraints": { "lease": { "fs.chown": ["/"] } } })), "fs.chown"),
         (new_key("a", json!({ "scopes": ["jobs"], "constraints": { "agents": ["*x"] } })), "pattern"),
         (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "stored_bytes": 1 } })), "quotas"),
+        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "queued": 1 } })), "quotas"),
+        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "submits_per_sec": 0 } })), "quotas"),
         (json!({ "do": "revoke", "key": "key_01KRHDRWGW0W3GE1R70W3GE1R7" }), "there is no API key"),
         (json!({ "do": "rotate", "key": "key_01KRHDRWGW0W3GE1R70W3GE1R7" }), "there is no API key"),
         (json!({ "do": "list", "cursor": "x" }), "cursor"),
@@ -223,4 +225,23 @@ async fn the_last_key_that_administers_stays() {
     make(&mut admin, new_key("other", json!({ "scopes": ["administer"] }))).await;
     admin.say("msg_last", KEYS, json!({ "do": "revoke", "key": own })).await;
     admin.recv_type("session.error").await;
+}
+
+#[tokio::test]
+async fn who_submits_too_fast_is_told_how_long_to_wait_and_stays_connected() {
+    let bench = Bench::start().await;
+    let mut admin = admin(&bench).await;
+    let grants = json!({ "scopes": ["jobs"], "quotas": { "submits_per_sec": 1 } });
+    let (_, secret) = make(&mut admin, new_key("zoe", grants)).await;
+    let (mut zoe, _) = open(&bench, &bearer(&secret)).await;
+    // However slow the machine is, it does not take a second for each.
+    for n in 0..50 {
+        zoe.say(&format!("msg_{n}"), "job.submit", json!({ "agent": "echo", "input": n })).await;
+    }
+    let refused = zoe.recv_type("session.error").await["payload"].take();
+    assert_eq!((&refused["code"], &refused["retryable"]), (&json!("INVALID_REQUEST"), &json!(true)), "{refused}");
+    assert_eq!((&refused["details"]["limit"], &refused["details"]["used"]), (&json!(1), &json!(1)), "{refused}");
+    assert!((1..=1_000).contains(&refused["details"]["retry_after_ms"].as_u64().unwrap()), "{refused}");
+    zoe.say("msg_ping", "session.ping", json!({ "nonce": "n" })).await;
+    zoe.recv_type("session.pong").await;
 }

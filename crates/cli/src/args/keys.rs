@@ -148,6 +148,7 @@ fn create_args() -> Vec<Arg> {
             .help("How long a job may run, such as 1h"),
         number("max-sessions").help_heading(most).help("Sessions of the principal"),
         number("max-jobs").help_heading(most).help("Unfinished jobs of the principal"),
+        number("max-submits-per-sec").help_heading(most).help("Submissions in a second"),
     ]
 }
 
@@ -192,7 +193,12 @@ fn new_key(of: &ArgMatches) -> Option<NewKey> {
         max_budget: all(of, "max-budget").collect(),
         max_runtime_sec: of.get_one::<Duration>("max-runtime").map(|length| length.as_secs().max(1)),
     };
-    let quotas = Quotas { sessions: number("max-sessions"), jobs: number("max-jobs"), ..Quotas::default() };
+    let quotas = Quotas {
+        sessions: number("max-sessions"),
+        jobs: number("max-jobs"),
+        submits_per_sec: number("max-submits-per-sec"),
+        ..Quotas::default()
+    };
     let scopes = all(of, "scope").fold(Scopes::NONE, Scopes::union);
     let grants = Grants { scopes, tags: all(of, "tag").collect(), constraints, quotas };
     Some(NewKey { name, principal, grants: Box::new(grants), expires_in: of.get_one("expires-in").copied() })

@@ -294,6 +294,9 @@ pub(crate) fn missed(missed: Missed, next: EventSeq, epoch: Epoch) -> Gap {
 /// A refusal.
 pub(crate) fn refusal(refusal: &Refusal) -> SessionError {
     let mut error = SessionError::new(code(refusal), &refusal.to_string());
+    if matches!(refusal, Refusal::TooManySubmits { .. }) {
+        error = error.retryable_if(true);
+    }
     error.details = details(refusal);
     error
 }
@@ -308,6 +311,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::NotServed { .. }
         | Refusal::TooManySessions { .. }
         | Refusal::TooManyJobs { .. }
+        | Refusal::TooManySubmits { .. }
         | Refusal::TooManyWatched { .. }
         | Refusal::CursorUnknown
         | Refusal::KeyUnknown { .. }
@@ -347,6 +351,9 @@ fn details(refusal: &Refusal) -> Option<Json> {
         Refusal::FeatureNotNegotiated { feature } => serde_json::json!({ "feature": feature }),
         Refusal::TooManySessions { limit } | Refusal::TooManyJobs { limit } | Refusal::TooManyWatched { limit } => {
             serde_json::json!({ "limit": limit })
+        }
+        Refusal::TooManySubmits { limit, retry_after } => {
+            serde_json::json!({ "limit": limit, "used": limit, "retry_after_ms": retry_after.get() })
         }
         Refusal::TooManyKeys { limit } => serde_json::json!({ "limit": limit }),
         Refusal::CredentialExpired { at } => serde_json::json!({ "expired_at": at.to_string() }),

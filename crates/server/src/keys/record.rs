@@ -99,7 +99,9 @@ pub enum KeyRecordError {
     #[error("these are more tags, patterns or namespaces than a key may have")]
     Bounds,
     /// A quota that nothing is held against.
-    #[error("of the quotas only sessions and jobs are enforced; leave the others out")]
+    #[error(
+        "of the quotas only sessions, jobs and submits_per_sec, which is 1 at least, are enforced; leave the others out"
+    )]
     Quota,
     /// What a lease may name at most cannot be read.
     #[error("the most that a lease may name cannot be read: {0}")]
@@ -127,7 +129,7 @@ impl KeyRecord {
             return Err(KeyRecordError::Bounds);
         }
         let Quotas { queued, submits_per_sec, stored_bytes, .. } = grants.quotas;
-        if queued.or(submits_per_sec).or(stored_bytes).is_some() {
+        if queued.or(stored_bytes).is_some() || submits_per_sec == Some(0) {
             return Err(KeyRecordError::Quota);
         }
         if let Some(cap) = &grants.constraints.lease {
