@@ -228,7 +228,7 @@ impl Gateway {
         records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
         self.append_with(Batch::from(records), changes).await?;
         job.handle_committed(self.now());
-        tracing::info!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
+        tracing::debug!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
         Ok(self.start(job, place))
     }
 

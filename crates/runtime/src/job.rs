@@ -190,7 +190,7 @@ impl JobTask {
                 // As an open job it is found by the next start, which does it.
                 tracing::warn!(%error, "the job's end is not in the index yet");
             }
-            tracing::info!(status = %job.status(), records = %job.head(), "the job is over");
+            tracing::debug!(status = %job.status(), records = %job.head(), "the job is over");
         }
         drop((place, inbox));
     }
