@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use moorline_types::{Json, ResolvedAgent};
 use moorline_worker::sdk::{Agent, AgentDescription, Encoding, Failure, JobContext, Level, Outcome};
 use serde::Deserialize;
+use tokio::time::MissedTickBehavior;
 
 use crate::clock;
 
@@ -146,14 +147,18 @@ async fn emit(job: &JobContext, number: u64, filling: &str) -> Result<(), Failur
 async fn emit_at(job: &JobContext, input: &Input, rate: u32, filling: &str) -> Result<(), Failure> {
     let begun = clock::instant();
     let mut emitted = 0;
+    // A pause after each step would make the steps longer than a tick, and what is due in each of them more.
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while emitted < input.events {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = job.cancelled() => return Err(Failure::cancelled()),
+        }
         let due = due(begun, clock::instant(), rate).min(input.events);
         while emitted < due {
             emitted += 1;
             emit(job, emitted, filling).await?;
-        }
-        if emitted < input.events {
-            pause(job, TICK).await?;
         }
     }
     Ok(())
