@@ -8,7 +8,8 @@
 //! is connected already does not notice.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::net::Ipv6Addr;
 
 use moorline_types::{Millis, Timestamp};
 
