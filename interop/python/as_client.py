@@ -183,6 +183,8 @@ async def after_an_unsubscribe_nothing_more_comes(gateway: Gateway) -> None:
         await anext(job.events())
         subscription = await observer.subscribe(job.job_id, history=True)
         await observer.unsubscribe(job.job_id)
+        # There is no answer to an unsubscribe; there is one to what comes after it.
+        assert (await (await observer.submit(agent="echo", input=0)).done).result == 0
         await owner.cancel_job(job.job_id)
         await raises(CancelledError, job.done)
         assert (await (await observer.submit(agent="echo", input=1)).done).result == 1
