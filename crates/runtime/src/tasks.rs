@@ -9,6 +9,7 @@
 //! | [`TaskKind::Door`] | never by itself | cancelled |
 //! | [`TaskKind::Audit`] | never by itself | told to stop, waited for; the rest of the trail is written after all tasks |
 //! | [`TaskKind::Certificates`] | never by itself | cancelled |
+//! | [`TaskKind::TokenKeys`] | never by itself | cancelled |
 //! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
 
@@ -36,6 +37,8 @@ pub enum TaskKind {
     Audit,
     /// Looks whether certificates were renewed.
     Certificates,
+    /// Looks whether an issuer of tokens has other keys.
+    TokenKeys,
     /// Removes what has outlived its use.
     Sweep,
     /// Serves one client's connection, or one half of it.
@@ -52,6 +55,7 @@ impl fmt::Display for TaskKind {
             Self::Door => "door",
             Self::Audit => "audit",
             Self::Certificates => "certificates",
+            Self::TokenKeys => "token_keys",
             Self::Sweep => "sweep",
             Self::Connection => "connection",
         })

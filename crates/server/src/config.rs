@@ -34,14 +34,15 @@ mod resolve;
 mod resolved;
 mod sources;
 mod suggest;
+mod tokens;
 mod words;
 
 pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTION_BYTES, MAX_AGENTS};
 pub use allowed::Allowed;
 pub use files::{Entry, Files, RealFiles};
 pub use high::{
-    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig,
-    RetentionConfig, SessionConfig, Transport,
+    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig, JwtKeys, LimitsConfig,
+    LogConfig, RetentionConfig, SessionConfig, Transport,
 };
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;
@@ -51,4 +52,6 @@ pub use origin::Origin;
 pub use reference::reference_markdown;
 pub use resolved::{Resolved, Row};
 pub use sources::{ConfigFile, Environment, Sources};
-pub use words::{BuiltinAgent, ClientAuth, Durability, LogFormat, OverflowPolicy, StoreKind};
+pub use words::{
+    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
+};

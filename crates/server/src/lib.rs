@@ -8,7 +8,7 @@
 //! | [`http`], [`door`] | how bytes become frames, and which peers are turned away before they cost anything |
 //! | [`enrolments`] | which workers of other machines are let in |
 //! | [`connection`] | one client's connection |
-//! | [`keys`], [`tls`], [`logging`] | who it is, who we are, and what is told about it |
+//! | [`keys`], [`jwt`], [`tls`], [`logging`] | who it is, who we are, and what is told about it |
 //!
 //! Wire and domain meet in the private module `front` and nowhere else.
 
@@ -18,6 +18,7 @@ pub mod data_dir;
 pub mod door;
 pub mod enrolments;
 pub mod http;
+pub mod jwt;
 pub mod key_store;
 pub mod keys;
 pub mod logging;

@@ -26,6 +26,7 @@ use crate::door::Peer;
 use crate::door::stdio::Stdio;
 use crate::enrolments::Enrolments;
 use crate::http::{HttpOptions, Listener};
+use crate::jwt::Jwt;
 use crate::key_store::{Keys, load_keys};
 use crate::keys::ApiKey;
 use crate::tls::{Certificates, ClientCerts, TlsError, TlsFiles};
@@ -39,6 +40,10 @@ const WORKER_GRACE: Millis = Millis::from_secs(2);
 /// How long connections have to take their last frames at a shutdown.
 const CONNECTION_GRACE: Duration = Duration::from_secs(2);
 
+/// What the audit trail calls what is loaded anew.
+const CERTIFICATES: &str = "certificates";
+const TOKEN_KEYS: &str = "keys of tokens";
+
 /// A gateway that runs.
 #[derive(Debug)]
 pub struct Server {
@@ -51,24 +56,30 @@ pub struct Server {
     stop_workers: bool,
     max_frame_bytes: usize,
     certificates: Vec<Arc<Certificates>>,
+    jwt: Option<Arc<Jwt>>,
 }
 
-/// Loads anew what can be loaded anew while the gateway runs: certificates.
+/// Loads anew what can be loaded anew while the gateway runs: certificates, and keys of tokens.
 #[derive(Debug)]
 pub struct Reload {
     certificates: Vec<Arc<Certificates>>,
+    jwt: Option<Arc<Jwt>>,
     gateway: Gateway,
 }
 
 impl Reload {
     /// Whether there is anything.
     pub const fn is_empty(&self) -> bool {
-        self.certificates.is_empty()
+        self.certificates.is_empty() && self.jwt.is_none()
     }
 
     /// Loads it. What cannot be used is said in the log, and what was there before stays.
     pub fn run(&self) {
-        self.certificates.iter().for_each(|certificates| note_reload(&self.gateway, certificates.reload()));
+        let reload = |certificates: &Arc<Certificates>| note_reload(&self.gateway, CERTIFICATES, certificates.reload());
+        self.certificates.iter().for_each(reload);
+        if let Some(is_loaded) = self.jwt.as_ref().and_then(|jwt| jwt.reload()) {
+            note_reload(&self.gateway, TOKEN_KEYS, is_loaded);
+        }
     }
 }
 
@@ -106,6 +117,7 @@ impl Server {
             }
             None => None,
         };
+        let jwt = config.jwt.clone().map(Jwt::load).transpose()?.map(Arc::new);
         let store = open_store(&config, &data_dir, &clock).await?;
         let generation = raise_generation(store.as_ref()).await?;
         let keys_store = Arc::clone(&store);
@@ -120,6 +132,7 @@ impl Server {
         let agents = agents.chain(inside.iter().map(|(agent, _)| (agent.clone(), true)));
         let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
         certificates.iter().for_each(|certificates| watch(certificates, &gateway, &tasks));
+        jwt.iter().for_each(|jwt| watch_token_keys(jwt, &gateway, &tasks));
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
         let enrolments = Arc::new(Enrolments::of(data_dir.path()));
@@ -146,7 +159,8 @@ impl Server {
 
         let service = Arc::new(
             Service::new(gateway, Arc::new(Keys::new(keys_store, keys)), service_options(&config))
-                .with_profiles(config.session.profiles.clone()),
+                .with_profiles(config.session.profiles.clone())
+                .with_jwt(jwt.clone()),
         );
         let url = listener.as_ref().map(Listener::url);
         if let Some(url) = &url {
@@ -155,7 +169,18 @@ impl Server {
         }
         let max_frame_bytes = config.limits.max_frame_bytes.get();
         let (grace, stop_workers) = (config.shutdown_grace, config.stop_workers || is_forgetful(&config));
-        Ok(Self { service, data_dir, listener, url, admin_key, grace, stop_workers, max_frame_bytes, certificates })
+        Ok(Self {
+            service,
+            data_dir,
+            listener,
+            url,
+            admin_key,
+            grace,
+            stop_workers,
+            max_frame_bytes,
+            certificates,
+            jwt,
+        })
     }
 
     /// Where clients find ARCP, if there is a network door.
@@ -170,7 +195,11 @@ impl Server {
 
     /// What can be loaded anew while the gateway runs.
     pub fn reload(&self) -> Reload {
-        Reload { certificates: self.certificates.clone(), gateway: self.service.gateway().clone() }
+        Reload {
+            certificates: self.certificates.clone(),
+            jwt: self.jwt.clone(),
+            gateway: self.service.gateway().clone(),
+        }
     }
 
     /// The data directory.
@@ -247,16 +276,27 @@ fn watch(certificates: &Arc<Certificates>, gateway: &Gateway, tasks: &Tasks) {
     let (watched, gateway, stopping) = (Arc::clone(certificates), gateway.clone(), tasks.stopping().clone());
     tasks.spawn(TaskKind::Certificates, async move {
         tokio::select! {
-            () = watched.watch(|is_loaded| note_reload(&gateway, is_loaded)) => {}
+            () = watched.watch(|is_loaded| note_reload(&gateway, CERTIFICATES, is_loaded)) => {}
             () = stopping.cancelled() => {}
         }
     });
 }
 
-/// Writes into the audit trail that certificates were loaded anew, or could not be.
-fn note_reload(gateway: &Gateway, is_loaded: bool) {
+/// Watches over the keys of tokens.
+fn watch_token_keys(jwt: &Arc<Jwt>, gateway: &Gateway, tasks: &Tasks) {
+    let (watched, gateway, stopping) = (Arc::clone(jwt), gateway.clone(), tasks.stopping().clone());
+    tasks.spawn(TaskKind::TokenKeys, async move {
+        tokio::select! {
+            () = watched.watch(|is_loaded| note_reload(&gateway, TOKEN_KEYS, is_loaded)) => {}
+            () = stopping.cancelled() => {}
+        }
+    });
+}
+
+/// Writes into the audit trail that certificates or keys were loaded anew, or could not be.
+fn note_reload(gateway: &Gateway, what: &str, is_loaded: bool) {
     let (now, action) = (gateway.now(), AuditAction::Configuration);
-    let reason = Some("certificates were to be loaded anew".to_owned());
+    let reason = Some(format!("{what} were to be loaded anew"));
     let entry = match is_loaded {
         true => AuditEntry::allowed(now, action),
         false => AuditEntry::refused(now, action, ""),

@@ -184,7 +184,7 @@ fn verifier(clients: &ClientCerts, provider: &Arc<CryptoProvider>) -> Result<Arc
     builder.build().map_err(|source| TlsError::UnusableAuthority { path: path.clone(), source })
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let sections = read_sections(path)?;
     let holds_key = sections.iter().any(|(kind, _)| is_key(*kind));
     let chain: Vec<_> = sections
@@ -217,7 +217,7 @@ const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
 /// What stands in an encrypted key of the older formats.
 const ENCRYPTED_LEGACY: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 
-fn is_key(kind: SectionKind) -> bool {
+pub(crate) fn is_key(kind: SectionKind) -> bool {
     matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey)
 }
 

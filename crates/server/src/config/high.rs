@@ -11,7 +11,10 @@ use moorline_wire::Profile;
 
 use super::agents::AgentConfig;
 use super::allowed::Allowed;
-use super::words::{BuiltinAgent, ClientAuth, Durability, LogFormat, OverflowPolicy, StoreKind};
+use super::words::{
+    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
+};
+use crate::jwt::JwksUrl;
 use crate::logging::LogFilter;
 use crate::tls::CertName;
 
@@ -24,6 +27,8 @@ pub struct Config {
     pub transport: Transport,
     /// The certificates that clients are asked for, if any.
     pub client_certs: Option<ClientCertsConfig>,
+    /// Which tokens of others are trusted, if any.
+    pub jwt: Option<JwtConfig>,
     /// What the door for clients lets in.
     pub http: HttpConfig,
     /// What outlives the gateway.
@@ -79,6 +84,47 @@ pub struct ClientCertsConfig {
     pub auth: ClientAuth,
     /// Whom a certificate with a name authenticates.
     pub principals: BTreeMap<CertName, PrincipalId>,
+}
+
+/// Which tokens of others are trusted, and what they say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JwtConfig {
+    /// With which keys they are signed.
+    pub keys: JwtKeys,
+    /// Who has issued them (`iss`).
+    pub issuer: String,
+    /// For whom they were issued (`aud`).
+    pub audience: String,
+    /// How far the issuer's clock may be from ours.
+    pub leeway: Duration,
+    /// How they may be signed.
+    pub algorithms: BTreeSet<JwtAlgorithm>,
+    /// The claim that names the principal.
+    pub principal_claim: String,
+    /// What is put before that name.
+    pub principal_prefix: String,
+    /// The claim with the scopes.
+    pub scope_claim: String,
+    /// What stands before a scope of ours.
+    pub scope_prefix: String,
+    /// What a token may do without one.
+    pub default_scopes: DefaultScopes,
+    /// The claim with the tags; none are taken if `None`.
+    pub tags_claim: Option<String>,
+}
+
+/// Where the keys are published with which tokens are signed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum JwtKeys {
+    /// In a file: PEM, or a JWK set.
+    File(PathBuf),
+    /// By their issuer, as a JWK set.
+    Address {
+        /// Where.
+        url: JwksUrl,
+        /// The PEM file with the authority of the issuer's certificate; `None` is those that browsers trust.
+        authority: Option<PathBuf>,
+    },
 }
 
 /// What the door for clients lets in.

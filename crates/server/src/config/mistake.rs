@@ -77,6 +77,22 @@ pub enum Problem {
         /// The one that is not.
         missing: &'static ConfigOption,
     },
+    /// Tokens of others without what they need to be trusted.
+    #[error("{} is given without {}", given.key, missing.key)]
+    HalfJwt {
+        /// The one that is there.
+        given: &'static ConfigOption,
+        /// The one that is not.
+        missing: &'static ConfigOption,
+    },
+    /// Two options that say different things about one.
+    #[error("both {} and {} are given", first.key, second.key)]
+    Both {
+        /// The one.
+        first: &'static ConfigOption,
+        /// The other.
+        second: &'static ConfigOption,
+    },
     /// API keys would travel unencrypted over a network.
     #[error("listening on {listen} without TLS would send API keys in the clear to other machines")]
     PlaintextBeyondLoopback {
@@ -217,9 +233,10 @@ impl Problem {
             Self::HalfTls { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
-            Self::HalfClientCerts { given, missing } => {
+            Self::HalfClientCerts { given, missing } | Self::HalfJwt { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
+            Self::Both { first, second } => format!("remove {} or {}", first.key, second.key),
             Self::PlaintextBeyondLoopback { .. } => "give --tls-cert and --tls-key; or, if something in front of the \
                 gateway encrypts, allow it with --insecure-plaintext"
                 .to_owned(),

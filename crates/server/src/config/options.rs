@@ -14,7 +14,8 @@ use super::layers::{Layers, Setting};
 use super::option::{ConfigOption, DefaultValue};
 use super::profiles::Profiles;
 use super::sources::Sources;
-use super::words::{BuiltinAgent, ClientAuth, Durability, LogFormat, OverflowPolicy, StoreKind};
+use super::tokens::{Address as KeysAddress, Algorithms, Phrase};
+use super::words::{BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OverflowPolicy, StoreKind};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -92,6 +93,42 @@ options! {
     client_principals = "tls.client_principals", CertPrincipals, CertPrincipals, Text("none"), "CN:ci=build-bot",
         "Whom a client's certificate authenticates, by a name in it: its common name (`CN:`) or an alternative name \
          (`DNS:`, `URI:`, `EMAIL:`). Such a principal may submit jobs and see and cancel its own.";
+    jwt_keys = "auth.jwt.keys", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "tokens of others are not trusted" },
+        "/etc/moorline/issuer.pem",
+        "The file with the public keys of somebody whose tokens (JWT) are trusted: PEM, or a JWK set. Needs \
+         `auth.jwt.issuer` and `auth.jwt.audience`.";
+    jwks_url = "auth.jwt.jwks_url", Maybe<KeysAddress>, Maybe(KeysAddress), Unset { shown: "none" },
+        "https://issuer.example.com/.well-known/jwks.json",
+        "Where that issuer publishes its keys as a JWK set, instead of `auth.jwt.keys`. It is asked every five minutes, and \
+         when a token names a key that is not known.";
+    jwks_ca = "auth.jwt.jwks_ca", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "the authorities that browsers trust" },
+        "/etc/moorline/issuer-ca.pem",
+        "The PEM file with the authority of the certificate at `auth.jwt.jwks_url`.";
+    jwt_issuer = "auth.jwt.issuer", Maybe<Phrase>, Maybe(Phrase::Some), Unset { shown: "none" },
+        "https://issuer.example.com/",
+        "The issuer that a token must name (`iss`), to the letter.";
+    jwt_audience = "auth.jwt.audience", Maybe<Phrase>, Maybe(Phrase::Some), Unset { shown: "none" }, "moorline",
+        "The audience that a token must be for (`aud`), to the letter: what the issuer calls this gateway.";
+    jwt_leeway = "auth.jwt.leeway", Length, Length { min: Duration::ZERO, max: 5 * MINUTE }, Text("30s"), "5s",
+        "How far the issuer's clock may be from this machine's.";
+    jwt_algorithms = "auth.jwt.algorithms", Algorithms, Algorithms,
+        Text("RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,EdDSA"), "ES256",
+        "With which algorithms a token may be signed. It must be its key's as well.";
+    jwt_principal_claim = "auth.jwt.principal_claim", Phrase, Phrase::Some, Text("sub"), "email",
+        "The claim that names the principal. Take one that the issuer never gives to another person.";
+    jwt_principal_prefix = "auth.jwt.principal_prefix", Phrase, Phrase::Some, Text("jwt:"), "corp:",
+        "What is put before the claim's value to make the principal, so that a token's principal is none of an API key or \
+         a certificate.";
+    jwt_scope_claim = "auth.jwt.scope_claim", Phrase, Phrase::Some, Text("scope"), "permissions",
+        "The claim with the scopes: an array, or a text with spaces between them.";
+    jwt_scope_prefix = "auth.jwt.scope_prefix", Phrase, Phrase::OrNone, Text("moorline:"), "none",
+        "What stands before a scope of this gateway in that claim: `moorline:submit`. What is not a scope with it is \
+         ignored.";
+    jwt_default_scopes = "auth.jwt.default_scopes", Choice<DefaultScopes>, Choice::new(), Text("none"), "jobs",
+        "What a token may do that has no such scope: `none`, it lets nobody in, or `jobs`, submit jobs and see and cancel \
+         its principal's own.";
+    jwt_tags_claim = "auth.jwt.tags_claim", Maybe<Phrase>, Maybe(Phrase::Some), Unset { shown: "no tags" }, "groups",
+        "The claim with the tags: an array, or a text with spaces between them. What cannot be a tag is ignored.";
     allowed_origins = "http.allowed_origins", Names, Names::Origins, Text("none"), "https://app.example.com",
         "Web pages of which origins may connect from a browser. Programs send no origin and are not concerned.";
     allowed_hosts = "http.allowed_hosts", Names, Names::Hosts, Text("none"), "gateway.example.com",

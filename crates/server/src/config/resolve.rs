@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::agents::AgentConfig;
 use super::file;
 use super::high::{
-    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, LimitsConfig, LogConfig,
-    RetentionConfig, SessionConfig, Transport, WorkersConfig,
+    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig, LimitsConfig,
+    LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
@@ -17,6 +17,7 @@ use super::options::Found;
 use super::origin::Origin;
 use super::resolved::Resolved;
 use super::sources::{ConfigFile, Sources};
+use super::tokens;
 use super::words::StoreKind;
 
 impl Config {
@@ -45,7 +46,8 @@ impl Config {
         let runtime_dir = sources.directory("XDG_RUNTIME_DIR");
         let external = external(&found, transport.as_ref(), &mut mistakes);
         let client_certs = client_certs(&found, transport.as_ref(), &mut mistakes);
-        match config(found, transport, client_certs, external, agents.clone(), runtime_dir)
+        let jwt = tokens::jwt(&found, &mut mistakes);
+        match config(found, transport, client_certs, jwt, external, agents.clone(), runtime_dir)
             .filter(|_| mistakes.is_empty())
         {
             Some(config) => Ok((config, Resolved { rows, agents, file })),
@@ -143,6 +145,7 @@ fn config(
     found: Found,
     transport: Option<Transport>,
     client_certs: Option<Option<ClientCertsConfig>>,
+    jwt: Option<Option<JwtConfig>>,
     external: Option<Option<ExternalConfig>>,
     agents: Vec<AgentConfig>,
     runtime_dir: Option<PathBuf>,
@@ -151,6 +154,7 @@ fn config(
         listen: found.listen?.value,
         transport: transport?,
         client_certs: client_certs?,
+        jwt: jwt?,
         http: HttpConfig { allowed_origins: found.allowed_origins?.value, allowed_hosts: found.allowed_hosts?.value },
         data_dir: found.data_dir?.value,
         runtime_dir,

@@ -71,6 +71,36 @@ words! {
         Required = "required";
     }
 
+    /// How a token may be signed (RFC 7518, 3.1, and RFC 8037): with a key whose public half checks it.
+    JwtAlgorithm {
+        /// RSA, PKCS #1 v1.5, with SHA-256.
+        Rs256 = "RS256";
+        /// RSA, PKCS #1 v1.5, with SHA-384.
+        Rs384 = "RS384";
+        /// RSA, PKCS #1 v1.5, with SHA-512.
+        Rs512 = "RS512";
+        /// RSA, PSS, with SHA-256.
+        Ps256 = "PS256";
+        /// RSA, PSS, with SHA-384.
+        Ps384 = "PS384";
+        /// RSA, PSS, with SHA-512.
+        Ps512 = "PS512";
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256";
+        /// ECDSA on P-384 with SHA-384.
+        Es384 = "ES384";
+        /// Ed25519.
+        Ed = "EdDSA";
+    }
+
+    /// What a token may do that has no scope of ours.
+    DefaultScopes {
+        /// Nothing: it lets nobody in.
+        Nothing = "none";
+        /// Submit jobs, and observe and cancel its principal's own.
+        Jobs = "jobs";
+    }
+
     /// What becomes of events that a client does not take in time.
     OverflowPolicy {
         /// They wait in the journal.
@@ -99,6 +129,13 @@ words! {
         Echo = "echo";
         /// Emits events to measure with.
         Load = "load";
+    }
+}
+
+impl JwtAlgorithm {
+    /// The algorithm of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::find(name)
     }
 }
 

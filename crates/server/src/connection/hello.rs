@@ -9,6 +9,7 @@ use moorline_wire::vendor::Extensions;
 use moorline_wire::{FeatureSet, Secret};
 
 use super::Service;
+use super::service::{Bearer, Nobody};
 use crate::front::from_wire;
 use crate::keys::{Authenticated, Standing};
 
@@ -79,15 +80,23 @@ async fn who(service: &Service, token: Option<&str>, certified: Option<&Principa
         let principal = Principal::new(certified.ok_or_else(|| nobody("no token"))?.clone(), Scopes::JOBS);
         return Ok((Authenticated { principal, standing: Standing::until(None) }, "certificate"));
     };
-    let authenticated = service.authenticate(token).await.map_err(|refusal| NotOpened {
-        reason: if refusal == Refusal::Unauthenticated { "the token is nobody's" } else { "the credential is over" },
-        refusal,
+    let (authenticated, bearer) = service.authenticate(token).await.map_err(|nobody_is| match nobody_is {
+        Nobody::ApiKey(Refusal::Unauthenticated) => nobody("the token is nobody's"),
+        Nobody::ApiKey(refusal) => NotOpened { refusal, reason: "the credential is over" },
+        Nobody::Jwt(not) => nobody(not.reason()),
     })?;
     match certified {
         Some(certified) if *certified != authenticated.principal.id => {
             Err(nobody("the token is not that of the certificate's principal"))
         }
-        Some(_) => Ok((authenticated, "API key and certificate")),
-        None => Ok((authenticated, "API key")),
+        certified => {
+            let how = match (bearer, certified.is_some()) {
+                (Bearer::ApiKey, false) => "API key",
+                (Bearer::ApiKey, true) => "API key and certificate",
+                (Bearer::Jwt, false) => "JWT",
+                (Bearer::Jwt, true) => "JWT and certificate",
+            };
+            Ok((authenticated, how))
+        }
     }
 }

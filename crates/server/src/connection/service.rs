@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::door::Peer;
+use crate::jwt::{Jwt, NotTrusted};
 use crate::key_store::Keys;
 use crate::keys::Authenticated;
 
@@ -30,11 +31,26 @@ pub struct ServiceOptions {
     pub free_failures: u32,
 }
 
+/// What a bearer token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bearer {
+    ApiKey,
+    Jwt,
+}
+
+/// Why a bearer token authenticates nobody.
+#[derive(Debug)]
+pub(super) enum Nobody {
+    ApiKey(Refusal),
+    Jwt(NotTrusted),
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Service {
     gateway: Gateway,
     keys: Arc<Keys>,
+    jwt: Option<Arc<Jwt>>,
     options: ServiceOptions,
     backoff: Mutex<Backoff>,
     profiles: BTreeMap<PrincipalId, Profile>,
@@ -47,13 +63,20 @@ impl Service {
     pub fn new(gateway: Gateway, keys: Arc<Keys>, options: ServiceOptions) -> Self {
         let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
         let backoff = Mutex::new(Backoff::new(options.free_failures));
-        Self { gateway, keys, options, backoff, profiles: BTreeMap::new(), closing, connections }
+        Self { gateway, keys, jwt: None, options, backoff, profiles: BTreeMap::new(), closing, connections }
     }
 
     /// The same, with the clients of these principals served as these peers.
     #[must_use]
     pub fn with_profiles(mut self, profiles: BTreeMap<PrincipalId, Profile>) -> Self {
         self.profiles = profiles;
+        self
+    }
+
+    /// The same, also to whoever has a token that this trusts.
+    #[must_use]
+    pub fn with_jwt(mut self, jwt: Option<Arc<Jwt>>) -> Self {
+        self.jwt = jwt;
         self
     }
 
@@ -100,8 +123,18 @@ impl Service {
     }
 
     /// Whom a bearer token authenticates, and for how long.
-    pub(super) async fn authenticate(&self, token: &str) -> Result<Authenticated, Refusal> {
-        self.keys.authenticate(token, self.gateway.now()).await
+    pub(super) async fn authenticate(&self, token: &str) -> Result<(Authenticated, Bearer), Nobody> {
+        let now = self.gateway.now();
+        match &self.jwt {
+            Some(jwt) if Jwt::is_one(token) => {
+                let authenticated = jwt.authenticate(token, now).await;
+                authenticated.map(|authenticated| (authenticated, Bearer::Jwt)).map_err(Nobody::Jwt)
+            }
+            _ => {
+                let authenticated = self.keys.authenticate(token, now).await;
+                authenticated.map(|authenticated| (authenticated, Bearer::ApiKey)).map_err(Nobody::ApiKey)
+            }
+        }
     }
 
     /// How many connections there are.

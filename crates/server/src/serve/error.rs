@@ -11,6 +11,7 @@ use moorline_types::{AgentRefError, ResolvedAgent};
 
 use crate::data_dir::DataDirError;
 use crate::http::ListenError;
+use crate::jwt::JwtError;
 use crate::key_store::KeyStoreError;
 use crate::tls::TlsError;
 use crate::worker_listener::ListenForWorkersError;
@@ -24,6 +25,9 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Tokens cannot be checked.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),

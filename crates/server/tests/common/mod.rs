@@ -15,6 +15,7 @@ use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks};
 use moorline_server::config::Allowed;
 use moorline_server::connection::{Service, ServiceOptions};
 use moorline_server::http::{HttpOptions, Listener};
+use moorline_server::jwt::Jwt;
 use moorline_server::key_store::Keys;
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
 use moorline_store::{Collection, MemoryStore, Store, TailLimits};
@@ -93,14 +94,21 @@ impl Bench {
         agents: Vec<Arc<dyn Agent>>,
     ) -> Self {
         let http = HttpOptions { max_connections_per_address, ..http_options() };
-        Self::opened(store, runtime, options, http, agents).await
+        Self::opened(store, runtime, options, http, agents, None).await
     }
 
     /// With a door of these options.
     pub(crate) async fn behind(http: HttpOptions) -> Self {
         let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
         let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
-        Self::opened(store, runtime_options(), service_options(), http, Vec::new()).await
+        Self::opened(store, runtime_options(), service_options(), http, Vec::new(), None).await
+    }
+
+    /// Where tokens of others are trusted.
+    pub(crate) async fn trusting(jwt: Arc<Jwt>) -> Self {
+        let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
+        let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
+        Self::opened(store, runtime_options(), service_options(), http_options(), Vec::new(), Some(jwt)).await
     }
 
     async fn opened(
@@ -109,6 +117,7 @@ impl Bench {
         options: ServiceOptions,
         http: HttpOptions,
         mut agents: Vec<Arc<dyn Agent>>,
+        jwt: Option<Arc<Jwt>>,
     ) -> Self {
         let clock = Clock::system();
         let entropy = [7; 10];
@@ -139,7 +148,7 @@ impl Bench {
         let admin = KeyRecord::issue(&admin_key, "admin", admin, Timestamp::from_unix_millis(1), [10; 10]).unwrap();
         let ring = KeyRing::new([record, other, configured, admin]);
         let keys = Arc::new(Keys::new(Arc::<MemoryStore>::clone(&store), ring));
-        let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles));
+        let service = Arc::new(Service::new(gateway.clone(), keys, options).with_profiles(profiles).with_jwt(jwt));
         let listener = Listener::bind(http).await.unwrap();
         let url = listener.url();
         let address =

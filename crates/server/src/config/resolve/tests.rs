@@ -235,6 +235,33 @@ fn variables_of_clients_and_workers_are_left_alone() {
 }
 
 #[test]
+fn tokens_of_others_are_trusted_with_keys_of_one_place_an_issuer_and_an_audience() {
+    let (keys, url) = (("auth-jwt-keys", "/keys.pem"), ("auth-jwt-jwks-url", "https://issuer/keys"));
+    let (issuer, audience) = (("auth-jwt-issuer", "https://issuer"), ("auth-jwt-audience", "moorline"));
+    let authority = ("auth-jwt-jwks-ca", "/ca.pem");
+    for (flags, expected) in [
+        (vec![keys, audience], "auth.jwt.keys is given without auth.jwt.issuer"),
+        (vec![url, issuer], "auth.jwt.jwks_url is given without auth.jwt.audience"),
+        (vec![issuer], "auth.jwt.issuer is given without auth.jwt.jwks_url"),
+        (vec![audience], "auth.jwt.audience is given without auth.jwt.jwks_url"),
+        (vec![authority], "auth.jwt.jwks_ca is given without auth.jwt.jwks_url"),
+        (vec![keys, authority, issuer, audience], "auth.jwt.jwks_ca is given without auth.jwt.jwks_url"),
+        (vec![keys, url, issuer, audience], "both auth.jwt.keys and auth.jwt.jwks_url are given"),
+        (vec![("auth-jwt-jwks-url", "http://issuer/keys"), issuer, audience], "an https:// address"),
+        (vec![keys, issuer, audience, ("auth-jwt-algorithms", "none")], "no value for auth.jwt.algorithms"),
+        (vec![keys, issuer, audience, ("auth-jwt-algorithms", "ES256,HS256")], "no value for auth.jwt.algorithms"),
+        (vec![keys, issuer, audience, ("auth-jwt-principal-prefix", "")], "no value for auth.jwt.principal_prefix"),
+    ] {
+        let mistake = only_mistake(&flags, &[], "");
+        assert!(mistake.contains(expected), "{mistake}");
+    }
+    let (config, _) = resolve(&[keys, issuer, audience, ("auth-jwt-scope-prefix", "none")], &[], "").unwrap();
+    let jwt = config.jwt.unwrap();
+    assert_eq!((jwt.principal_prefix.as_str(), jwt.scope_prefix.as_str(), jwt.algorithms.len()), ("jwt:", "", 9));
+    assert!(resolve(&[], &[], "").unwrap().0.jwt.is_none());
+}
+
+#[test]
 fn the_highest_layer_decides_and_is_named() {
     let (file, env) = ("listen = \"127.0.0.1:3\"", [("MOORLINE_LISTEN", "127.0.0.1:2")]);
     let flags = [("listen", "127.0.0.1:1")];
@@ -260,6 +287,10 @@ fn every_option_can_be_given_in_every_layer() {
             "tls.key" => &["tls.cert"],
             "tls.client_ca" => &["tls.client_principals", "tls.cert", "tls.key"],
             "tls.client_principals" => &["tls.client_ca", "tls.cert", "tls.key"],
+            "auth.jwt.keys" | "auth.jwt.jwks_url" => &["auth.jwt.issuer", "auth.jwt.audience"],
+            "auth.jwt.issuer" => &["auth.jwt.audience", "auth.jwt.keys"],
+            "auth.jwt.audience" => &["auth.jwt.issuer", "auth.jwt.keys"],
+            "auth.jwt.jwks_ca" => &["auth.jwt.jwks_url", "auth.jwt.issuer", "auth.jwt.audience"],
             "workers.tls_cert" => &["workers.tls_key"],
             "workers.tls_key" => &["workers.tls_cert"],
             "workers.listen" => &["insecure_plaintext"],
