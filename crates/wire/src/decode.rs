@@ -202,7 +202,7 @@ fn open(frame: &[u8], limits: DecodeLimits) -> Result<Envelope<'_>, DecodeErrorK
     if frame.len() > max_bytes {
         return Err(DecodeErrorKind::TooLarge { bytes: frame.len(), max_bytes });
     }
-    let text = std::str::from_utf8(frame).map_err(|_| DecodeErrorKind::NotText)?;
+    let text = simdutf8::basic::from_utf8(frame).map_err(|_| DecodeErrorKind::NotText)?;
     if depth_exceeds(text, max_depth) {
         return Err(DecodeErrorKind::TooDeep { max_depth });
     }

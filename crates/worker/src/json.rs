@@ -6,7 +6,7 @@ use moorline_types::Json;
 pub(crate) fn depth_within(text: &str, max: usize) -> bool {
     // What does not open more than that anywhere, in strings or not, cannot nest deeper: nearly every body, and told
     // at many bytes an instruction.
-    if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= max {
+    if memchr::memchr2_iter(b'{', b'[', text.as_bytes()).nth(max).is_none() {
         return true;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

@@ -23,7 +23,7 @@ impl<'a> EventText<'a> {
         if record.kind != RecordKind::JobEvent {
             return None;
         }
-        let text = std::str::from_utf8(&record.body).ok()?;
+        let text = simdutf8::basic::from_utf8(&record.body).ok()?;
         let (worker_seq, fields) = match text.strip_prefix("{\"worker_seq\":") {
             Some(numbered) => {
                 let (number, fields) = numbered.split_once(',')?;

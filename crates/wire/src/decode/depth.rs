@@ -7,7 +7,7 @@
 pub(crate) fn depth_exceeds(text: &str, max: usize) -> bool {
     // What does not open more than that anywhere, in strings or not, cannot nest deeper: nearly every text, and told at
     // many bytes an instruction.
-    if text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= max {
+    if memchr::memchr2_iter(b'{', b'[', text.as_bytes()).nth(max).is_none() {
         return false;
     }
     let mut depth = 0_usize;

@@ -117,7 +117,7 @@ fn number(from: &mut &[u8], tag: u8) -> Option<u64> {
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
+    simdutf8::basic::from_utf8(bytes).ok()
 }
 
 fn put_length(buffer: &mut BytesMut, tag: u8, length: usize) {
