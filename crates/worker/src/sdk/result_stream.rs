@@ -4,6 +4,7 @@
 //! that, the stream always holds back what may be the last chunk. Text is cut between characters. A chunk is bounded
 //! both raw and as it stands in JSON: a text of control characters grows sixfold there.
 
+use std::borrow::Cow;
 use std::mem;
 
 use data_encoding::BASE64;
@@ -132,7 +133,9 @@ impl ResultStream {
         let encoded;
         let data = match self.encoding {
             Encoding::Utf8 => {
-                encoded = String::from_utf8_lossy(data);
+                // Text was written, and is cut between characters.
+                encoded =
+                    simdutf8::basic::from_utf8(data).map_or_else(|_| String::from_utf8_lossy(data), Cow::Borrowed);
                 &*encoded
             }
             Encoding::Base64 => &BASE64.encode(data),
@@ -145,29 +148,43 @@ impl ResultStream {
     }
 }
 
+/// Bytes that are looked at together. Their escaped length fits a byte, so that many are added by one instruction.
+const BLOCK: usize = 32;
+
+/// How many bytes `byte` has in JSON.
+const fn escaped_len(byte: u8) -> u8 {
+    match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    }
+}
+
 /// Finds where a text chunk ends. Keeps its place, so that many small writes do not look at the same bytes again.
 #[derive(Debug, Default)]
 struct TextCut {
     at: usize,
     escaped: usize,
-    border: usize,
 }
 
 impl TextCut {
     /// Where the chunk at the front of `buffer` ends, within both bounds and between two characters; `None` if all of
     /// the buffer fits. The buffer has only grown since the last call.
     fn find(&mut self, buffer: &[u8]) -> Option<usize> {
-        for byte in &buffer[self.at..] {
-            if byte & 0xc0 != 0x80 {
-                self.border = self.at;
+        let mut rest = &buffer[self.at..];
+        while let Some((block, after)) = rest.split_first_chunk::<BLOCK>() {
+            let escaped = usize::from(block.iter().map(|byte| escaped_len(*byte)).sum::<u8>());
+            if self.at + BLOCK > RESULT_CHUNK_BYTES || self.escaped + escaped > MAX_ESCAPED_BYTES {
+                break;
             }
-            let escaped = match byte {
-                b'"' | b'\\' => 2,
-                0..0x20 => 6,
-                _ => 1,
-            };
+            self.escaped += escaped;
+            self.at += BLOCK;
+            rest = after;
+        }
+        for byte in rest {
+            let escaped = usize::from(escaped_len(*byte));
             if self.at >= RESULT_CHUNK_BYTES || self.escaped + escaped > MAX_ESCAPED_BYTES {
-                return Some(self.border);
+                return buffer[..=self.at].iter().rposition(|byte| byte & 0xc0 != 0x80);
             }
             self.escaped += escaped;
             self.at += 1;
@@ -212,5 +229,19 @@ mod tests {
         let lengths = chunks(&"\u{1}".repeat(RESULT_CHUNK_BYTES));
         assert!(lengths.len() > 3, "{lengths:?}");
         assert_eq!(lengths.iter().sum::<usize>(), RESULT_CHUNK_BYTES);
+        let largest = MAX_ESCAPED_BYTES / 6;
+        assert_eq!(lengths[0], largest, "not one character less than there is room for");
+    }
+
+    #[test]
+    fn text_is_cut_at_the_same_place_however_it_is_written() {
+        let text = "é\u{1}x\"€".repeat(MAX_ESCAPED_BYTES / 12);
+        let at_once = TextCut::default().find(text.as_bytes());
+        assert!(at_once.is_some());
+        for step in [1, 7, 31, 32, 33, 4_096] {
+            let mut cut = TextCut::default();
+            let found = (step..text.len()).step_by(step).find_map(|end| cut.find(&text.as_bytes()[..end]));
+            assert_eq!(found, at_once, "in steps of {step}");
+        }
     }
 }
