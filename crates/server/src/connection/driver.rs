@@ -50,7 +50,7 @@ pub(super) async fn drive<T: Transport>(
 ) {
     // Who has not authenticated announces no more than a hello may have, and is not given room for more.
     transport.limit(limits::MAX_HELLO_BYTES);
-    let mut driver = Driver::new(&service, peer, certified, &transport);
+    let mut driver = Driver::new::<T>(&service, peer, certified);
     tracing::debug!("a client is connected");
     let reason = driver.run(&mut transport).await;
     tracing::debug!(%peer, reason = %reason, "the connection ends");
@@ -108,7 +108,7 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<PrincipalId>, _transport: &T) -> Self {
+    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<PrincipalId>) -> Self {
         let options = service.options();
         Self {
             machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
