@@ -57,7 +57,7 @@ impl Outgoing {
         self.bytes.len() - self.written
     }
 
-    /// Adds a frame. `write` appends its text, which is UTF-8, has no line break, and nothing else to the buffer.
+    /// Adds a frame. `write` appends its text, which is JSON, and nothing else to the buffer.
     pub fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let framing = self.framing;
         let bytes = self.buffer();
@@ -69,7 +69,9 @@ impl Outgoing {
                 finish_header(bytes, start);
             }
             Framing::Lines => {
+                let start = bytes.len();
                 write(bytes);
+                join_lines(&mut bytes[start..]);
                 bytes.push(b'\n');
             }
         }
@@ -121,6 +123,16 @@ impl Outgoing {
     }
 }
 
+/// What an agent sent is passed on as it is, and may be laid out over lines. In JSON a line break is white space
+/// wherever it stands: within a string it would be escaped.
+fn join_lines(text: &mut [u8]) {
+    for byte in text {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
 /// Says in the header at `start` how long the payload is that follows it to the end. The form is the shortest, as it
 /// must be; the one that most frames have was left room for.
 fn finish_header(bytes: &mut Vec<u8>, start: usize) {
@@ -167,9 +179,9 @@ mod tests {
     #[test]
     fn every_frame_is_one_line() {
         let mut outgoing = Outgoing::new(Framing::Lines);
-        for text in ["{}", "[]"] {
+        for text in ["{}", "[]", "{\r\n  \"a\": \"b\\n\"\n}"] {
             outgoing.frame(|bytes| bytes.extend_from_slice(text.as_bytes()));
         }
-        assert_eq!(outgoing.bytes, b"{}\n[]\n");
+        assert_eq!(outgoing.bytes, b"{}\n[]\n{    \"a\": \"b\\n\" }\n");
     }
 }
