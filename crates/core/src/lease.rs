@@ -20,14 +20,10 @@
 
 mod automaton;
 pub mod budget;
-mod capability;
 mod grants;
 mod pattern;
 mod target;
-mod units;
 
-pub use capability::{Capability, CapabilityError};
 pub use grants::{Excess, Grants, GrantsError};
 pub use pattern::{Effort, Pattern, PatternError, PatternFault};
 pub use target::{Target, TargetError};
-pub use units::{Units, UnitsError};

@@ -17,6 +17,12 @@ pub use seq::{Epoch, EventSeq, Fence, Offset, StreamSeq, WorkerSeq};
 mod time;
 pub use self::time::{Millis, Timestamp, TimestampError, TimestampText};
 
+mod capability;
+pub use capability::{COST_BUDGET, Capability, CapabilityError};
+
+mod units;
+pub use units::{BudgetEntry, BudgetEntryError, MAX_CURRENCY_BYTES, Units, UnitsError};
+
 mod agent;
 pub use agent::{AgentName, AgentPattern, AgentPatternError, AgentRef, AgentRefError, AgentVersion, ResolvedAgent};
 

@@ -7,23 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use moorline_types::limits::{MAX_LEASE_NAMESPACES, MAX_LEASE_PATTERN_BYTES, MAX_LEASE_PATTERNS};
-use moorline_types::{Timestamp, VENDOR_PREFIX};
+use moorline_types::{COST_BUDGET, Capability, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use crate::de;
 
-/// The namespaces that the spec defines. Others begin with `x-vendor.<vendor>.`.
-pub const RESERVED_NAMESPACES: [&str; 7] =
-    ["fs.read", "fs.write", "net.fetch", "tool.call", "agent.delegate", "cost.budget", "model.use"];
-
-/// Whether `name` is a namespace of the spec or a vendor's.
+/// Whether `name` is a namespace of the spec or a vendor's: a capability's, or that of budgets.
 pub fn is_lease_namespace(name: &str) -> bool {
-    let segment =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    let vendor = |rest: &str| rest.contains('.') && rest.split('.').all(segment);
-    RESERVED_NAMESPACES.contains(&name)
-        || name.len() <= MAX_LEASE_PATTERN_BYTES && name.strip_prefix(VENDOR_PREFIX).is_some_and(vendor)
+    name == COST_BUDGET || name.parse::<Capability>().is_ok()
 }
 
 /// Namespace to patterns, as asked for. Namespaces are sorted, patterns are in the order in which they came.

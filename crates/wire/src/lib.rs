@@ -47,7 +47,7 @@ pub mod feature;
 pub use feature::{Feature, FeatureSet};
 
 mod lease;
-pub use lease::{LeaseConstraints, LeaseRequest, Pattern, RESERVED_NAMESPACES, is_lease_namespace};
+pub use lease::{LeaseConstraints, LeaseRequest, Pattern, is_lease_namespace};
 
 pub mod payload;
 

@@ -4,13 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use moorline_types::{AgentName, Constraints, Json, LeaseCap, Principal};
+use moorline_types::{AgentName, COST_BUDGET, Capability, Constraints, Json, LeaseCap, Principal};
 
 use crate::Refusal;
-use crate::lease::{Capability, Excess, Grants, GrantsError};
-
-/// The namespace of budgets, which are compared by amount and not by pattern.
-const BUDGET: &str = "cost.budget";
+use crate::lease::{Excess, Grants, GrantsError};
 
 /// What a submission asks for.
 #[derive(Debug, Clone, Copy)]
@@ -95,9 +92,9 @@ fn within(constraints: &Constraints, asked: Asked<'_>) -> Result<(), ConstraintB
 }
 
 fn lease_within(cap: &LeaseCap, lease: &Json) -> Result<(), ConstraintBroken> {
-    // What the wire has let through is a lease by its form.
     let asked: BTreeMap<String, Vec<String>> = lease.to().unwrap_or_default();
-    let asked = asked.iter().filter(|(namespace, _)| *namespace != BUDGET);
+    // Budgets are compared by amount and not by pattern.
+    let asked = asked.iter().filter(|(namespace, _)| *namespace != COST_BUDGET);
     let asked = Grants::new(asked.map(|(namespace, patterns)| (namespace.as_str(), patterns.as_slice())))
         .map_err(|source| ConstraintBroken::Unreadable { source })?;
     let most = read_lease_cap(cap).map_err(|source| ConstraintBroken::Unreadable { source })?;

@@ -15,10 +15,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::units::{Units, UnitsError};
-
-/// The longest name of a currency, in bytes. Codes have three; some count tokens or credits by name.
-pub const MAX_CURRENCY_BYTES: usize = 32;
+use moorline_types::{BudgetEntry, BudgetEntryError, COST_BUDGET, MAX_CURRENCY_BYTES, Units, UnitsError};
 
 /// Currencies of one budget.
 pub const MAX_CURRENCIES: usize = 16;
@@ -30,7 +27,7 @@ const TOLD_STEP_PERCENT: u8 = 5;
 const COST: &str = "cost.";
 
 /// The names of metrics that say how a budget stands begin with it. They are gauges: they cost nothing.
-const GAUGE: &str = "cost.budget";
+const GAUGE: &str = COST_BUDGET;
 
 /// The metric that says what is left.
 pub const REMAINING: &str = "cost.budget.remaining";
@@ -39,31 +36,19 @@ pub const REMAINING: &str = "cost.budget.remaining";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Budget(BTreeMap<Box<str>, Units>);
 
-/// A text is no part of a budget.
+/// Texts are no budget.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetError {
-    /// It is not a currency, a colon and an amount.
-    #[error("cost.budget {text:?} must be a currency, a colon and an amount, such as USD:5.00")]
-    Format {
-        /// The text.
+    /// One of them is no entry.
+    #[error("{COST_BUDGET} {text:?} {source}")]
+    Entry {
+        /// The text, or its beginning.
         text: String,
-    },
-    /// The amount cannot be counted.
-    #[error("the amount of cost.budget {text:?} {source}")]
-    Amount {
-        /// The text.
-        text: String,
-        /// Why not.
-        source: UnitsError,
-    },
-    /// The amount is below nothing.
-    #[error("the amount of cost.budget {text:?} must not be negative")]
-    Negative {
-        /// The text.
-        text: String,
+        /// What is wrong with it.
+        source: BudgetEntryError,
     },
     /// There are too many currencies.
-    #[error("cost.budget must have at most {MAX_CURRENCIES} currencies")]
+    #[error("{COST_BUDGET} must have at most {MAX_CURRENCIES} currencies")]
     Currencies,
 }
 
@@ -75,7 +60,11 @@ impl Budget {
     pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, BudgetError> {
         let mut budget = BTreeMap::<Box<str>, Units>::new();
         for text in texts {
-            let (currency, amount) = read(text.as_ref())?;
+            let text = text.as_ref();
+            // What is quoted back is bounded.
+            let told = || text.chars().take(2 * MAX_CURRENCY_BYTES).collect();
+            let BudgetEntry { currency, amount } =
+                BudgetEntry::read(text).map_err(|source| BudgetError::Entry { text: told(), source })?;
             let sum = budget.entry(currency.into()).or_default();
             *sum = sum.plus(amount);
             if budget.len() > MAX_CURRENCIES {
@@ -94,21 +83,6 @@ impl Budget {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-fn read(text: &str) -> Result<(&str, Units), BudgetError> {
-    // What is quoted back is bounded.
-    let told = || text.chars().take(2 * MAX_CURRENCY_BYTES).collect::<String>();
-    let parts = text.split_once(':').filter(|(currency, _)| is_currency(currency));
-    let (currency, amount) = parts.ok_or_else(|| BudgetError::Format { text: told() })?;
-    let amount: Units = amount.parse().map_err(|source| BudgetError::Amount { text: told(), source })?;
-    if amount.is_negative() { Err(BudgetError::Negative { text: told() }) } else { Ok((currency, amount)) }
-}
-
-fn is_currency(text: &str) -> bool {
-    let rest = text.strip_prefix(|first: char| first.is_ascii_alphabetic());
-    text.len() <= MAX_CURRENCY_BYTES
-        && rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')))
 }
 
 /// How a budget stands.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::capability::{Capability, CapabilityError};
+use moorline_types::{Capability, CapabilityError};
+
 use super::pattern::{Effort, Pattern, PatternError};
 use super::target::Target;
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use moorline_types::Capability;
 use moorline_types::limits::MAX_LEASE_PATTERN_BYTES;
 
 use super::automaton::{Automaton, Class, Piece, Steps};
-use super::capability::{Capability, Spelling};
-use super::target::{self, Target};
+use super::target::{self, Spelling, Target};
 
 /// Wildcards in one pattern. More than anyone writes, and what a comparison of two patterns costs grows with it.
 const MAX_WILDCARDS: usize = 32;
@@ -147,7 +147,7 @@ fn read(capability: &Capability, text: &str) -> Result<Automaton, PatternFault> 
     if text == EVERYTHING {
         return Ok(Automaton::new(&[Piece::Run(Class::ANY)]));
     }
-    let pieces = match capability.spelling() {
+    let pieces = match Spelling::of(capability) {
         Spelling::Path => {
             let rooted = text.strip_prefix('/').or_else(|| text.strip_prefix("**/"));
             let rest = rooted.ok_or(PatternFault::NotAbsolute)?;

@@ -1,9 +1,28 @@
 //! Targets: what an operation is about, in the one form in which it is compared with patterns.
 
+use moorline_types::Capability;
 use moorline_types::limits::MAX_LEASE_TARGET_BYTES;
 use url::Url;
 
-use super::capability::{Capability, Spelling};
+/// How the targets of a capability are written, and with them its patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    Path,
+    Url,
+    Name,
+}
+
+impl Spelling {
+    pub(super) const fn of(capability: &Capability) -> Self {
+        match capability {
+            Capability::FsRead | Capability::FsWrite => Self::Path,
+            Capability::NetFetch => Self::Url,
+            Capability::ToolCall | Capability::AgentDelegate | Capability::ModelUse | Capability::Vendor(_) => {
+                Self::Name
+            }
+        }
+    }
+}
 
 /// The target of an operation, brought into its normal form.
 ///
@@ -58,7 +77,7 @@ impl Target {
         if text.chars().any(char::is_control) {
             return Err(TargetError::Control);
         }
-        let (form, other_form) = match capability.spelling() {
+        let (form, other_form) = match Spelling::of(capability) {
             Spelling::Path => (path(text)?, None),
             Spelling::Name => (name(text)?, None),
             Spelling::Url => {

@@ -9,7 +9,7 @@ use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::{GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
-use moorline_types::{Json, Millis, Principal, Timestamp, TraceId};
+use moorline_types::{COST_BUDGET, Capability, Json, Millis, Principal, Timestamp, TraceId};
 use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
 use moorline_wire::vendor::{self, AuditQuery, Extensions, Gc, Keys, OnGap};
@@ -119,7 +119,8 @@ pub(crate) fn submit(
         return Err(Refusal::NotServed { what: "delegation by parent_job_id" });
     }
     let grants = submit.lease_request.clone().unwrap_or_default();
-    for (namespace, feature) in [("cost.budget", Feature::CostBudget), ("model.use", Feature::ModelUse)] {
+    for (namespace, feature) in [(COST_BUDGET, Feature::CostBudget), (Capability::ModelUse.as_str(), Feature::ModelUse)]
+    {
         if grants.grants().contains_key(namespace) {
             return Err(Refusal::FeatureNotNegotiated { feature: feature.as_str() });
         }

@@ -1,4 +1,4 @@
-//! Exact decimals.
+//! Exact decimals, and amounts of a currency in the form that leases have them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -135,6 +135,51 @@ impl FromStr for Units {
     fn from_str(text: &str) -> Result<Self, UnitsError> {
         if text.contains(['e', 'E']) { Err(UnitsError::Format) } else { Self::from_json_number(text) }
     }
+}
+
+/// The longest name of a currency, in bytes. Codes have three; some count tokens or credits by name.
+pub const MAX_CURRENCY_BYTES: usize = 32;
+
+/// An entry of a budget, such as `USD:5.00` (spec 9.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetEntry<'a> {
+    /// The currency: a letter, then letters, digits, `.`, `_` and `-`.
+    pub currency: &'a str,
+    /// How much of it; not negative.
+    pub amount: Units,
+}
+
+/// A text is no entry of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetEntryError {
+    /// It is not a currency, a colon and an amount.
+    #[error("must be a currency, a colon and an amount, such as USD:5.00")]
+    Format,
+    /// The amount cannot be counted.
+    #[error("has an amount that {0}")]
+    Amount(UnitsError),
+    /// The amount is below nothing.
+    #[error("must not be negative")]
+    Negative,
+}
+
+impl<'a> BudgetEntry<'a> {
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// See [`BudgetEntryError`].
+    pub fn read(text: &'a str) -> Result<Self, BudgetEntryError> {
+        let parts = text.split_once(':').filter(|(currency, _)| is_currency(currency));
+        let (currency, amount) = parts.ok_or(BudgetEntryError::Format)?;
+        let amount: Units = amount.parse().map_err(BudgetEntryError::Amount)?;
+        if amount.is_negative() { Err(BudgetEntryError::Negative) } else { Ok(Self { currency, amount }) }
+    }
+}
+
+fn is_currency(text: &str) -> bool {
+    let rest = text.strip_prefix(|first: char| first.is_ascii_alphabetic());
+    text.len() <= MAX_CURRENCY_BYTES
+        && rest.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')))
 }
 
 #[cfg(test)]

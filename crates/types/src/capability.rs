@@ -1,12 +1,15 @@
-//! The kinds of operations that a lease may allow.
+//! The kinds of operations that a lease may allow, and their names.
 
 use std::fmt;
 use std::str::FromStr;
 
-use moorline_types::VENDOR_PREFIX;
-use moorline_types::limits::MAX_LEASE_PATTERN_BYTES;
+use crate::VENDOR_PREFIX;
+use crate::limits::MAX_LEASE_PATTERN_BYTES;
 
-/// A kind of operation (spec 9.2). `cost.budget` is none: nothing is done with it, it bounds the others.
+/// The namespace of budgets. It is no capability: nothing is done with it, it bounds the others (spec 9.6).
+pub const COST_BUDGET: &str = "cost.budget";
+
+/// A kind of operation (spec 9.2). [`COST_BUDGET`] is none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
     /// Reading files; targets are absolute paths.
@@ -32,14 +35,6 @@ pub enum Capability {
 )]
 pub struct CapabilityError;
 
-/// How the targets of a capability are written, and with them its patterns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
-    Path,
-    Url,
-    Name,
-}
-
 impl Capability {
     /// The name that leases use.
     pub fn as_str(&self) -> &str {
@@ -51,14 +46,6 @@ impl Capability {
             Self::AgentDelegate => "agent.delegate",
             Self::ModelUse => "model.use",
             Self::Vendor(name) => name,
-        }
-    }
-
-    pub(super) const fn spelling(&self) -> Spelling {
-        match self {
-            Self::FsRead | Self::FsWrite => Spelling::Path,
-            Self::NetFetch => Spelling::Url,
-            Self::ToolCall | Self::AgentDelegate | Self::ModelUse | Self::Vendor(_) => Spelling::Name,
         }
     }
 }
