@@ -41,6 +41,9 @@ pub enum ConstraintBroken {
         /// The pattern.
         pattern: String,
     },
+    /// The lease is none. The wire lets no such thing through; if it did, nothing would be known to be within anything.
+    #[error("lease_request must be an object of arrays of strings")]
+    NoLease,
     /// The lease cannot be compared.
     #[error("lease_request cannot be compared with what this identity may lease: {source}")]
     Unreadable {
@@ -92,7 +95,7 @@ fn within(constraints: &Constraints, asked: Asked<'_>) -> Result<(), ConstraintB
 }
 
 fn lease_within(cap: &LeaseCap, lease: &Json) -> Result<(), ConstraintBroken> {
-    let asked: BTreeMap<String, Vec<String>> = lease.to().unwrap_or_default();
+    let asked: BTreeMap<String, Vec<String>> = lease.to().map_err(|_| ConstraintBroken::NoLease)?;
     // Budgets are compared by amount and not by pattern.
     let asked = asked.iter().filter(|(namespace, _)| *namespace != COST_BUDGET);
     let asked = Grants::new(asked.map(|(namespace, patterns)| (namespace.as_str(), patterns.as_slice())))
@@ -170,6 +173,7 @@ mod tests {
                 None,
                 "lease_request cannot be compared with what this identity may lease: namespace \"fs.chown\" must be one of fs.read, fs.write, net.fetch, tool.call, agent.delegate, model.use or x-vendor.<vendor>.<name>",
             ),
+            (cap, "echo", r#"{"fs.read":"/data/x"}"#, None, "lease_request must be an object of arrays of strings"),
             (
                 cap,
                 "echo",

@@ -411,7 +411,9 @@ fn constraint(broken: &ConstraintBroken) -> serde_json::Value {
         ConstraintBroken::Lease { capability, pattern } => {
             serde_json::json!({ "constraint": "lease", "namespace": capability.as_str(), "pattern": pattern })
         }
-        ConstraintBroken::Unreadable { .. } => serde_json::json!({ "constraint": "lease" }),
+        ConstraintBroken::NoLease | ConstraintBroken::Unreadable { .. } => {
+            serde_json::json!({ "constraint": "lease" })
+        }
         ConstraintBroken::Runtime { asked, limit } => {
             serde_json::json!({ "constraint": "max_runtime_sec", "max_runtime_sec": asked, "limit": limit })
         }
