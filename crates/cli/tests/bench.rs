@@ -42,6 +42,15 @@ fn every_session_gets_every_event_of_every_job_once() {
 }
 
 #[test]
+fn being_told_to_hurry_is_no_event_of_the_agents() {
+    let gateway = Gateway::with("", &["--builtin-agents=load", "--session-back-pressure-lag=1"]);
+    let output = gateway.run(&["bench", "--events", "2000", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found = json_lines(&output).remove(0);
+    assert_eq!((&found["deliveries"], &found["lost"], &found["twice"]), (&json!(2_000), &json!(0), &json!(0)));
+}
+
+#[test]
 fn a_test_that_goes_on_for_a_time_ends_its_jobs() {
     let gateway = Gateway::with("", &["--builtin-agents=load"]);
     let output = gateway.run(&["bench", "--jobs", "2", "--rate", "200", "--duration", "1s"]);

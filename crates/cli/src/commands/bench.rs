@@ -14,7 +14,7 @@ use futures_util::future::{try_join_all, try_join3};
 use moorline_client::wire::payload::Submit;
 use moorline_client::wire::{FinalStatus, JobRef};
 use moorline_client::{Client, JobHandle, JobUpdate, SubscribeRequest};
-use moorline_types::Json;
+use moorline_types::{EventKind, Json};
 use serde_json::{Value, json};
 
 use crate::args::{Bench, Connection};
@@ -92,6 +92,8 @@ async fn read(mut handle: JobHandle, args: &Bench) -> Result<Seen> {
     let mut seen = Seen::default();
     while let Some(update) = handle.next().await {
         match update? {
+            // The agent makes no other; what else comes is the gateway's, such as that we are far behind.
+            JobUpdate::Event(event) if &*event.kind != EventKind::Log.as_str() => {}
             JobUpdate::Event(event) => {
                 let (number, made) = stamp(&event.body).context("an event that the agent `load` does not make")?;
                 seen.note(number, clock::unix_nanos().saturating_sub(made));
