@@ -19,22 +19,12 @@ use tokio_tungstenite::tungstenite::Message;
 const UNKNOWN: &str = "job_01HF7YAT00000000000000000Z";
 const KEYS: &str = "x-vendor.moorline.keys";
 
-/// A session and the token that resumes it.
-async fn open(bench: &Bench, hello: &Value) -> (Client, String) {
-    let mut client = bench.connect().await;
-    client.send(hello).await;
-    let welcome = client.recv().await.unwrap();
-    assert_eq!(welcome["type"], "session.welcome", "{welcome}");
-    client.session = welcome["session_id"].as_str().map(str::to_owned);
-    (client, welcome["payload"]["resume_token"].as_str().unwrap().to_owned())
-}
-
 async fn ada(bench: &Bench) -> Client {
-    open(bench, &bench.hello()).await.0
+    bench.open(&bench.hello()).await.0
 }
 
 async fn eve(bench: &Bench) -> Client {
-    open(bench, &bench.hello_of_another()).await.0
+    bench.open(&bench.hello_of_another()).await.0
 }
 
 /// A job that goes on until it is cancelled.
@@ -91,7 +81,7 @@ async fn is_cancelled_by(canceller: &mut Client, job: &str) {
 #[tokio::test]
 async fn another_principal_with_the_right_token_resumes_nothing_and_the_owner_still_does() {
     let bench = Bench::start().await;
-    let (mut owner, token) = open(&bench, &bench.hello()).await;
+    let (mut owner, token) = bench.open(&bench.hello()).await;
     let session = owner.session.clone().unwrap();
     let job = ended_job(&mut owner).await;
     drop(owner);
@@ -114,7 +104,7 @@ async fn another_principal_with_the_right_token_resumes_nothing_and_the_owner_st
     within.say("msg_resume", "session.resume", json!({ "resume_token": token, "last_event_seq": 0 })).await;
     assert_eq!(within.recv().await.unwrap()["type"], "session.error", "nor within a session of one's own");
 
-    let (mut back, _) = open(&bench, &resuming(bench.hello(), Some(&session), &token)).await;
+    let (mut back, _) = bench.open(&resuming(bench.hello(), Some(&session), &token)).await;
     assert_eq!(back.session.as_deref(), Some(session.as_str()));
     let replayed = back.recv_type("job.result").await;
     assert_eq!(replayed["job_id"], job, "everything is shown to its owner again");
@@ -124,7 +114,7 @@ async fn another_principal_with_the_right_token_resumes_nothing_and_the_owner_st
 #[tokio::test]
 async fn nothing_is_resumed_by_whoever_has_not_authenticated() {
     let bench = Bench::start().await;
-    let (owner, token) = open(&bench, &bench.hello()).await;
+    let (owner, token) = bench.open(&bench.hello()).await;
     let session = owner.session.clone().unwrap();
     drop(owner);
     let bare = json!({
@@ -144,7 +134,7 @@ async fn nothing_is_resumed_by_whoever_has_not_authenticated() {
         assert_ne!(answer["session_id"], json!(session), "{first}: {answer}");
         assert!(is_closed(&mut nobody).await, "{first}");
     }
-    open(&bench, &resuming(bench.hello(), Some(&session), &token)).await;
+    bench.open(&resuming(bench.hello(), Some(&session), &token)).await;
 }
 
 /// RS-1, CS-1: what a peer says that has not authenticated, or what only a runtime says, reaches nobody.
@@ -239,10 +229,10 @@ async fn a_job_of_another_is_answered_byte_for_byte_like_one_that_never_was() {
 #[tokio::test]
 async fn the_owner_cancels_and_watches_in_a_session_that_was_resumed_and_in_another() {
     let bench = Bench::start().await;
-    let (mut first, token) = open(&bench, &bench.hello()).await;
+    let (mut first, token) = bench.open(&bench.hello()).await;
     let jobs = [long_job(&mut first).await, long_job(&mut first).await];
     drop(first);
-    let (mut back, _) = open(&bench, &resuming(bench.hello(), None, &token)).await;
+    let (mut back, _) = bench.open(&resuming(bench.hello(), None, &token)).await;
     is_cancelled_by(&mut back, &jobs[0]).await;
     back.say("msg_close", "session.close", json!({})).await;
     back.recv_type("session.closed").await;
@@ -300,7 +290,7 @@ async fn nobody_is_somebody_by_saying_so() {
     hello["payload"]["client"] = json!({ "name": "ada", "version": "1", "principal": "ada" });
     hello["payload"]["auth"]["principal"] = json!("ada");
     hello["payload"]["principal"] = json!("ada");
-    let (mut pretender, _) = open(&bench, &hello).await;
+    let (mut pretender, _) = bench.open(&hello).await;
     assert!(jobs(&mut pretender).await.is_empty());
 }
 
@@ -404,7 +394,7 @@ async fn with_key(bench: &Bench, admin: &mut Client, principal: &str, scopes: &[
     });
     admin.say("msg_key", KEYS, request).await;
     let secret = admin.recv_type("x-vendor.moorline.keys_report").await["payload"]["secret"].clone();
-    open(bench, &hello_with(&json!({ "scheme": "bearer", "token": secret }))).await.0
+    bench.open(&hello_with(&json!({ "scheme": "bearer", "token": secret }))).await.0
 }
 
 /// TS-8 and spec 14: what [`moorline_core::access`] decides is what a client is answered, for every action.
@@ -414,7 +404,7 @@ async fn who_may_do_what_is_answered_so_at_the_wire() {
     const DENIED: &str = "PERMISSION_DENIED";
     const NOT_FOUND: &str = "JOB_NOT_FOUND";
     let bench = Bench::start().await;
-    let mut admin = open(&bench, &bench.hello_of_an_administrator()).await.0;
+    let mut admin = bench.open(&bench.hello_of_an_administrator()).await.0;
     let mut owner = with_key(&bench, &mut admin, "zoe", &["submit", "observe", "cancel"], &["team"]).await;
     let job = ended_job(&mut owner).await;
     let all: &[&str] = &["submit", "observe", "cancel"];

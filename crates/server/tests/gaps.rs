@@ -75,20 +75,10 @@ fn logged<'a>(seen: &'a [Value], job: &str) -> Vec<&'a str> {
     of_job.filter_map(|frame| frame["payload"]["body"]["message"].as_str()).collect()
 }
 
-/// A session and the token that resumes it.
-async fn open(bench: &Bench, hello: &Value) -> (Client, String) {
-    let mut client = bench.connect().await;
-    client.send(hello).await;
-    let welcome = client.recv().await.unwrap();
-    assert_eq!(welcome["type"], "session.welcome", "{welcome}");
-    client.session = welcome["session_id"].as_str().map(str::to_owned);
-    (client, welcome["payload"]["resume_token"].as_str().unwrap().to_owned())
-}
-
 async fn resume(bench: &Bench, session: &str, token: &str, last: u64) -> (Client, String) {
     let mut hello = bench.hello();
     hello["payload"]["resume"] = json!({ "session_id": session, "resume_token": token, "last_event_seq": last });
-    open(bench, &hello).await
+    bench.open(&hello).await
 }
 
 #[tokio::test]
@@ -102,7 +92,7 @@ async fn a_socket_that_drops_after_every_frame_loses_and_repeats_nothing() {
     assert_eq!(expected.len() as u64, EVENTS + 1);
 
     let dropping = async {
-        let (mut client, mut token) = open(&bench, &bench.hello()).await;
+        let (mut client, mut token) = bench.open(&bench.hello()).await;
         let session = client.session.clone().unwrap();
         submit(&mut client, "msg_1", "echo", input).await;
         let mut seen: Vec<Value> = Vec::new();
@@ -221,7 +211,7 @@ async fn an_observer_that_stops_reading_delays_nobody_and_can_come_back() {
     const EVENTS: u64 = 40_000;
     let bench = Bench::start().await;
     let mut owner = bench.client().await;
-    let (mut observer, token) = open(&bench, &bench.hello()).await;
+    let (mut observer, token) = bench.open(&bench.hello()).await;
     let session = observer.session.clone().unwrap();
     let job = submit(&mut owner, "msg_1", "echo", json!({ "echo": { "events": EVENTS } })).await;
     observer.say("msg_watch", "job.subscribe", json!({ "job_id": job, "history": true })).await;
@@ -245,7 +235,7 @@ async fn history_after_the_end_of_a_job_is_not_waited_for() {
     let job = submit(&mut owner, "msg_1", "echo", json!({ "echo": { "events": 3 } })).await;
     let last = to_the_end(&mut owner, &job).await.len();
 
-    let (mut observer, token) = open(&bench, &bench.hello()).await;
+    let (mut observer, token) = bench.open(&bench.hello()).await;
     for from in [last, last + 5] {
         let payload = json!({ "job_id": job, "history": true, "from_event_seq": from });
         observer.say("msg_watch", "job.subscribe", payload).await;

@@ -10,18 +10,8 @@ use serde_json::{Value, json};
 const GC: &str = "x-vendor.moorline.gc";
 const REPORT: &str = "x-vendor.moorline.gc_report";
 
-/// A client with a session, and the token that resumes it.
-async fn open(bench: &Bench, hello: &Value) -> (Client, Value) {
-    let mut client = bench.connect().await;
-    client.send(hello).await;
-    let welcome = client.recv().await.unwrap();
-    assert_eq!(welcome["type"], "session.welcome", "{welcome}");
-    client.session = welcome["session_id"].as_str().map(str::to_owned);
-    (client, welcome["payload"]["resume_token"].clone())
-}
-
 async fn admin(bench: &Bench) -> Client {
-    open(bench, &bench.hello_of_an_administrator()).await.0
+    bench.open(&bench.hello_of_an_administrator()).await.0
 }
 
 /// The reports of every step.
@@ -106,7 +96,7 @@ async fn bad_input_is_refused_and_removes_nothing() {
 #[tokio::test]
 async fn what_is_over_goes_and_whoever_comes_back_is_told_by_whom() {
     let bench = Bench::start().await;
-    let (mut client, token) = open(&bench, &bench.hello()).await;
+    let (mut client, token) = bench.open(&bench.hello()).await;
     let mut jobs = Vec::new();
     for n in 0..3 {
         jobs.push(run(&mut client, n).await);
@@ -139,7 +129,7 @@ async fn what_is_over_goes_and_whoever_comes_back_is_told_by_whom() {
     let mut hello = resume(bench.hello());
     hello["payload"]["capabilities"]["features"].as_array_mut().unwrap().push(json!("x-vendor.moorline.gap"));
     hello["extensions"] = json!({ "x-vendor.moorline.resume": { "on_gap": "continue" } });
-    let (mut back, _) = open(&bench, &hello).await;
+    let (mut back, _) = bench.open(&hello).await;
     let gap = back.recv_type("x-vendor.moorline.gap").await["payload"].clone();
     assert_eq!((&gap["from"], &gap["to"], &gap["next"]), (&json!(2), &json!(3), &json!(4)), "{gap}");
     assert_eq!(gap["reason"], "trimmed_by_operator");

@@ -14,18 +14,8 @@ fn bearer(secret: &Value) -> Value {
     hello_with(&json!({ "scheme": "bearer", "token": secret }))
 }
 
-/// A client and its welcome.
-async fn open(bench: &Bench, hello: &Value) -> (Client, Value) {
-    let mut client = bench.connect().await;
-    client.send(hello).await;
-    let welcome = client.recv().await.unwrap();
-    assert_eq!(welcome["type"], "session.welcome", "{welcome}");
-    client.session = welcome["session_id"].as_str().map(str::to_owned);
-    (client, welcome)
-}
-
 async fn admin(bench: &Bench) -> Client {
-    open(bench, &bench.hello_of_an_administrator()).await.0
+    bench.open(&bench.hello_of_an_administrator()).await.0
 }
 
 /// What a key that is over is answered.
@@ -110,7 +100,7 @@ async fn a_key_is_made_works_at_once_and_survives_a_restart() {
     let mut admin = admin(&bench).await;
     let grants = json!({ "scopes": ["submit", "observe", "cancel"], "tags": ["team/a"], "quotas": { "jobs": 7 } });
     let (id, secret) = make(&mut admin, new_key("zoe", grants.clone())).await;
-    let (mut zoe, _) = open(&bench, &bearer(&secret)).await;
+    let (mut zoe, _) = bench.open(&bearer(&secret)).await;
     assert_eq!(zoe.echo(json!(1)).await, json!(1));
     let listed = ask(&mut admin, json!({ "do": "list" })).await;
     let text = listed.to_string();
@@ -128,8 +118,8 @@ async fn a_revoked_key_disconnects_its_bearer_and_says_so_from_then_on() {
     let bench = Bench::start().await;
     let mut admin = admin(&bench).await;
     let (id, secret) = make(&mut admin, new_key("zoe", json!({ "scopes": ["jobs"] }))).await;
-    let (mut zoe, welcome) = open(&bench, &bearer(&secret)).await;
-    let (mut other, _) = open(&bench, &bench.hello()).await;
+    let (mut zoe, token) = bench.open(&bearer(&secret)).await;
+    let (mut other, _) = bench.open(&bench.hello()).await;
     let report = ask(&mut admin, json!({ "do": "revoke", "key": id })).await;
     assert_eq!(report["keys"][0]["revoked"], true, "{report}");
     let told = zoe.recv_type("session.error").await;
@@ -142,7 +132,7 @@ async fn a_revoked_key_disconnects_its_bearer_and_says_so_from_then_on() {
     assert_eq!((&answer["code"], &answer["details"]), (&json!("UNAUTHENTICATED"), &json!({ "key": id })));
     let mut hello = bearer(&secret);
     hello["payload"]["resume"] = json!({
-        "session_id": welcome["session_id"], "resume_token": welcome["payload"]["resume_token"], "last_event_seq": 0,
+        "session_id": zoe.session, "resume_token": token, "last_event_seq": 0,
     });
     let mut client = bench.connect().await;
     client.send(&hello).await;
@@ -156,15 +146,15 @@ async fn a_session_of_a_revoked_key_is_resumed_with_another_key_of_its_principal
     let mut admin = admin(&bench).await;
     let (id, secret) = make(&mut admin, new_key("zoe", json!({ "scopes": ["jobs"] }))).await;
     let (_, second) = make(&mut admin, new_key("zoe", json!({ "scopes": ["jobs"] }))).await;
-    let (mut zoe, welcome) = open(&bench, &bearer(&secret)).await;
+    let (mut zoe, token) = bench.open(&bearer(&secret)).await;
     ask(&mut admin, json!({ "do": "revoke", "key": id })).await;
     zoe.recv_type("session.error").await;
     let mut hello = bearer(&second);
     hello["payload"]["resume"] = json!({
-        "session_id": welcome["session_id"], "resume_token": welcome["payload"]["resume_token"], "last_event_seq": 0,
+        "session_id": zoe.session, "resume_token": token, "last_event_seq": 0,
     });
-    let (mut back, again) = open(&bench, &hello).await;
-    assert_eq!(again["session_id"], welcome["session_id"]);
+    let (mut back, _) = bench.open(&hello).await;
+    assert_eq!(back.session, zoe.session);
     assert_eq!(back.echo(json!(3)).await, json!(3));
 }
 
@@ -173,19 +163,19 @@ async fn a_rotated_key_has_two_secrets_for_the_overlap_and_one_without() {
     let bench = Bench::start().await;
     let mut admin = admin(&bench).await;
     let (id, first) = make(&mut admin, new_key("zoe", json!({ "scopes": ["jobs"] }))).await;
-    let (mut zoe, _) = open(&bench, &bearer(&first)).await;
+    let (mut zoe, _) = bench.open(&bearer(&first)).await;
     let (same, second) = make(&mut admin, json!({ "do": "rotate", "key": id })).await;
     assert_eq!(same, id);
     assert_ne!(second, first);
     assert_eq!(zoe.echo(json!(1)).await, json!(1), "who is connected stays so within the overlap");
     for secret in [&first, &second] {
-        open(&bench, &bearer(secret)).await;
+        bench.open(&bearer(secret)).await;
     }
     let (_, third) = make(&mut admin, json!({ "do": "rotate", "key": id, "overlap_ms": 0 })).await;
     assert_eq!(zoe.recv_type("session.error").await["payload"]["code"], "UNAUTHENTICATED");
     assert_eq!(refused(&bench, &first).await["code"], "UNAUTHENTICATED");
     assert_eq!(refused(&bench, &second).await["code"], "UNAUTHENTICATED");
-    open(&bench, &bearer(&third)).await;
+    bench.open(&bearer(&third)).await;
 }
 
 #[tokio::test]
@@ -233,7 +223,7 @@ async fn who_submits_too_fast_is_told_how_long_to_wait_and_stays_connected() {
     let mut admin = admin(&bench).await;
     let grants = json!({ "scopes": ["jobs"], "quotas": { "submits_per_sec": 1 } });
     let (_, secret) = make(&mut admin, new_key("zoe", grants)).await;
-    let (mut zoe, _) = open(&bench, &bearer(&secret)).await;
+    let (mut zoe, _) = bench.open(&bearer(&secret)).await;
     // However slow the machine is, it does not take a second for each.
     for n in 0..50 {
         zoe.say(&format!("msg_{n}"), "job.submit", json!({ "agent": "echo", "input": n })).await;

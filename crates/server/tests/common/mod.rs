@@ -80,6 +80,16 @@ impl Bench {
         Self::over(store, runtime, service_options(), 100, agents).await
     }
 
+    /// A client with a session, and the token that resumes it.
+    pub(crate) async fn open(&self, hello: &Value) -> (Client, String) {
+        let mut client = self.connect().await;
+        client.send(hello).await;
+        let welcome = client.recv().await.unwrap();
+        assert_eq!(welcome["type"], "session.welcome", "{welcome}");
+        client.session = welcome["session_id"].as_str().map(str::to_owned);
+        (client, welcome["payload"]["resume_token"].as_str().unwrap().to_owned())
+    }
+
     /// Another gateway over what this one has left behind, as if it had been killed.
     pub(crate) async fn restarted(&self) -> Self {
         let store = Arc::new(self.store.reopen(TailLimits::default()));
