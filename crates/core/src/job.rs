@@ -23,6 +23,7 @@
 //!
 //! Deliberately absent: the worker's address, the clients that watch, the wire.
 
+mod authority;
 mod cancel;
 mod commit;
 mod decided;
@@ -43,6 +44,7 @@ use crate::record::{Accepted, Cause, Fact, Failure};
 use cancel::Cancellation;
 use decided::Decided;
 
+pub use authority::{Authority, Denied, ReserveError};
 pub use lost::Lost;
 pub use recover::{RecoverError, Recovery};
 pub use report::{Report, ReportError};
@@ -190,6 +192,7 @@ pub struct Job {
     fence: Option<Fence>,
     started_at: Option<Timestamp>,
     cancel: Option<Cancellation>,
+    authority: Authority,
     /// Whether a part of a streamed result has been reported.
     streaming: bool,
     /// Whether the worker has said itself that it is done with the job.
@@ -239,6 +242,7 @@ impl Job {
     fn new(now: Timestamp, id: JobId, accepted: Accepted, limits: JobLimits) -> Self {
         Self {
             id,
+            authority: Authority::of(&accepted),
             accepted,
             accepted_at: now,
             limits,

@@ -23,7 +23,9 @@ pub mod budget;
 mod grants;
 mod pattern;
 mod target;
+mod terms;
 
 pub use grants::{Excess, Grants, GrantsError};
 pub use pattern::{Effort, Pattern, PatternError, PatternFault};
 pub use target::{Target, TargetError};
+pub use terms::{Terms, TermsError};

@@ -5,14 +5,16 @@
 //! carried as the text that the worker sent. The wire is another encoding, made from these at the edge; an event, of
 //! which there are many, is written so that its text can be copied there ([`EventText`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use moorline_types::{
     EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Tag, Timestamp, TraceId,
-    WorkerId, WorkerSeq,
+    Units, WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::lease::budget::Budget;
 
 mod event_text;
 
@@ -48,6 +50,10 @@ pub enum Fact {
     Result(Success),
     /// A job ended otherwise.
     Error(Failure),
+    /// A part of a job's budget was set aside for a child.
+    Reserved(Reserved),
+    /// What was set aside for a child was settled: it has ended.
+    Settled(Settled),
     /// A session was opened.
     Opened(Opened),
     /// A session sees a job from here on.
@@ -128,6 +134,24 @@ pub struct CancelRequested {
     /// Why, in the asker's words.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+}
+
+/// A part of a job's budget is set aside for a child (spec 9.4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The child.
+    pub child: JobId,
+    /// What it is given: currency to amount.
+    pub budget: Budget,
+}
+
+/// A child has ended: what it has spent is spent, and the rest of what it was given is free again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The child.
+    pub child: JobId,
+    /// What it has spent: currency to amount.
+    pub spent: BTreeMap<Box<str>, Units>,
 }
 
 /// How a job ended well.
@@ -310,6 +334,8 @@ impl Fact {
             Self::CancelRequested(_) => RecordKind::JobCancelRequested,
             Self::Result(_) => RecordKind::JobResult,
             Self::Error(_) => RecordKind::JobError,
+            Self::Reserved(_) => RecordKind::JobReserved,
+            Self::Settled(_) => RecordKind::JobSettled,
             Self::Opened(_) => RecordKind::SessionOpened,
             Self::Attached(_) => RecordKind::SessionAttached,
             Self::History(_) => RecordKind::SessionHistory,
@@ -334,6 +360,8 @@ impl Fact {
             | Self::CancelRequested(_)
             | Self::Result(_)
             | Self::Error(_)
+            | Self::Reserved(_)
+            | Self::Settled(_)
             | Self::Opened(_)
             | Self::Closed(_) => None,
         }
@@ -348,6 +376,8 @@ impl Fact {
             Self::Accepted(_)
             | Self::Started(_)
             | Self::CancelRequested(_)
+            | Self::Reserved(_)
+            | Self::Settled(_)
             | Self::Opened(_)
             | Self::Attached(_)
             | Self::History(_)
@@ -374,6 +404,8 @@ impl Fact {
             Self::CancelRequested(fact) => serde_json::to_writer(into, fact),
             Self::Result(fact) => serde_json::to_writer(into, fact),
             Self::Error(fact) => serde_json::to_writer(into, fact),
+            Self::Reserved(fact) => serde_json::to_writer(into, fact),
+            Self::Settled(fact) => serde_json::to_writer(into, fact),
             Self::Opened(fact) => serde_json::to_writer(into, fact),
             Self::Attached(fact) => serde_json::to_writer(into, fact),
             Self::History(fact) => serde_json::to_writer(into, fact),
@@ -382,7 +414,7 @@ impl Fact {
             Self::Subscribed(fact) => serde_json::to_writer(into, fact),
             Self::Notice(fact) => serde_json::to_writer(into, fact),
         };
-        // Serialising to memory fails only for maps with keys that are no strings; no fact has a map.
+        // Serialising to memory fails only for maps with keys that are no strings; no fact has such a map.
         encoded.unwrap_or_default();
     }
 
@@ -396,6 +428,8 @@ impl Fact {
             | Self::Started(_)
             | Self::CancelRequested(_)
             | Self::Error(_)
+            | Self::Reserved(_)
+            | Self::Settled(_)
             | Self::Opened(_)
             | Self::Attached(_)
             | Self::History(_)
@@ -419,6 +453,8 @@ impl Fact {
             RecordKind::JobCancelRequested => Self::CancelRequested(read(record)?),
             RecordKind::JobResult => Self::Result(read(record)?),
             RecordKind::JobError => Self::Error(read(record)?),
+            RecordKind::JobReserved => Self::Reserved(read(record)?),
+            RecordKind::JobSettled => Self::Settled(read(record)?),
             RecordKind::SessionOpened => Self::Opened(read(record)?),
             RecordKind::SessionAttached => Self::Attached(read(record)?),
             RecordKind::SessionHistory => Self::History(read(record)?),
@@ -472,6 +508,8 @@ mod tests {
                 retryable: true,
                 details: Json::parse(r#"{"n":1}"#).ok(),
             }),
+            Fact::Reserved(Reserved { child: job, budget: Budget::new(["USD:1.50", "credits:3"]).unwrap() }),
+            Fact::Settled(Settled { child: job, spent: [("USD".into(), "0.25".parse().unwrap())].into() }),
             Fact::Opened(Opened { principal, tags: BTreeSet::new(), client: "test".into() }),
             Fact::Attached(Attached { job, from: None, overflow: Overflow::CatchUp }),
             Fact::Attached(Attached { job, from: Some(StreamSeq::FIRST), overflow: Overflow::Skip }),

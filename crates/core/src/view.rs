@@ -245,6 +245,8 @@ impl View {
             | Fact::Started(_)
             | Fact::Event(_)
             | Fact::CancelRequested(_)
+            | Fact::Reserved(_)
+            | Fact::Settled(_)
             | Fact::Result(_)
             | Fact::Error(_)
             | Fact::Opened(_)

@@ -117,6 +117,10 @@ record_kinds! {
     JobResult = 5, true;
     /// The job ended otherwise: `job.error`. The last record of its stream.
     JobError = 6, true;
+    /// A part of the job's budget was set aside for a child.
+    JobReserved = 7, false;
+    /// What was set aside for a child was settled, because it has ended.
+    JobSettled = 8, false;
     /// A session was opened: the first record of its stream.
     SessionOpened = 16, false;
     /// From here on the session sees a job live.

@@ -40,38 +40,29 @@ impl Units {
     /// Nothing.
     pub const ZERO: Self = Self(0);
 
+    /// The largest amount that is read.
+    pub const MAX: Self = Self(MAX_WHOLE * ONE);
+
     /// Reads the text of a JSON number (RFC 8259, 6), with an exponent or without.
     ///
     /// # Errors
     /// See [`UnitsError`]. Nothing is rounded.
     pub fn from_json_number(text: &str) -> Result<Self, UnitsError> {
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(UnitsError::Format);
-        }
-        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
-            None => (text, 0),
-        };
-        let (is_negative, unsigned) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
-        let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(whole) || !is_number(fraction) || (whole.len() > 1 && whole.starts_with('0')) {
-            return Err(UnitsError::Format);
-        }
-        let digits = format!("{whole}{fraction}");
-        let digits = digits.trim_start_matches('0');
-        let significant = digits.trim_end_matches('0');
-        if significant.is_empty() {
-            return Ok(Self::ZERO);
-        }
-        let dropped = digits.len() - significant.len();
-        // The place of the last significant digit, in smallest units.
-        let place = i64::from(SCALE) + i64::from(exponent) + signed(dropped) - signed(fraction.len());
-        let place = u32::try_from(place).map_err(|_| UnitsError::TooFine)?;
-        let power = 10_i128.checked_pow(place).ok_or(UnitsError::TooLarge)?;
-        let value: i128 = significant.parse().map_err(|_| UnitsError::TooLarge)?;
-        let value = value.checked_mul(power).filter(|value| *value <= MAX_WHOLE * ONE).ok_or(UnitsError::TooLarge)?;
-        Ok(Self(if is_negative { -value } else { value }))
+        read(text, Fraction::Exact).and_then(Self::bounded)
+    }
+
+    /// Reads what something has cost, as [`Self::from_json_number`] does, but for a fraction that is finer than what is
+    /// counted: that is rounded up. Programs compute with binary fractions, so an honest price may have many digits, and
+    /// a cost that is not counted would be worse than one that is a quintillionth too high.
+    ///
+    /// # Errors
+    /// See [`UnitsError`]; never [`UnitsError::TooFine`], except for a number below nothing.
+    pub fn from_cost(text: &str) -> Result<Self, UnitsError> {
+        read(text, Fraction::RoundedUp).and_then(Self::bounded)
+    }
+
+    fn bounded(self) -> Result<Self, UnitsError> {
+        if self.0.unsigned_abs() > Self::MAX.0.unsigned_abs() { Err(UnitsError::TooLarge) } else { Ok(self) }
     }
 
     /// Whether nothing is left.
@@ -101,6 +92,58 @@ impl Units {
     pub fn percent(self, percent: u8) -> Self {
         Self(self.0 / 100 * i128::from(percent) + self.0 % 100 * i128::from(percent) / 100)
     }
+}
+
+/// What is done with digits behind the last that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fraction {
+    Exact,
+    RoundedUp,
+}
+
+fn read(text: &str, fraction: Fraction) -> Result<Units, UnitsError> {
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(UnitsError::Format);
+    }
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent_of(exponent)?),
+        None => (text, 0),
+    };
+    let (is_negative, unsigned) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
+    let (whole, part) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || (whole.len() > 1 && whole.starts_with('0')) {
+        return Err(UnitsError::Format);
+    }
+    let digits = format!("{whole}{part}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Ok(Units::ZERO);
+    }
+    let dropped = digits.len() - significant.len();
+    // The place of the last significant digit, in smallest units.
+    let place = i64::from(SCALE) + i64::from(exponent) + signed(dropped) - signed(part.len());
+    let value = match u32::try_from(place) {
+        Ok(place) => in_smallest_units(significant, place)?,
+        Err(_) if fraction == Fraction::RoundedUp && !is_negative => rounded_up(significant, place)?,
+        Err(_) => return Err(UnitsError::TooFine),
+    };
+    Ok(Units(if is_negative { -value } else { value }))
+}
+
+fn in_smallest_units(significant: &str, place: u32) -> Result<i128, UnitsError> {
+    let power = 10_i128.checked_pow(place).ok_or(UnitsError::TooLarge)?;
+    let value: i128 = significant.parse().map_err(|_| UnitsError::TooLarge)?;
+    value.checked_mul(power).ok_or(UnitsError::TooLarge)
+}
+
+/// `significant` ends with another digit than 0, and `place` is below that of the smallest unit: something is cut off.
+fn rounded_up(significant: &str, place: i64) -> Result<i128, UnitsError> {
+    let cut = usize::try_from(place.unsigned_abs()).unwrap_or(usize::MAX);
+    let kept = &significant[..significant.len().saturating_sub(cut)];
+    let kept: i128 = if kept.is_empty() { 0 } else { kept.parse().map_err(|_| UnitsError::TooLarge)? };
+    kept.checked_add(1).ok_or(UnitsError::TooLarge)
 }
 
 fn exponent_of(text: &str) -> Result<i32, UnitsError> {
@@ -134,6 +177,21 @@ impl FromStr for Units {
 
     fn from_str(text: &str) -> Result<Self, UnitsError> {
         if text.contains(['e', 'E']) { Err(UnitsError::Format) } else { Self::from_json_number(text) }
+    }
+}
+
+/// As text, in plain notation: a JSON number would be read as a binary fraction by most. A sum of amounts may be larger than
+/// one amount, and is read back.
+impl serde::Serialize for Units {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Units {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        read(&text, Fraction::Exact).map_err(serde::de::Error::custom)
     }
 }
 
@@ -251,6 +309,30 @@ mod tests {
         let sum = (0..10).fold(Units::ZERO, |sum, _| sum.plus(tenth));
         assert_eq!(sum.to_string(), "1");
         assert!(sum.minus("1".parse().unwrap()).is_spent());
+    }
+
+    #[test]
+    fn a_cost_that_is_finer_than_what_is_counted_is_rounded_up() {
+        for (text, expected) in [
+            ("0.00020999999999999998", "0.00021"),
+            ("3.0000000000000004e-8", "0.000000030000000001"),
+            ("1e-99", "0.000000000000000001"),
+            ("1.0000000000000000001", "1.000000000000000001"),
+            ("0.25", "0.25"),
+        ] {
+            assert_eq!(Units::from_cost(text).unwrap().to_string(), expected, "{text}");
+        }
+        assert_eq!(Units::from_cost("-1e-99"), Err(UnitsError::TooFine));
+        assert_eq!(Units::from_cost("1e300"), Err(UnitsError::TooLarge));
+        assert_eq!(Units::from_cost("NaN"), Err(UnitsError::Format));
+    }
+
+    #[test]
+    fn a_sum_is_stored_as_text_and_read_back() {
+        let sum = Units::MAX.plus(Units::MAX).plus("0.000000000000000001".parse().unwrap());
+        let text = serde_json::to_string(&sum).unwrap();
+        assert_eq!(text, "\"2000000000000000.000000000000000001\"");
+        assert_eq!(serde_json::from_str::<Units>(&text).unwrap(), sum);
     }
 
     proptest! {

@@ -63,6 +63,10 @@ impl Recovery {
         if job.status == Status::Pending && job.cancel.is_some() {
             job.end_cancelled(now);
         }
+        if !job.status.is_terminal() {
+            // The gateway may have died between a cost and what it was about to say of it.
+            job.tell_remaining(now);
+        }
         job
     }
 }
@@ -101,6 +105,9 @@ impl Job {
             self.head = record.seq;
             self.note_reported(event.worker_seq);
             self.streaming |= event.kind == EventKind::ResultChunk.as_str();
+            if event.kind == EventKind::Metric.as_str() {
+                self.authority.replay_metric(event.worker_seq.is_some(), event.body());
+            }
             return Ok(());
         }
         let fact = Fact::decode(record)?;
@@ -112,7 +119,14 @@ impl Job {
                 self.status = Status::Running;
                 self.started_at = Some(record.at);
             }
-            Fact::Event(event) => self.streaming |= event.kind == EventKind::ResultChunk,
+            Fact::Event(event) => {
+                self.streaming |= event.kind == EventKind::ResultChunk;
+                if event.kind == EventKind::Metric {
+                    self.authority.replay_metric(event.worker_seq.is_some(), event.body.get());
+                }
+            }
+            Fact::Reserved(reserved) => self.authority.replay_reserved(reserved),
+            Fact::Settled(settled) => self.authority.replay_settled(&settled),
             Fact::CancelRequested(request) => {
                 let grace = self.limits.cancel_grace;
                 self.cancel = Some(Cancellation::new(request.reason, record.at, grace, true));

@@ -3,9 +3,9 @@
 //! A worker numbers its reports about a job from 1. Each is taken in once, in order: one that was taken in before is
 //! acknowledged again, one that skips a number is refused, because something between was lost on the way.
 
-use moorline_types::{EventKind, Fence, Json, Timestamp, WorkerId, WorkerSeq};
+use moorline_types::{Capability, EventKind, Fence, Json, Timestamp, WorkerId, WorkerSeq};
 
-use super::{Job, Status};
+use super::{Denied, Job, Status};
 use crate::record::{Cause, Event, Fact, Failure, Output, Started};
 
 /// One report.
@@ -41,6 +41,14 @@ pub enum Report {
 }
 
 impl Report {
+    /// What is recorded in the place of an event that cannot be: a warning, as its kind and its body. Nothing else is
+    /// lost for it.
+    pub fn dropped(kind: &EventKind, problem: &str) -> (EventKind, Json) {
+        let message = format!("an event of kind {kind} was dropped: {problem}");
+        let body = Json::of(&serde_json::json!({ "level": "warn", "message": message }));
+        (EventKind::Log, body.unwrap_or_else(|_| Json::null()))
+    }
+
     /// The size of the JSON that it carries.
     pub fn carried_bytes(&self) -> usize {
         match self {
@@ -107,6 +115,30 @@ impl Job {
         }
     }
 
+    /// A worker asks whether the job may do something, having made its reports up to `after`.
+    ///
+    /// # Errors
+    /// If the worker may not ask, or its reports are missing.
+    pub fn handle_authorize(
+        &self,
+        now: Timestamp,
+        fence: Fence,
+        after: WorkerSeq,
+        capability: &Capability,
+        target: &str,
+    ) -> Result<Result<(), Denied>, ReportError> {
+        if self.fence != Some(fence) {
+            return Err(ReportError::Stale { got: fence, current: self.fence });
+        }
+        if after > self.reported {
+            return Err(ReportError::Gap { expected: self.reported.next(), got: after.next() });
+        }
+        if self.status.is_terminal() {
+            return Ok(Err(Denied::Ended { status: self.status }));
+        }
+        Ok(self.authority.authorize(now, capability, target))
+    }
+
     /// A worker reports something about the job.
     pub fn handle_report(
         &mut self,
@@ -146,7 +178,9 @@ impl Job {
         match report {
             Report::Event { kind, ts, body } => {
                 self.streaming |= kind == EventKind::ResultChunk;
+                let (kind, body) = self.charge(kind, body);
                 self.waiting.push(now, &Fact::Event(Event { kind, ts, worker_seq, body }));
+                self.tell_remaining(now);
             }
             Report::Result { .. } if self.cancel.is_some() => {
                 let (cause, message) = (Cause::Cancelled, String::new());

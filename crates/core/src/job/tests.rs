@@ -10,6 +10,8 @@ use super::*;
 use crate::Refusal;
 use crate::record::{Output, Success};
 
+mod authority;
+
 const LIMITS: JobLimits = JobLimits { cancel_grace: Millis::from_secs(30), max_pending: Millis::from_secs(300) };
 const FENCE: Fence = Fence::FIRST;
 
@@ -32,6 +34,10 @@ impl Bench {
 
     /// With a lease that ends after so long.
     fn leased(max_runtime_sec: Option<u64>, lease: Option<Millis>) -> Self {
+        Self::with_lease("{}", max_runtime_sec, lease)
+    }
+
+    fn with_lease(grants: &str, max_runtime_sec: Option<u64>, lease: Option<Millis>) -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
         let accepted = Accepted {
             session: SessionId::mint(now, [1; 10]),
@@ -40,7 +46,7 @@ impl Bench {
             agent: "echo".into(),
             version: "1.0.0".into(),
             input: Json::null(),
-            lease: Json::parse("{}").unwrap(),
+            lease: Json::parse(grants).unwrap(),
             max_runtime_sec,
             expires_at: lease.map(|lease| now + lease),
             trace_id: None,
@@ -50,12 +56,15 @@ impl Bench {
     }
 
     fn running(max_runtime_sec: Option<u64>) -> Self {
-        let mut bench = Self::accepted(max_runtime_sec);
-        bench.settle();
-        bench.job.handle_attached(bench.now, worker(), FENCE);
-        bench.settle();
-        bench.effects.clear();
-        bench
+        Self::accepted(max_runtime_sec).taken_up()
+    }
+
+    fn taken_up(mut self) -> Self {
+        self.settle();
+        self.job.handle_attached(self.now, worker(), FENCE);
+        self.settle();
+        self.effects.clear();
+        self
     }
 
     /// The store takes everything that is decided.

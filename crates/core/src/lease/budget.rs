@@ -13,7 +13,6 @@
 //! is allowed.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use moorline_types::{BudgetEntry, BudgetEntryError, COST_BUDGET, MAX_CURRENCY_BYTES, Units, UnitsError};
 
@@ -33,7 +32,8 @@ const GAUGE: &str = COST_BUDGET;
 pub const REMAINING: &str = "cost.budget.remaining";
 
 /// What a lease asks for: currency to amount.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Budget(BTreeMap<Box<str>, Units>);
 
 /// Texts are no budget.
@@ -67,6 +67,10 @@ impl Budget {
                 BudgetEntry::read(text).map_err(|source| BudgetError::Entry { text: told(), source })?;
             let sum = budget.entry(currency.into()).or_default();
             *sum = sum.plus(amount);
+            if *sum > Units::MAX {
+                let source = BudgetEntryError::Amount(UnitsError::TooLarge);
+                return Err(BudgetError::Entry { text: told(), source });
+            }
             if budget.len() > MAX_CURRENCIES {
                 return Err(BudgetError::Currencies);
             }
@@ -77,6 +81,11 @@ impl Budget {
     /// Currency to amount, in the order of the currencies' names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Units)> {
         self.0.iter().map(|(currency, amount)| (&**currency, *amount))
+    }
+
+    /// How much there is of a currency; `None` if it is not bounded.
+    pub fn get(&self, currency: &str) -> Option<Units> {
+        self.0.get(currency).copied()
     }
 
     /// Whether there is no bound at all.
@@ -116,8 +125,6 @@ pub enum Charge<'a> {
         currency: &'a str,
         /// What is left. May be negative.
         remaining: Units,
-        /// Whether the change is worth telling.
-        is_due: bool,
     },
     /// A cost below nothing. It changes nothing.
     Negative,
@@ -163,13 +170,13 @@ impl Counters {
         let is_gauge = name.strip_prefix(GAUGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let Some(currency) = unit.filter(|_| name.starts_with(COST) && !is_gauge) else { return Charge::None };
         let Some(counter) = self.0.get_mut(currency) else { return Charge::None };
-        match Units::from_json_number(value) {
+        match Units::from_cost(value) {
+            Err(_) if value.starts_with('-') => Charge::Negative,
             Err(error) => Charge::Uncountable(error),
             Ok(value) if value.is_negative() => Charge::Negative,
             Ok(value) => {
                 counter.spent = counter.spent.plus(value);
-                let (remaining, is_due) = counter.tell();
-                Charge::Taken { currency, remaining, is_due }
+                Charge::Taken { currency, remaining: counter.remaining() }
             }
         }
     }
@@ -193,46 +200,50 @@ impl Counters {
         Ok(())
     }
 
-    /// A child that was given `budget` has ended, having spent `spent`: the rest is free again. Answers what is left in
-    /// the currencies in which that is worth telling.
-    pub fn settle<'a>(
-        &mut self,
-        budget: &Budget,
-        spent: impl IntoIterator<Item = (&'a str, Units)>,
-    ) -> Vec<(Box<str>, Units)> {
+    /// A child that was given `budget` has ended, having spent `spent`: the rest is free again.
+    pub fn settle<'a>(&mut self, budget: &Budget, spent: impl IntoIterator<Item = (&'a str, Units)>) {
         for (currency, given) in &budget.0 {
             if let Some(counter) = self.0.get_mut(currency) {
                 counter.set_aside = counter.set_aside.minus(*given);
             }
         }
         for (currency, spent) in spent {
-            if let Entry::Occupied(mut counter) = self.0.entry(currency.into()) {
-                let counter = counter.get_mut();
+            if let Some(counter) = self.0.get_mut(currency) {
                 counter.spent = counter.spent.plus(spent);
             }
         }
-        let mut due = Vec::new();
-        for (currency, counter) in &mut self.0 {
-            if let (remaining, true) = counter.tell() {
-                due.push((currency.clone(), remaining));
-            }
+    }
+
+    /// What is left in the currencies in which that is worth telling: it has changed by a twentieth of the budget since
+    /// it was told last, or across nothing. Each counts as told then.
+    pub fn take_due(&mut self) -> Vec<(Box<str>, Units)> {
+        let due = self.0.iter_mut().filter(|(_, counter)| counter.is_due());
+        due.map(|(currency, counter)| {
+            counter.told = counter.remaining();
+            (currency.clone(), counter.told)
+        })
+        .collect()
+    }
+
+    /// What is left of a currency was told, as a record says.
+    pub fn note_told(&mut self, currency: &str, remaining: Units) {
+        if let Some(counter) = self.0.get_mut(currency) {
+            counter.told = remaining;
         }
-        due
+    }
+
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
 impl Counter {
-    /// What is left, and whether that is worth telling, which is then taken as done: a change by a twentieth of the budget,
-    /// or one across nothing.
-    fn tell(&mut self) -> (Units, bool) {
+    fn is_due(&self) -> bool {
         let remaining = self.remaining();
         let change = if remaining < self.told { self.told.minus(remaining) } else { remaining.minus(self.told) };
         let step = self.initial.percent(TOLD_STEP_PERCENT);
-        let is_due = change > Units::ZERO && (change >= step || remaining.is_spent() != self.told.is_spent());
-        if is_due {
-            self.told = remaining;
-        }
-        (remaining, is_due)
+        change > Units::ZERO && (change >= step || remaining.is_spent() != self.told.is_spent())
     }
 }
 

@@ -35,6 +35,13 @@ impl<'a> EventText<'a> {
         let known = rest.starts_with(",\"ts\":\"") && rest.ends_with("}}");
         known.then_some(Self { worker_seq, kind, fields })
     }
+
+    /// The kind's own fields, as the worker sent them.
+    pub fn body(&self) -> &'a str {
+        // Neither a kind nor a moment has a quotation mark in it, so the first is that of the key.
+        let body = self.fields.split_once(",\"body\":").map_or("", |(_, body)| body);
+        body.strip_suffix('}').unwrap_or(body)
+    }
 }
 
 /// When an event was reported: RFC 3339 as on the wire. Earlier versions wrote milliseconds.
@@ -101,6 +108,7 @@ mod tests {
                 assert_eq!(text.kind, kind);
                 let fields = format!(r#""kind":"{kind}","ts":"2026-05-13T19:42:13.020Z","body":{body}}}"#);
                 assert_eq!(text.fields, fields);
+                assert_eq!(text.body(), body);
                 assert_eq!(Fact::decode(&record).unwrap(), fact);
             }
         }

@@ -2,7 +2,7 @@
 
 use moorline_core::job::Report;
 use moorline_core::record::{Cause, Output};
-use moorline_types::{EventKind, Json, Timestamp};
+use moorline_types::Timestamp;
 use moorline_worker::message::{self, FailureCode};
 
 use crate::options::CheckEvent;
@@ -13,7 +13,10 @@ pub(super) fn taken(check_event: CheckEvent, at: Timestamp, report: message::Rep
     match report {
         message::Report::Event { kind, body } => match check_event(&kind, &body) {
             Ok(()) => Report::Event { kind, ts: at, body },
-            Err(problem) => Report::Event { kind: EventKind::Log, ts: at, body: dropped_event(&kind, &problem) },
+            Err(problem) => {
+                let (kind, body) = Report::dropped(&kind, &problem);
+                Report::Event { kind, ts: at, body }
+            }
         },
         message::Report::Result { output, summary } => {
             let output = match output {
@@ -37,10 +40,4 @@ const fn cause(code: FailureCode) -> Cause {
         FailureCode::BudgetExhausted => Cause::BudgetExhausted,
         FailureCode::InternalError => Cause::Agent,
     }
-}
-
-/// What is recorded in the place of an event that is not of its kind's shape.
-fn dropped_event(kind: &EventKind, problem: &str) -> Json {
-    let message = format!("an event of kind {kind} was dropped: {problem}");
-    Json::of(&serde_json::json!({ "level": "warn", "message": message })).unwrap_or_else(|_| Json::null())
 }

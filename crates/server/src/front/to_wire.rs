@@ -204,6 +204,8 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
         Fact::Accepted(_)
         | Fact::Started(_)
         | Fact::CancelRequested(_)
+        | Fact::Reserved(_)
+        | Fact::Settled(_)
         | Fact::Opened(_)
         | Fact::Attached(_)
         | Fact::History(_)
