@@ -18,6 +18,7 @@
 //! - Effects come only after the records that justify them are committed: a worker's report is acknowledged, a
 //!   cancellation confirmed, a job released, when it cannot be lost any more.
 //! - A refused append is offered again, the same records with the same numbers, until the store takes it.
+//! - A job that was given credentials ends when they are withdrawn, or after a bounded wait for that (spec 9.8.2).
 //! - A job is run by one worker and never moves to another. That worker may lose its link and attach again, to this
 //!   gateway or to the next: the job goes on where its records end.
 //!
@@ -26,6 +27,7 @@
 mod authority;
 mod cancel;
 mod commit;
+mod credentials;
 mod decided;
 mod lost;
 mod recover;
@@ -36,12 +38,13 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use moorline_types::{
-    Batch, Fence, JobId, Millis, PrincipalId, ResolvedAgent, StreamSeq, Timestamp, WorkerId, WorkerSeq,
+    Batch, CredentialId, Fence, JobId, Millis, PrincipalId, ResolvedAgent, StreamSeq, Timestamp, WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Accepted, Cause, Fact, Failure};
 use cancel::Cancellation;
+use credentials::Credentials;
 use decided::Decided;
 
 pub use authority::{Authority, Denied, ReserveError};
@@ -138,6 +141,20 @@ pub enum Effect {
         /// The worker, by its attachment.
         fence: Fence,
     },
+    /// Have a new value issued for a credential, then call [`Job::handle_rotated`] or [`Job::handle_not_rotated`].
+    Rotate {
+        /// The credential.
+        credential: CredentialId,
+    },
+    /// Withdraw whatever value the credential had before this one.
+    RevokePrior {
+        /// The credential.
+        credential: CredentialId,
+        /// Under which name the upstream has it now.
+        issue: CredentialId,
+    },
+    /// Withdraw all credentials of the job, then call [`Job::handle_revoked`]. Its end waits for that.
+    Revoke,
     /// The job is over and nothing of it is left to do.
     Release,
 }
@@ -164,6 +181,10 @@ pub enum DeadlineReason {
     LeaseExpiry,
     /// No worker has taken the job up.
     MaxPending,
+    /// A credential is to have another value before the upstream lets the present one expire.
+    RotateCredential,
+    /// Its credentials are not withdrawn yet; its end is told all the same.
+    RevocationPatience,
 }
 
 /// The durable half of a job.
@@ -201,6 +222,7 @@ pub struct Job {
     reported: WorkerSeq,
     /// The last report that need not be sent again: it is committed, or was dropped because the job is over.
     acknowledged: WorkerSeq,
+    credentials: Credentials,
     head: StreamSeq,
     waiting: Decided,
     under_way: Option<UnderWay>,
@@ -243,6 +265,7 @@ impl Job {
         Self {
             id,
             authority: Authority::of(&accepted),
+            credentials: Credentials::of(now, &accepted),
             accepted,
             accepted_at: now,
             limits,
@@ -324,7 +347,7 @@ impl Job {
 
     /// Whether nothing is left to commit: what [`Job::status`] says is durable.
     pub fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_none()
+        self.waiting.is_empty() && self.under_way.is_none() && !self.credentials.is_end_held()
     }
 
     /// The gateway cannot go on with the job.
@@ -342,7 +365,7 @@ impl Job {
             None => failure,
         };
         self.status = Status::of(failure.cause);
-        self.waiting.push(now, &Fact::Error(failure));
+        self.conclude(now, Fact::Error(failure));
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`idempotency::judge`] | yes | what a submission with a key is: new, a repetition, or a conflict |
 //! | [`listing::JobFilter`] | derived | which jobs a list shows, and where a page of it ends |
 //! | [`placement::Placement`] | no | which worker has which job, over lost links and restarts |
+//! | [`credential::Revocations`] | derived | which credentials are to be withdrawn from upstreams, and when each is asked again |
 //! | [`lease::Grants`] | derived | what a lease allows, and whether it is within another |
 //! | [`access::authorise`] | no | who may do what, to what |
 //! | [`audit::Throttle`] | no | which refusals are written down, and which only counted |
@@ -30,6 +31,7 @@ pub mod backlog;
 pub mod backoff;
 pub mod canonical;
 pub mod connection;
+pub mod credential;
 pub mod digest;
 pub mod dispatch;
 pub mod idempotency;

@@ -198,6 +198,7 @@ mod tests {
             max_runtime_sec: None,
             expires_at: None,
             trace_id: None,
+            credentials: Vec::new(),
         }
     }
 

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use moorline_types::{
-    EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Tag, Timestamp, TraceId,
-    Units, WorkerId, WorkerSeq,
+    CredentialId, EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Tag, Timestamp,
+    TraceId, Units, WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::credential::Provisioned;
 use crate::lease::budget::Budget;
 
 mod event_text;
@@ -54,6 +55,8 @@ pub enum Fact {
     Reserved(Reserved),
     /// What was set aside for a child was settled: it has ended.
     Settled(Settled),
+    /// A credential of a job was replaced.
+    CredentialRotated(CredentialRotated),
     /// A session was opened.
     Opened(Opened),
     /// A session sees a job from here on.
@@ -97,6 +100,9 @@ pub struct Accepted {
     /// The trace that the job belongs to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace_id: Option<TraceId>,
+    /// The credentials that were issued for it, without their values (spec 9.8).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub credentials: Vec<Provisioned>,
 }
 
 /// Which worker took the job up.
@@ -152,6 +158,17 @@ pub struct Settled {
     pub child: JobId,
     /// What it has spent: currency to amount.
     pub spent: BTreeMap<Box<str>, Units>,
+}
+
+/// A credential has another value from here on (spec 9.8.2). The value is not in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialRotated {
+    /// The credential, whose name stays.
+    pub credential: CredentialId,
+    /// Under which name the upstream has it now.
+    pub issue: CredentialId,
+    /// Until when it is good at the upstream.
+    pub good_until: Timestamp,
 }
 
 /// How a job ended well.
@@ -336,6 +353,7 @@ impl Fact {
             Self::Error(_) => RecordKind::JobError,
             Self::Reserved(_) => RecordKind::JobReserved,
             Self::Settled(_) => RecordKind::JobSettled,
+            Self::CredentialRotated(_) => RecordKind::JobCredentialRotated,
             Self::Opened(_) => RecordKind::SessionOpened,
             Self::Attached(_) => RecordKind::SessionAttached,
             Self::History(_) => RecordKind::SessionHistory,
@@ -362,6 +380,7 @@ impl Fact {
             | Self::Error(_)
             | Self::Reserved(_)
             | Self::Settled(_)
+            | Self::CredentialRotated(_)
             | Self::Opened(_)
             | Self::Closed(_) => None,
         }
@@ -378,6 +397,7 @@ impl Fact {
             | Self::CancelRequested(_)
             | Self::Reserved(_)
             | Self::Settled(_)
+            | Self::CredentialRotated(_)
             | Self::Opened(_)
             | Self::Attached(_)
             | Self::History(_)
@@ -406,6 +426,7 @@ impl Fact {
             Self::Error(fact) => serde_json::to_writer(into, fact),
             Self::Reserved(fact) => serde_json::to_writer(into, fact),
             Self::Settled(fact) => serde_json::to_writer(into, fact),
+            Self::CredentialRotated(fact) => serde_json::to_writer(into, fact),
             Self::Opened(fact) => serde_json::to_writer(into, fact),
             Self::Attached(fact) => serde_json::to_writer(into, fact),
             Self::History(fact) => serde_json::to_writer(into, fact),
@@ -430,6 +451,7 @@ impl Fact {
             | Self::Error(_)
             | Self::Reserved(_)
             | Self::Settled(_)
+            | Self::CredentialRotated(_)
             | Self::Opened(_)
             | Self::Attached(_)
             | Self::History(_)
@@ -455,6 +477,7 @@ impl Fact {
             RecordKind::JobError => Self::Error(read(record)?),
             RecordKind::JobReserved => Self::Reserved(read(record)?),
             RecordKind::JobSettled => Self::Settled(read(record)?),
+            RecordKind::JobCredentialRotated => Self::CredentialRotated(read(record)?),
             RecordKind::SessionOpened => Self::Opened(read(record)?),
             RecordKind::SessionAttached => Self::Attached(read(record)?),
             RecordKind::SessionHistory => Self::History(read(record)?),
@@ -486,6 +509,14 @@ mod tests {
                 max_runtime_sec: Some(5),
                 expires_at: Some(now),
                 trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(),
+                credentials: vec![Provisioned {
+                    id: CredentialId::mint(now, [4; 10]),
+                    issue: CredentialId::mint(now, [5; 10]),
+                    endpoint: "https://models.example.com/v1".into(),
+                    profile: Some("openai".into()),
+                    constraints: Json::parse(r#"{"model.use":["a"]}"#).unwrap(),
+                    good_until: now,
+                }],
             }),
             Fact::Started(Started { worker: WorkerId::mint(now, [3; 10]), fence: Fence::FIRST }),
             Fact::Event(Event {
@@ -510,6 +541,11 @@ mod tests {
             }),
             Fact::Reserved(Reserved { child: job, budget: Budget::new(["USD:1.50", "credits:3"]).unwrap() }),
             Fact::Settled(Settled { child: job, spent: [("USD".into(), "0.25".parse().unwrap())].into() }),
+            Fact::CredentialRotated(CredentialRotated {
+                credential: CredentialId::mint(now, [4; 10]),
+                issue: CredentialId::mint(now, [6; 10]),
+                good_until: now,
+            }),
             Fact::Opened(Opened { principal, tags: BTreeSet::new(), client: "test".into() }),
             Fact::Attached(Attached { job, from: None, overflow: Overflow::CatchUp }),
             Fact::Attached(Attached { job, from: Some(StreamSeq::FIRST), overflow: Overflow::Skip }),

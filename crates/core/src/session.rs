@@ -76,6 +76,7 @@ impl Session {
                 | Fact::Settled(_)
                 | Fact::Result(_)
                 | Fact::Error(_)
+                | Fact::CredentialRotated(_)
                 | Fact::Opened(_)
                 | Fact::Detached(_)
                 | Fact::Closed(_) => false,
@@ -142,6 +143,7 @@ impl Session {
             | Fact::Settled(_)
             | Fact::Result(_)
             | Fact::Error(_)
+            | Fact::CredentialRotated(_)
             | Fact::Opened(_)
             | Fact::History(_)
             | Fact::Closed(_)

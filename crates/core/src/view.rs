@@ -249,6 +249,7 @@ impl View {
             | Fact::Settled(_)
             | Fact::Result(_)
             | Fact::Error(_)
+            | Fact::CredentialRotated(_)
             | Fact::Opened(_)
             | Fact::Closed(_)
             | Fact::Notice(_) => false,

@@ -159,6 +159,9 @@ impl JobTask {
                 Effect::Acknowledge { fence, worker_seq } => self.pool.acknowledge(fence, job, worker_seq),
                 Effect::Cancel { fence, reason, grace } => self.pool.cancel(fence, job, reason, grace),
                 Effect::Kill { fence } => self.pool.kill(fence, job),
+                // No job is given a credential yet.
+                Effect::Rotate { .. } | Effect::RevokePrior { .. } => {}
+                Effect::Revoke => self.job.handle_revoked(self.clock.now()),
                 Effect::Release => over = true,
             }
         }

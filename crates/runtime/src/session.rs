@@ -244,6 +244,7 @@ impl SessionHandle {
             max_runtime_sec,
             expires_at: request.expires_at,
             trace_id: request.trace_id,
+            credentials: Vec::new(),
         };
         let quotas = self.principal().grants.quotas;
         let (session, overflow) = (&self.session, request.overflow);

@@ -114,6 +114,8 @@ ulid_ids! {
     WorkerId = "wrk_";
     /// An API key. Names it in lists and in the audit trail; proves nothing.
     KeyId = "key_";
+    /// A credential for an upstream (spec 9.8). Names it; proves nothing.
+    CredentialId = "cred_";
 }
 
 /// The id of one envelope, chosen by its sender: opaque text of bounded length.

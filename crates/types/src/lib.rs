@@ -8,7 +8,8 @@
 
 mod id;
 pub use id::{
-    ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, MintedText, ResultId, SessionId, TraceId, WorkerId,
+    CredentialId, ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, MintedText, ResultId, SessionId, TraceId,
+    WorkerId,
 };
 
 mod seq;

@@ -121,6 +121,8 @@ record_kinds! {
     JobReserved = 7, false;
     /// What was set aside for a child was settled, because it has ended.
     JobSettled = 8, false;
+    /// A credential of the job has another value: `job.event`, with the value for the submitter only.
+    JobCredentialRotated = 9, true;
     /// A session was opened: the first record of its stream.
     SessionOpened = 16, false;
     /// From here on the session sees a job live.

@@ -9,7 +9,7 @@ pub use cancel::{Cancel, Cancelled, TargetError};
 mod close;
 pub use close::{Close, Closed};
 
-mod credential;
+pub mod credential;
 pub use credential::Credential;
 
 mod error;

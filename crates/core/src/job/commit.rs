@@ -31,6 +31,9 @@ impl Job {
             if record.kind == RecordKind::JobCancelRequested {
                 self.handle_cancel_committed(now);
             }
+            if record.kind == RecordKind::JobCredentialRotated {
+                self.handle_rotation_committed();
+            }
         }
         // When the job is over, the reports that came too late need not be kept by the worker either.
         let settled = if ends { self.reported } else { worker_seq };

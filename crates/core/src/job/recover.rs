@@ -131,6 +131,7 @@ impl Job {
                 let grace = self.limits.cancel_grace;
                 self.cancel = Some(Cancellation::new(request.reason, record.at, grace, true));
             }
+            Fact::CredentialRotated(rotated) => self.credentials.replay(record.at, &rotated),
             Fact::Result(_) => self.status = Status::Success,
             Fact::Error(failure) => self.status = Status::of(failure.cause),
             Fact::Accepted(_)

@@ -194,7 +194,7 @@ impl Job {
             Report::Result { output, summary } => {
                 self.status = Status::Success;
                 let success = crate::record::Success { worker_seq, output, summary };
-                self.waiting.push(now, &Fact::Result(success));
+                self.conclude(now, Fact::Result(success));
             }
             // Nobody asked this job to stop: its worker did, for its own reasons.
             Report::Failure { cause: Cause::Cancelled, message, details, .. } if self.cancel.is_none() => {

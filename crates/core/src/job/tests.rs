@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Refusal;
+use crate::credential::Provisioned;
 use crate::record::{Output, Success};
 
 mod authority;
@@ -18,6 +19,8 @@ const FENCE: Fence = Fence::FIRST;
 fn worker() -> WorkerId {
     WorkerId::mint(Timestamp::from_unix_millis(1), [3; 10])
 }
+
+mod credentials;
 
 /// A job with a store that commits at once, or not.
 struct Bench {
@@ -38,6 +41,10 @@ impl Bench {
     }
 
     fn with_lease(grants: &str, max_runtime_sec: Option<u64>, lease: Option<Millis>) -> Self {
+        Self::with(grants, max_runtime_sec, lease, Vec::new())
+    }
+
+    fn with(grants: &str, max_runtime_sec: Option<u64>, lease: Option<Millis>, credentials: Vec<Provisioned>) -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
         let accepted = Accepted {
             session: SessionId::mint(now, [1; 10]),
@@ -50,6 +57,7 @@ impl Bench {
             max_runtime_sec,
             expires_at: lease.map(|lease| now + lease),
             trace_id: None,
+            credentials,
         };
         let job = Job::accept(now, JobId::mint(now, [2; 10]), accepted, LIMITS);
         Self { job, now, journal: Vec::new(), effects: Vec::new() }

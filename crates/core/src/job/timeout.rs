@@ -24,7 +24,13 @@ impl Job {
             .expires_at
             .filter(|_| open)
             .map(|at| (at + limits::LEASE_EXPIRY_GRACE, DeadlineReason::LeaseExpiry));
-        [retry, forced, runtime, expiry, pending].into_iter().flatten().min().map(|(at, why)| Deadline { at, why })
+        let rotation = self.credentials.rotation().filter(|_| open).map(|at| (at, DeadlineReason::RotateCredential));
+        let revocation = self.credentials.patience().map(|at| (at, DeadlineReason::RevocationPatience));
+        [retry, forced, runtime, expiry, pending, rotation, revocation]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|(at, why)| Deadline { at, why })
     }
 
     /// Time has passed: everything that is due by `now` happens.
@@ -39,6 +45,8 @@ impl Job {
                 DeadlineReason::MaxRuntime => self.end_timed_out(now),
                 DeadlineReason::LeaseExpiry => self.end_expired(now),
                 DeadlineReason::MaxPending => self.end_not_dispatched(now),
+                DeadlineReason::RotateCredential => self.rotate(),
+                DeadlineReason::RevocationPatience => self.handle_revoked(now),
             }
         }
     }

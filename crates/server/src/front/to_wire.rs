@@ -10,6 +10,7 @@ use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Succes
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
 use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
+use moorline_wire::payload::credential;
 use moorline_wire::payload::{
     Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
@@ -201,6 +202,10 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
         Fact::Notice(notice) => Some(RuntimeMessage::Event(JobEvent::new(&notice.kind, record.at, notice.body))),
         Fact::Result(success) => Some(RuntimeMessage::JobResult(job_result(success, record.at))),
         Fact::Error(failure) => Some(RuntimeMessage::JobError(job_error(failure, record.at))),
+        Fact::CredentialRotated(rotated) => {
+            let body = credential::rotated(&rotated.credential.to_string(), None);
+            Some(RuntimeMessage::Event(JobEvent::new(&EventKind::Status, record.at, body)))
+        }
         Fact::Accepted(_)
         | Fact::Started(_)
         | Fact::CancelRequested(_)
