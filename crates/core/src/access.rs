@@ -19,7 +19,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use moorline_types::{Principal, PrincipalId, Scope, Tag};
+use moorline_types::{Principal, PrincipalId, Scope, Tag, TraceId};
 
 use crate::Refusal;
 
@@ -74,9 +74,37 @@ pub struct Denial {
     pub visible: bool,
 }
 
+/// On what ground something was decided: what of a [`Basis`] or a [`Denial`] is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ground {
+    /// How the principal stands to the job; `None` if the action concerns none.
+    pub relation: Option<Relation>,
+    /// The scope that was enough, or the least that would have been.
+    pub scope: Scope,
+}
+
+/// A decision about what somebody wants to do. It is for the audit trail: whoever asked may not know of all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// On what ground it was made.
+    pub ground: Ground,
+    /// Whose the job is, if it is about one.
+    pub owner: Option<PrincipalId>,
+    /// The job's trace, if it has one.
+    pub trace_id: Option<TraceId>,
+}
+
 impl Action {
     /// Every action.
     pub const ALL: [Self; 5] = [Self::Submit, Self::List, Self::Observe, Self::Cancel, Self::Administer];
+
+    /// Whether it is about one job that there is already.
+    pub const fn concerns_job(self) -> bool {
+        match self {
+            Self::Observe | Self::Cancel => true,
+            Self::Submit | Self::List | Self::Administer => false,
+        }
+    }
 
     /// As a part of a sentence.
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +135,15 @@ impl Action {
 impl Relation {
     /// Every relation.
     pub const ALL: [Self; 3] = [Self::Owner, Self::SharesTag, Self::Stranger];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::SharesTag => "same tag",
+            Self::Stranger => "stranger",
+        }
+    }
 
     /// How `principal` stands to what `owner` has and what carries `tags`.
     pub fn of(principal: &Principal, owner: &PrincipalId, tags: &BTreeSet<Tag>) -> Self {
@@ -139,6 +176,17 @@ pub fn authorise(principal: &Principal, action: Action, relation: Relation) -> R
     })
 }
 
+impl Ground {
+    /// What [`authorise`] has answered about this action.
+    pub fn of(action: Action, decided: &Result<Basis, Denial>) -> Self {
+        let (relation, scope) = match decided {
+            Ok(Basis { relation, scope }) => (*relation, *scope),
+            Err(Denial { relation, needs, .. }) => (*relation, *needs),
+        };
+        Self { relation: action.concerns_job().then_some(relation), scope }
+    }
+}
+
 impl Denial {
     /// What a client is answered that named this job.
     pub fn of_job(self, job: &str) -> Refusal {
@@ -155,23 +203,7 @@ impl From<Denial> for Refusal {
 
 impl fmt::Display for Relation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Owner => "owner",
-            Self::SharesTag => "same tag",
-            Self::Stranger => "stranger",
-        })
-    }
-}
-
-impl fmt::Display for Basis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, scope {}", self.relation, self.scope)
-    }
-}
-
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, without scope {}", self.relation, self.needs)
+        f.write_str(self.as_str())
     }
 }
 
@@ -217,8 +249,13 @@ mod tests {
         assert_eq!(Relation::of(&ada, &bob, &tags), Relation::SharesTag);
         assert_eq!(Relation::of(&ada, &bob, &BTreeSet::new()), Relation::Stranger);
         assert_eq!(Relation::of(&ada, &ada.id, &BTreeSet::new()), Relation::Owner);
-        let basis = authorise(&ada, Action::Observe, Relation::SharesTag).unwrap();
-        assert_eq!(basis.to_string(), "same tag, scope observe");
+        let allowed = authorise(&ada, Action::Observe, Relation::SharesTag);
+        let ground = |relation, scope| Ground { relation, scope };
+        assert_eq!(Ground::of(Action::Observe, &allowed), ground(Some(Relation::SharesTag), Scope::Observe));
+        let denied = authorise(&ada, Action::Cancel, Relation::SharesTag);
+        assert_eq!(Ground::of(Action::Cancel, &denied), ground(Some(Relation::SharesTag), Scope::ControlAll));
+        let denied = authorise(&ada, Action::Administer, Relation::Owner);
+        assert_eq!(Ground::of(Action::Administer, &denied), ground(None, Scope::Administer), "it is about no job");
         assert!(authorise(&ada, Action::Cancel, Relation::SharesTag).is_err());
     }
 }

@@ -8,6 +8,8 @@ mod throttle;
 use moorline_types::{Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
+use crate::access::Ruling;
+
 pub use throttle::Throttle;
 
 /// The longest reason that is kept, in bytes: a sentence or two, not what a stranger had to say.
@@ -28,9 +30,18 @@ pub struct AuditEntry {
     pub object: Option<String>,
     /// Whether it was allowed.
     pub decision: AuditDecision,
+    /// How who did it stands to whose it is: `owner`, `same tag` or `stranger`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub relation: Option<String>,
+    /// The scope that was enough, or the least that would have been.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scope: Option<String>,
     /// Why, or how.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// By what it was shown who it is: which API key, a certificate, a token. Never the secret.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub credential: Option<String>,
     /// From where: an address, or the standard input of the process that started the gateway.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<String>,
@@ -79,8 +90,12 @@ actions! {
     Submit = "submit";
     /// A job was to be cancelled.
     Cancel = "cancel";
-    /// A job was watched, or its result fetched: both are a subscription.
+    /// A job was watched.
     Subscribe = "subscribe";
+    /// How a job ended, and with what, was told to a session that has not submitted it.
+    Result = "result";
+    /// Jobs were listed.
+    List = "list";
     /// A job ended because its lease did.
     LeaseExpiry = "lease_expiry";
     /// A worker attached, or somebody wanted to as one.
@@ -157,12 +172,28 @@ impl AuditEntry {
             who: None,
             object: None,
             decision: AuditDecision::Allowed,
+            relation: None,
+            scope: None,
             reason: None,
+            credential: None,
             from: None,
             session: None,
             owner: None,
             trace_id: None,
             count: None,
+        }
+    }
+
+    /// The same, decided like this. What is known of the trace already stays.
+    #[must_use]
+    pub fn ruled(self, ruling: Option<Ruling>) -> Self {
+        let Some(Ruling { ground, owner, trace_id }) = ruling else { return self };
+        Self {
+            relation: ground.relation.map(|relation| relation.as_str().to_owned()),
+            scope: Some(ground.scope.to_string()),
+            owner: owner.map(|owner| owner.to_string()),
+            trace_id: self.trace_id.or(trace_id),
+            ..self
         }
     }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use moorline_core::Refusal;
-use moorline_core::access::{Action, Relation, authorise};
-use moorline_core::audit::AuditFilter;
+use moorline_core::access::Action;
 use moorline_core::job::{Job, JobLimits, RecoverError, Recovery, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_store::{
@@ -22,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::agents::Agents;
-use crate::audit::{Audit, AuditPage};
+use crate::audit::Audit;
 use crate::claims::{Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
@@ -36,6 +35,7 @@ use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
 use crate::pool::Pool;
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Progress, Registry};
+use crate::ruled::Ruled;
 use crate::sessions::Sessions;
 use crate::tasks::{TaskKind, Tasks};
 use crate::view::Delivery;
@@ -273,8 +273,9 @@ impl Gateway {
         principal: &Principal,
         job: &str,
         reason: Option<String>,
+        ruled: &Ruled,
     ) -> Result<JobId, Refusal> {
-        let summary = self.find(principal, Action::Cancel, job).await?;
+        let summary = self.find(principal, Action::Cancel, job, ruled).await?;
         let id = summary.job;
         let ended = || Refusal::JobEnded { status: summary.status };
         let Some(handle) = self.0.registry.get(id) else { return Err(ended()) };
@@ -282,25 +283,32 @@ impl Gateway {
         let input = JobInput::Cancel { by: principal.id.clone(), reason, confirmed };
         if handle.inbox.send(input).await.is_err() {
             return Err(self
-                .find(principal, Action::Cancel, job)
+                .find(principal, Action::Cancel, job, ruled)
                 .await
                 .map_or_else(|refusal| refusal, |summary| Refusal::JobEnded { status: summary.status }));
         }
         match tokio::time::timeout(CONFIRM_PATIENCE, confirmation).await {
             Ok(Ok(answer)) => answer.map(|()| id),
             // The job ended between the two.
-            Ok(Err(_)) => Err(Refusal::JobEnded { status: self.find(principal, Action::Cancel, job).await?.status }),
+            Ok(Err(_)) => {
+                Err(Refusal::JobEnded { status: self.find(principal, Action::Cancel, job, ruled).await?.status })
+            }
             Err(_) => Err(Refusal::StoreUnavailable { reason: "the request is kept and carried out when it can be" }),
         }
     }
 
     /// The job, if it exists for this principal and it may do this to it.
-    pub(crate) async fn find(&self, principal: &Principal, action: Action, job: &str) -> Result<JobSummary, Refusal> {
+    pub(crate) async fn find(
+        &self,
+        principal: &Principal,
+        action: Action,
+        job: &str,
+        ruled: &Ruled,
+    ) -> Result<JobSummary, Refusal> {
         let not_found = || Refusal::JobNotFound { job: job.to_owned() };
         let id: JobId = job.parse().map_err(|_| not_found())?;
         let summary = self.summary(id).await.map_err(unavailable)?.ok_or_else(not_found)?;
-        let relation = Relation::of(principal, &summary.accepted.principal, &summary.accepted.tags);
-        authorise(principal, action, relation).map_err(|denial| denial.of_job(job))?;
+        ruled.decide(principal, action, Some(&summary.accepted)).map_err(|denial| denial.of_job(job))?;
         Ok(summary)
     }
 
@@ -310,9 +318,10 @@ impl Gateway {
         principal: &Principal,
         action: Action,
         job: &str,
+        ruled: &Ruled,
     ) -> Result<(JobSummary, RwLockReadGuard<'_, BTreeSet<JobId>>), Refusal> {
         let going = self.0.going.read().await;
-        let summary = self.find(principal, action, job).await?;
+        let summary = self.find(principal, action, job, ruled).await?;
         if going.contains(&summary.job) {
             return Err(Refusal::JobNotFound { job: job.to_owned() });
         }
@@ -500,21 +509,6 @@ impl Gateway {
     /// The audit trail.
     pub fn audit(&self) -> &Audit {
         &self.0.audit
-    }
-
-    /// What an administrator looks for in the audit trail.
-    ///
-    /// # Errors
-    /// If the principal is no administrator, or the store cannot be read.
-    pub async fn audit_page(
-        &self,
-        principal: &Principal,
-        filter: &AuditFilter,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<AuditPage, Refusal> {
-        authorise(principal, Action::Administer, Relation::Owner)?;
-        self.0.audit.page(filter, cursor, limit).await.map_err(unavailable)
     }
 
     /// Ends every task and the store. The last thing that is done with a gateway. Jobs that have not ended stay open in

@@ -33,6 +33,7 @@ mod last_seen;
 mod mailbox;
 mod open_jobs;
 mod registry;
+mod ruled;
 mod sessions;
 mod sync;
 

@@ -5,7 +5,8 @@
 //! again by whoever comes back.
 
 use moorline_core::Refusal;
-use moorline_core::access::{Action, Asked, Relation, authorise, check_submission};
+use moorline_core::access::{Action, Asked, Ruling, check_submission};
+use moorline_core::audit::AuditFilter;
 use moorline_core::backlog::{Backlog, Missed};
 use moorline_core::record::{
     Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, Subscribed,
@@ -18,9 +19,11 @@ use moorline_types::{
     TraceId, limits,
 };
 
+use crate::audit::AuditPage;
 use crate::claims::Idempotency;
 use crate::events::JobEvents;
 use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, unavailable};
+use crate::ruled::Ruled;
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
 
@@ -97,6 +100,7 @@ pub struct SessionHandle {
     backlog: Backlog<Delivery>,
     overrun: Option<JobId>,
     missed: Option<Missed>,
+    ruled: Ruled,
     presence: Presence,
 }
 
@@ -125,6 +129,7 @@ impl SessionHandle {
             backlog: Backlog::default(),
             overrun: None,
             missed: None,
+            ruled: Ruled::default(),
             presence,
         }
     }
@@ -137,6 +142,19 @@ impl SessionHandle {
     /// Whose it is.
     pub const fn principal(&self) -> &Principal {
         self.session.principal()
+    }
+
+    /// The decision about what was asked for last, if there was one. It is taken once.
+    pub fn take_ruling(&self) -> Option<Ruling> {
+        self.ruled.take()
+    }
+
+    /// Whether the session's principal may do something that concerns no job.
+    ///
+    /// # Errors
+    /// If it has no scope for it.
+    pub fn authorise(&self, action: Action) -> Result<(), Refusal> {
+        Ok(self.ruled.decide(self.principal(), action, None)?)
     }
 
     /// Whether there is something to [`SessionHandle::prepare`].
@@ -216,7 +234,7 @@ impl SessionHandle {
     /// # Errors
     /// Why it is not accepted.
     pub async fn submit(&mut self, request: SubmitRequest) -> Result<JobSummary, Refusal> {
-        authorise(self.principal(), Action::Submit, Relation::Owner)?;
+        self.authorise(Action::Submit)?;
         let asked =
             Asked { agent: &request.agent.name, lease: &request.lease, max_runtime_sec: request.max_runtime_sec };
         let options = self.gateway.options();
@@ -259,7 +277,7 @@ impl SessionHandle {
     /// # Errors
     /// If there is no such job for this principal, or it is over.
     pub async fn cancel(&self, job: &str, reason: Option<String>) -> Result<JobId, Refusal> {
-        self.gateway.cancel(self.principal(), job, reason).await
+        self.gateway.cancel(self.principal(), job, reason, &self.ruled).await
     }
 
     /// Watches a job from here on, with its history if that is asked for. A job that is watched already goes on as it
@@ -270,7 +288,7 @@ impl SessionHandle {
     pub async fn subscribe(&mut self, job: &str, request: SubscribeRequest) -> Result<Subscription, Refusal> {
         self.check_room()?;
         let gateway = self.gateway.clone();
-        let (summary, _kept) = gateway.find_and_keep(self.principal(), Action::Observe, job).await?;
+        let (summary, _kept) = gateway.find_and_keep(self.principal(), Action::Observe, job, &self.ruled).await?;
         let subscribed_from = self.reader.event_seq();
         let (job, overflow) = (summary.job, request.overflow);
         let subscription = |replayed| Subscription { job: summary.clone(), subscribed_from, replayed };
@@ -292,10 +310,13 @@ impl SessionHandle {
         Ok(subscription(request.history.is_some()))
     }
 
-    /// The trace of a job that the session sees, if it has one and can be found.
-    pub async fn trace_of(&self, job: JobId) -> Option<TraceId> {
-        let found = self.gateway.find(self.principal(), Action::Observe, &job.to_string()).await;
-        found.map_or(None, |summary| summary.accepted.trace_id)
+    /// The trace of a job that the session sees, if it has one and can be found, and the decision that it may see it,
+    /// unless it is the session that submitted it.
+    pub async fn look_up(&self, job: JobId) -> (Option<TraceId>, Option<Ruling>) {
+        let ruled = Ruled::default();
+        let found = self.gateway.find(self.principal(), Action::Observe, &job.to_string(), &ruled).await;
+        let Ok(JobSummary { accepted, .. }) = found else { return (None, None) };
+        (accepted.trace_id, ruled.take().filter(|_| accepted.session != self.id()))
     }
 
     /// A page of the jobs of the session's principal (spec 6.6).
@@ -303,7 +324,7 @@ impl SessionHandle {
     /// # Errors
     /// If the cursor is none of this list, or the store cannot be read.
     pub async fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Refusal> {
-        authorise(self.principal(), Action::List, Relation::Owner)?;
+        self.authorise(Action::List)?;
         self.gateway.list_jobs(&self.principal().id, query).await
     }
 
@@ -312,7 +333,22 @@ impl SessionHandle {
     /// # Errors
     /// If the principal is no administrator, the cursor is none, or the store cannot be used.
     pub async fn collect(&self, request: GcRequest) -> Result<GcStep, Refusal> {
+        self.authorise(Action::Administer)?;
         self.gateway.collect(self.principal(), request).await
+    }
+
+    /// What an administrator looks for in the audit trail.
+    ///
+    /// # Errors
+    /// If the principal is no administrator, or the store cannot be read.
+    pub async fn audit_page(
+        &self,
+        filter: &AuditFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<AuditPage, Refusal> {
+        self.authorise(Action::Administer)?;
+        self.gateway.audit().page(filter, cursor, limit).await.map_err(unavailable)
     }
 
     /// Sees a job with its history, unless it is seen already.
@@ -323,7 +359,7 @@ impl SessionHandle {
         self.check_room()?;
         let gateway = self.gateway.clone();
         // A part of the submission, which was authorised: what is looked for here is whether the job is being removed.
-        let _kept = gateway.find_and_keep(self.principal(), Action::Submit, &job.to_string()).await?;
+        let _kept = gateway.find_and_keep(self.principal(), Action::Submit, &job.to_string(), &self.ruled).await?;
         let subscribed = Subscribed { job, from: StreamSeq::FIRST, overflow };
         self.append([Fact::Subscribed(subscribed)]).await
     }

@@ -21,7 +21,7 @@ mod url;
 use moorline_types::Timestamp;
 
 use crate::config::JwtConfig;
-use crate::keys::{Authenticated, Standing};
+use crate::keys::{Authenticated, Credential, Standing};
 use source::Source;
 use token::Token;
 
@@ -106,7 +106,7 @@ impl Jwt {
         }
         self.check_signature(&token).await?;
         let (principal, until) = claims::read(&token.claims()?, &self.config, now)?;
-        Ok(Authenticated { principal, standing: Standing::until(Some(until)) })
+        Ok(Authenticated { principal, standing: Standing::until(Some(until)), credential: Credential::Jwt })
     }
 
     async fn check_signature(&self, token: &Token<'_>) -> Result<(), NotTrusted> {

@@ -17,8 +17,8 @@ use moorline_types::{KeyId, Millis, Principal, Scope, Timestamp};
 use tokio::sync::watch;
 
 use crate::keys::{
-    ApiKey, Authenticated, EntropyError, KeyRecord, KeyRecordError, KeyRing, NotLetIn, Presented, Standing, Validity,
-    create_admin,
+    ApiKey, Authenticated, Credential, EntropyError, KeyRecord, KeyRecordError, KeyRing, NotLetIn, Presented, Standing,
+    Validity, create_admin,
 };
 
 /// Keys that are read at once.
@@ -178,7 +178,8 @@ impl Keys {
         };
         let standing = Standing::watched(watched.subscribe());
         let due = record.last_used_at.is_none_or(|last| last + NOTE_USE_EVERY <= now);
-        Ok((Authenticated { principal: record.principal(), standing }, due.then(|| record.clone())))
+        let (principal, credential) = (record.principal(), Credential::ApiKey(record.id));
+        Ok((Authenticated { principal, standing, credential }, due.then(|| record.clone())))
     }
 
     async fn note_use(&self, key: KeyId, now: Timestamp) {

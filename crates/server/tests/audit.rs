@@ -70,17 +70,26 @@ async fn what_a_client_does_is_in_the_trail_with_who_to_what_and_from_where() {
         (json!({ "action": "submit" }), json!({ "decision": "allowed", "who": "ada", "object": job })),
         (
             json!({ "action": "subscribe", "decision": "allowed" }),
-            json!({ "who": "ada", "object": job, "owner": "ada", "session": session(&ada) }),
+            json!({
+                "who": "ada", "object": job, "owner": "ada", "session": session(&ada), "relation": "owner",
+                "scope": "observe",
+            }),
         ),
         (
             json!({ "principal": "eve", "action": "cancel" }),
-            json!({ "decision": "refused", "object": job, "reason": "JOB_NOT_FOUND", "session": session(&eve) }),
+            json!({
+                "decision": "refused", "object": job, "reason": "JOB_NOT_FOUND", "session": session(&eve), "owner": "ada",
+                "relation": "stranger", "scope": "control_all",
+            }),
         ),
         (
             json!({ "job": job, "decision": "refused", "action": "subscribe" }),
-            json!({ "who": "eve", "reason": "JOB_NOT_FOUND" }),
+            json!({ "who": "eve", "reason": "JOB_NOT_FOUND", "owner": "ada", "scope": "observe_all" }),
         ),
-        (json!({ "action": "session_open", "principal": "eve" }), json!({ "reason": "API key" })),
+        (
+            json!({ "action": "session_open", "principal": "eve" }),
+            json!({ "credential": bench.credential_of_another() }),
+        ),
     ] {
         let entries = wait_for(&mut root, query.clone(), 1).await;
         assert_eq!(entries.len(), 1, "{query}: {entries:?}");
@@ -92,6 +101,63 @@ async fn what_a_client_does_is_in_the_trail_with_who_to_what_and_from_where() {
     let all = trail(&mut root, json!({})).await;
     assert!(!json!(all).to_string().contains("secret-input-93ab"), "{all:?}");
     assert!(trail(&mut root, json!({ "max_age_ms": 0 })).await.is_empty());
+}
+
+#[tokio::test]
+async fn every_decision_is_in_the_trail_with_its_ground_and_its_trace() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let bench = Bench::start().await;
+    let (mut ada, mut root) = (bench.client().await, admin(&bench).await);
+    let submit = json!({
+        "arcp": "1.1", "id": "msg_1", "type": "job.submit", "session_id": ada.session, "trace_id": TRACE,
+        "payload": { "agent": "echo", "input": 1 },
+    });
+    ada.send(&submit).await;
+    let job = ada.recv_type("job.accepted").await["job_id"].clone();
+    ada.recv_type("job.result").await;
+    ada.say("msg_2", "session.list_jobs", json!({})).await;
+    ada.recv_type("session.jobs").await;
+    ada.say("msg_3", "x-vendor.moorline.keys", json!({ "do": "list" })).await;
+    assert_eq!(ada.recv_type("session.error").await["payload"]["code"], "PERMISSION_DENIED");
+    root.say("msg_4", "job.cancel", json!({ "job_id": job })).await;
+    root.recv_type("session.error").await;
+    root.say("msg_5", "job.subscribe", json!({ "job_id": job, "history": true })).await;
+    root.recv_type("job.result").await;
+    root.say("msg_6", "x-vendor.moorline.gc", json!({ "older_than_ms": 0 })).await;
+    root.recv_type("x-vendor.moorline.gc_report").await;
+
+    let foreign = |scope: &str| json!({ "who": "root", "object": job, "owner": "ada", "relation": "stranger", "scope": scope, "trace_id": TRACE });
+    for (query, expected) in [
+        (json!({ "action": "submit" }), json!({ "who": "ada", "scope": "submit", "trace_id": TRACE })),
+        (json!({ "action": "list" }), json!({ "who": "ada", "scope": "observe", "decision": "allowed" })),
+        (json!({ "action": "keys" }), json!({ "who": "ada", "scope": "administer", "decision": "refused" })),
+        (json!({ "action": "cancel" }), foreign("control_all")),
+        (json!({ "action": "subscribe" }), foreign("observe_all")),
+        (json!({ "action": "result" }), foreign("observe_all")),
+        (
+            json!({ "action": "gc" }),
+            json!({ "who": "root", "scope": "administer", "session": root.session, "from": "127.0.0.1" }),
+        ),
+    ] {
+        let entries = wait_for(&mut root, query.clone(), 1).await;
+        assert_eq!(entries.len(), 1, "{query}: {entries:?}");
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(entries[0][field], *value, "{query} {field}: {}", entries[0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_authenticated_and_gets_no_session_is_named() {
+    let bench = Bench::start().await;
+    let (mut eve, mut root) = (bench.connect().await, admin(&bench).await);
+    let mut hello = bench.hello_of_another();
+    hello["payload"]["resume"] =
+        json!({ "session_id": root.session, "resume_token": "rt_unknown", "last_event_seq": 0 });
+    eve.send(&hello).await;
+    eve.recv_type("session.error").await;
+    let entries = wait_for(&mut root, json!({ "action": "session_resume", "decision": "refused" }), 1).await;
+    assert_eq!((&entries[0]["who"], &entries[0]["credential"]), (&json!("eve"), &bench.credential_of_another()));
 }
 
 #[tokio::test]

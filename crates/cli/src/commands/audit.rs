@@ -74,6 +74,7 @@ fn line(entry: &AuditRecord, output: &Output) -> String {
         ("", &entry.object),
         ("of ", &entry.owner),
         ("by ", &entry.who),
+        ("with ", &entry.credential),
         ("from ", &entry.from),
         ("in ", &entry.session),
         ("trace ", &entry.trace_id),
@@ -83,6 +84,12 @@ fn line(entry: &AuditRecord, output: &Output) -> String {
         if let Some(detail) = detail {
             text.push_str(&format!(" {word}{}", printable(detail)));
         }
+    }
+    let had = if entry.decision == "refused" { "without scope" } else { "scope" };
+    let scope = entry.scope.as_ref().map(|scope| format!("{had} {scope}"));
+    let ground: Vec<_> = entry.relation.iter().chain(&scope).map(|word| printable(word)).collect();
+    if !ground.is_empty() {
+        text.push_str(&format!(" ({})", ground.join(", ")));
     }
     if let Some(reason) = &entry.reason {
         text.push_str(&format!(": {}", printable(reason)));

@@ -4,8 +4,6 @@
 //! how much would be free by then. So it may be left off anywhere.
 
 use moorline_core::Refusal;
-use moorline_core::access::{Action, Relation, authorise};
-use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::backlog::MissedReason;
 use moorline_types::{JobId, Millis, Principal, StreamId, Timestamp};
 
@@ -67,13 +65,12 @@ impl Cursor {
 }
 
 impl Gateway {
-    /// Does the next step of what an administrator asks for.
+    /// Does the next step of what an administrator asks for. That it is one is decided before.
     ///
     /// # Errors
-    /// If the principal is no administrator, the cursor is none, or the store cannot be used; what went until then is
+    /// If the cursor is none, or the store cannot be used; what went until then is
     /// gone whole, and the rest is as it was.
     pub(crate) async fn collect(&self, principal: &Principal, request: GcRequest) -> Result<GcStep, Refusal> {
-        authorise(principal, Action::Administer, Relation::Owner)?;
         let GcRequest { dry_run, older_than, max_bytes, cursor } = request;
         let Cursor { freed, place } = Cursor::parse(cursor.as_deref())?;
         let retention = match (older_than, max_bytes) {
@@ -92,10 +89,6 @@ impl Gateway {
         let report = told(&step, before, after, 0);
         if !step.gone.is_empty() {
             let (jobs, sessions) = (report.jobs, report.sessions);
-            let reason = Some(format!("{jobs} jobs and {sessions} sessions"));
-            let who = Some(principal.id.to_string());
-            let entry = AuditEntry { who, reason, ..AuditEntry::allowed(self.now(), AuditAction::Gc) };
-            self.0.audit.note(entry);
             tracing::info!(principal = %principal.id, jobs, sessions, "what is over is removed, as was asked for");
         }
         Ok(report)

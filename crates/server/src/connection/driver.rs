@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_core::Refusal;
+use moorline_core::access::{Action, Ruling};
 use moorline_core::audit::AuditAction;
 use moorline_core::backlog::MAX_WAITING_RECORDS;
 use moorline_core::connection::{Connection as Machine, Due, Verdict};
@@ -33,7 +34,7 @@ use super::service::Service;
 use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
 use crate::front::{from_wire, to_wire};
 
-use audit::Deed;
+use audit::{Deed, LISTED};
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
@@ -103,6 +104,8 @@ struct Driver<'a> {
     retry: Option<Retry>,
     /// The traces of the jobs that the session watches, for their envelopes; what is not here is looked up.
     traces: HashMap<JobId, Option<TraceId>>,
+    /// By which decisions the session sees jobs that it has not submitted, until they have ended.
+    watched: HashMap<JobId, Ruling>,
     /// What the frames of the job that was delivered last have in common.
     frames: Option<(JobId, EventFrames)>,
 }
@@ -127,6 +130,7 @@ impl<'a> Driver<'a> {
             answers: 0,
             retry: None,
             traces: HashMap::new(),
+            watched: HashMap::new(),
             frames: None,
         }
     }
@@ -366,7 +370,7 @@ impl<'a> Driver<'a> {
         let asked = from_wire::asked(&frame);
         let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
         match super::hello::open(self.service, hello, &extensions, self.certified.as_ref()).await {
-            Ok(Opened { attached, features, how, action, standing }) => {
+            Ok(Opened { attached, features, credential, action, standing }) => {
                 self.over = Box::pin(standing.over(self.service.gateway().clock().clone()));
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;
@@ -377,13 +381,16 @@ impl<'a> Driver<'a> {
                     self.profile = Some(configured);
                 }
                 self.attach(attached);
-                self.note_session(action, how);
+                self.note_session(action, credential);
                 None
             }
-            Err(NotOpened { refusal, reason }) => {
+            Err(NotOpened { refusal, reason, known }) => {
                 // What strangers try is told by the audit trail, at a bounded rate.
                 tracing::debug!(code = %to_wire::code(&refusal), reason, "a session is refused");
-                self.note_stranger(reason);
+                match known {
+                    Some(known) => self.note_known(known, &refusal),
+                    None => self.note_stranger(reason),
+                }
                 if refusal == Refusal::Unauthenticated {
                     self.service.note_failure(self.peer);
                 }
@@ -410,11 +417,14 @@ impl<'a> Driver<'a> {
                     unused.close(None).await;
                 }
                 self.attach(attached);
-                self.note_session(AuditAction::SessionResume, "the session of the hello is given up");
+                self.note_session(
+                    AuditAction::SessionResume,
+                    "that of the hello, whose session is given up".to_owned(),
+                );
             }
             Err(refusal) => {
                 tracing::info!(code = %to_wire::code(&refusal), "a session is not resumed");
-                self.note_refused(Deed { action: AuditAction::SessionResume, job: None, trace_id: None }, &refusal);
+                self.note_refused(Deed::of_none(AuditAction::SessionResume), &refusal);
                 self.refuse(&refusal, &asked);
             }
         }
@@ -470,7 +480,7 @@ impl<'a> Driver<'a> {
         let deed = Deed::of(&message, job_id.as_ref(), trace_id);
         let answered = match message {
             ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id, &extensions).await,
-            ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref()).await,
+            ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref(), trace_id).await,
             ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe, &extensions).await,
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe).await,
             ClientMessage::Ack(ack) => match &mut self.session {
@@ -508,7 +518,7 @@ impl<'a> Driver<'a> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let job = session.submit(from_wire::submit(submit, trace_id, extensions, self.features)?).await?;
         let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
-        self.note_done(deed, None);
+        self.note_done(deed);
         self.traces.insert(job.job, job.accepted.trace_id);
         self.push(Some(job.job), to_wire::accepted(&job, id));
         Ok(())
@@ -516,23 +526,29 @@ impl<'a> Driver<'a> {
 
     async fn list_jobs(&mut self, id: &MessageId, request: ListJobs) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
+        let is_first = request.cursor.is_none();
         let page = session.list_jobs(&from_wire::list_jobs(request)).await?;
+        if is_first {
+            self.note_done(Deed::of_none(AuditAction::List));
+        }
         self.push(None, to_wire::jobs(page, id));
         Ok(())
     }
 
     async fn look_after_keys(&mut self, id: &MessageId, request: Keys) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
+        session.authorise(Action::Administer)?;
         let now = self.service.gateway().now();
         let what = match &request {
-            Keys::List { .. } => None,
+            Keys::List { cursor: Some(_) } => None,
+            Keys::List { cursor: None } => Some(LISTED),
             Keys::Create { .. } => Some("made"),
             Keys::Rotate { .. } => Some("rotated"),
             Keys::Revoke { .. } => Some("revoked"),
         };
         let answer = self.service.keys().perform(session.principal(), now, from_wire::keys(request)?).await?;
-        if let (Some(what), Some(record)) = (what, answer.keys.first()) {
-            self.note_key(record.id, what);
+        if let Some(what) = what {
+            self.note_keys(what, answer.keys.first().filter(|_| what != LISTED));
         }
         self.push(None, to_wire::keys_report(answer, id));
         Ok(())
@@ -540,8 +556,11 @@ impl<'a> Driver<'a> {
 
     async fn collect(&mut self, id: &MessageId, request: Gc) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
-        let dry_run = request.dry_run;
+        let (dry_run, is_first) = (request.dry_run, request.cursor.is_none());
         let step = session.collect(from_wire::gc(request)).await?;
+        if is_first || !dry_run {
+            self.note_removal(&step, dry_run);
+        }
         self.push(None, to_wire::gc_report(step, dry_run, id));
         Ok(())
     }
@@ -551,16 +570,22 @@ impl<'a> Driver<'a> {
         let is_first = query.cursor.is_none();
         let gateway = self.service.gateway();
         let (filter, cursor, limit) = from_wire::audit(query, gateway.now());
-        let page = gateway.audit_page(session.principal(), &filter, cursor.as_deref(), limit).await?;
-        self.push(None, to_wire::audit_page(page, id));
+        let page = session.audit_page(&filter, cursor.as_deref(), limit).await?;
         // Who follows the trail would otherwise see himself look.
         if is_first {
-            self.note_done(Deed { action: AuditAction::Audit, job: None, trace_id: None }, None);
+            self.note_done(Deed::of_none(AuditAction::Audit));
         }
+        self.push(None, to_wire::audit_page(page, id));
         Ok(())
     }
 
-    async fn cancel(&mut self, id: &MessageId, cancel: &Cancel, envelope: Option<&JobRef>) -> Result<(), Refusal> {
+    async fn cancel(
+        &mut self,
+        id: &MessageId,
+        cancel: &Cancel,
+        envelope: Option<&JobRef>,
+        trace_id: Option<TraceId>,
+    ) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
         let target = match cancel.target(envelope) {
             Ok(target) => target,
@@ -573,7 +598,7 @@ impl<'a> Driver<'a> {
         };
         let reason = cancel.reason.as_ref().map(ToString::to_string);
         let job = session.cancel(target.as_str(), reason.clone()).await?;
-        self.note_done(Deed { action: AuditAction::Cancel, job: Some(job), trace_id: None }, None);
+        self.note_done(Deed { action: AuditAction::Cancel, job: Some(job), trace_id });
         let cancelled = Cancelled { job_id: Some(job.into()), reason, request_id: Some(id.clone()) };
         self.push(Some(job), RuntimeMessage::Cancelled(cancelled));
         Ok(())
@@ -592,12 +617,17 @@ impl<'a> Driver<'a> {
         let job = subscription.job.job;
         let deed =
             Deed { action: AuditAction::Subscribe, job: Some(job), trace_id: subscription.job.accepted.trace_id };
-        self.note_done(deed, Some(&subscription.job.accepted.principal));
+        let (ruling, submitted_here) = (session.take_ruling(), subscription.job.accepted.session == session.id());
+        if let Some(ruling) = ruling.clone().filter(|_| !submitted_here) {
+            self.watched.insert(job, ruling);
+        }
+        self.note_ruled(deed, ruling);
         let is_new = self.traces.insert(job, subscription.job.accepted.trace_id).is_none();
         self.push(Some(job), to_wire::subscribed(&subscription, id));
         if is_new && subscription.job.status.is_terminal() && !subscription.replayed {
             // Nothing follows, so nothing would remove it.
             self.traces.remove(&job);
+            self.watched.remove(&job);
         }
         Ok(())
     }
@@ -607,6 +637,7 @@ impl<'a> Driver<'a> {
         session.unsubscribe(unsubscribe.job_id.as_str()).await?;
         if let Some(job) = unsubscribe.job_id.known() {
             self.traces.remove(&job);
+            self.watched.remove(&job);
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use moorline_wire::vendor::Extensions;
 use moorline_wire::{FeatureSet, Secret};
 
 use super::Service;
-use super::service::{Bearer, Nobody};
+use super::service::Nobody;
 use crate::front::from_wire;
-use crate::keys::{Authenticated, Standing};
+use crate::keys::{Authenticated, Credential, Standing};
 
 /// The only scheme of the spec (6.1). Others are not turned down by name: whoever has no bearer token has none.
 const BEARER: &str = "bearer";
@@ -21,8 +21,8 @@ const BEARER: &str = "bearer";
 pub(super) struct Opened {
     pub(super) attached: Attached,
     pub(super) features: FeatureSet,
-    /// How its client has authenticated.
-    pub(super) how: &'static str,
+    /// By what its client has shown who it is.
+    pub(super) credential: String,
     /// Whether it is a new one.
     pub(super) action: AuditAction,
     /// How long what its client has authenticated with is good.
@@ -35,6 +35,18 @@ pub(super) struct NotOpened {
     pub(super) refusal: Refusal,
     /// What the audit trail says, and the client is not told.
     pub(super) reason: &'static str,
+    /// Who was not given one; `None` if nobody has authenticated.
+    pub(super) known: Option<Known>,
+}
+
+/// Somebody who has authenticated, as the audit trail says it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) principal: PrincipalId,
+    /// By what it was shown.
+    pub(super) credential: String,
+    /// What was wanted.
+    pub(super) action: AuditAction,
 }
 
 /// Opens the session that the hello asks for, or goes on with it.
@@ -46,8 +58,9 @@ pub(super) async fn open(
 ) -> Result<Opened, NotOpened> {
     let Hello { client, auth, capabilities, resume } = hello;
     let token = auth.filter(|auth| auth.scheme.as_str().eq_ignore_ascii_case(BEARER)).and_then(|auth| auth.token);
-    let (Authenticated { principal, standing }, how) =
+    let (Authenticated { principal, standing, .. }, credential) =
         who(service, token.as_ref().map(Secret::expose), certified).await?;
+    let id = principal.id.clone();
     let features = capabilities.features.intersection(from_wire::served());
     let (attached, action) = match resume {
         Some(resume) => match from_wire::resume(&resume, extensions, features) {
@@ -62,27 +75,34 @@ pub(super) async fn open(
             (service.gateway().open_session(principal, name).await, AuditAction::SessionOpen)
         }
     };
-    let attached = attached.map_err(|refusal| NotOpened { refusal, reason: "authenticated, but no session" })?;
-    Ok(Opened { attached, features, how, action, standing })
+    match attached {
+        Ok(attached) => Ok(Opened { attached, features, credential, action, standing }),
+        Err(refusal) => {
+            let known = Some(Known { principal: id, credential, action });
+            Err(NotOpened { refusal, reason: "authenticated, but no session", known })
+        }
+    }
 }
 
-/// Who it is, for how long, and how that was shown.
-type Known = (Authenticated, &'static str);
-
-/// Whom token and certificate authenticate, and how; or why nobody: what the client is told, and what the audit trail
+/// Whom token and certificate authenticate, and by what; or why nobody: what the client is told, and what the audit trail
 /// says.
 ///
 /// A token says more than a certificate, namely what its bearer may do, but not another name: who has stolen one of the
 /// two does not become the other's principal.
-async fn who(service: &Service, token: Option<&str>, certified: Option<&PrincipalId>) -> Result<Known, NotOpened> {
-    let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason };
+async fn who(
+    service: &Service,
+    token: Option<&str>,
+    certified: Option<&PrincipalId>,
+) -> Result<(Authenticated, String), NotOpened> {
+    let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason, known: None };
     let Some(token) = token else {
         let principal = Principal::new(certified.ok_or_else(|| nobody("no token"))?.clone(), Scopes::JOBS);
-        return Ok((Authenticated { principal, standing: Standing::until(None) }, "certificate"));
+        let (standing, credential) = (Standing::until(None), Credential::Certificate);
+        return Ok((Authenticated { principal, standing, credential }, credential.to_string()));
     };
-    let (authenticated, bearer) = service.authenticate(token).await.map_err(|nobody_is| match nobody_is {
+    let authenticated = service.authenticate(token).await.map_err(|nobody_is| match nobody_is {
         Nobody::ApiKey(Refusal::Unauthenticated) => nobody("the token is nobody's"),
-        Nobody::ApiKey(refusal) => NotOpened { refusal, reason: "the credential is over" },
+        Nobody::ApiKey(refusal) => NotOpened { refusal, reason: "the credential is over", known: None },
         Nobody::Jwt(not) => nobody(not.reason()),
     })?;
     match certified {
@@ -90,13 +110,9 @@ async fn who(service: &Service, token: Option<&str>, certified: Option<&Principa
             Err(nobody("the token is not that of the certificate's principal"))
         }
         certified => {
-            let how = match (bearer, certified.is_some()) {
-                (Bearer::ApiKey, false) => "API key",
-                (Bearer::ApiKey, true) => "API key and certificate",
-                (Bearer::Jwt, false) => "JWT",
-                (Bearer::Jwt, true) => "JWT and certificate",
-            };
-            Ok((authenticated, how))
+            let also = if certified.is_some() { " and certificate" } else { "" };
+            let credential = format!("{}{also}", authenticated.credential);
+            Ok((authenticated, credential))
         }
     }
 }

@@ -31,13 +31,6 @@ pub struct ServiceOptions {
     pub free_failures: u32,
 }
 
-/// What a bearer token is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bearer {
-    ApiKey,
-    Jwt,
-}
-
 /// Why a bearer token authenticates nobody.
 #[derive(Debug)]
 pub(super) enum Nobody {
@@ -123,17 +116,11 @@ impl Service {
     }
 
     /// Whom a bearer token authenticates, and for how long.
-    pub(super) async fn authenticate(&self, token: &str) -> Result<(Authenticated, Bearer), Nobody> {
+    pub(super) async fn authenticate(&self, token: &str) -> Result<Authenticated, Nobody> {
         let now = self.gateway.now();
         match &self.jwt {
-            Some(jwt) if Jwt::is_one(token) => {
-                let authenticated = jwt.authenticate(token, now).await;
-                authenticated.map(|authenticated| (authenticated, Bearer::Jwt)).map_err(Nobody::Jwt)
-            }
-            _ => {
-                let authenticated = self.keys.authenticate(token, now).await;
-                authenticated.map(|authenticated| (authenticated, Bearer::ApiKey)).map_err(Nobody::ApiKey)
-            }
+            Some(jwt) if Jwt::is_one(token) => jwt.authenticate(token, now).await.map_err(Nobody::Jwt),
+            _ => self.keys.authenticate(token, now).await.map_err(Nobody::ApiKey),
         }
     }
 

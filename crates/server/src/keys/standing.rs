@@ -1,5 +1,7 @@
 //! How long what somebody has authenticated with is good, also while a connection lasts.
 
+use std::fmt;
+
 use moorline_core::Refusal;
 use moorline_runtime::Clock;
 use moorline_types::{KeyId, Principal, Timestamp};
@@ -12,6 +14,29 @@ pub struct Authenticated {
     pub principal: Principal,
     /// For how long.
     pub standing: Standing,
+    /// By what.
+    pub credential: Credential,
+}
+
+/// By what somebody has shown who it is, as the audit trail names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// This API key.
+    ApiKey(KeyId),
+    /// A token of the configured issuer. Whose it is follows from its claims.
+    Jwt,
+    /// A client's certificate, whose names stand for the principal.
+    Certificate,
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ApiKey(key) => write!(f, "API key {key}"),
+            Self::Jwt => f.write_str("JWT"),
+            Self::Certificate => f.write_str("certificate"),
+        }
+    }
 }
 
 /// Until when a credential is good. May change while it is looked at.

@@ -177,6 +177,11 @@ impl Bench {
         hello_with(&json!({ "scheme": "bearer", "token": self.key.expose() }))
     }
 
+    /// How the audit trail names what the other one authenticates with.
+    pub(crate) fn credential_of_another(&self) -> Value {
+        json!(format!("API key {}", moorline_types::KeyId::mint(Timestamp::from_unix_millis(1), [8; 10])))
+    }
+
     pub(crate) fn hello_of_another(&self) -> Value {
         hello_with(&json!({ "scheme": "bearer", "token": self.other_key.expose() }))
     }

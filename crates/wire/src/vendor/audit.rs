@@ -66,6 +66,12 @@ pub struct AuditRecord {
     pub action: String,
     /// `allowed` or `refused`.
     pub decision: String,
+    /// How who did it stands to whose it is: `owner`, `same tag` or `stranger`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relation: Option<String>,
+    /// The scope that was enough, or the least that would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// Who did it: a principal, a worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
@@ -78,6 +84,9 @@ pub struct AuditRecord {
     /// Why, or how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// By what it was shown who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
     /// From where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,

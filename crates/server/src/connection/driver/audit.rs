@@ -4,12 +4,19 @@
 //! Nothing else of what a client sends gets into it: a secret may be in the wrong field.
 
 use moorline_core::Refusal;
+use moorline_core::access::Ruling;
 use moorline_core::audit::{AuditAction, AuditEntry};
-use moorline_types::{JobId, KeyId, PrincipalId, TraceId};
+use moorline_runtime::GcStep;
+use moorline_types::{JobId, TraceId};
 use moorline_wire::{ClientMessage, JobRef};
 
 use super::Driver;
+use crate::connection::hello::Known;
 use crate::front::to_wire;
+use crate::keys::KeyRecord;
+
+/// What is said of keys that were only looked at.
+pub(super) const LISTED: &str = "listed";
 
 /// What a request is in the trail.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +27,16 @@ pub(super) struct Deed {
 }
 
 impl Deed {
+    /// What concerns no job.
+    pub(super) const fn of_none(action: AuditAction) -> Self {
+        Self { action, job: None, trace_id: None }
+    }
+
+    /// The entry, of this deed.
+    fn told_by(self, entry: AuditEntry) -> AuditEntry {
+        AuditEntry { object: self.job.map(|job| job.to_string()), trace_id: self.trace_id, ..entry }
+    }
+
     /// `None` for what is not written into the trail.
     pub(super) fn of(message: &ClientMessage, envelope: Option<&JobRef>, trace_id: Option<TraceId>) -> Option<Self> {
         let deed = |action, job: Option<&JobRef>| Some(Self { action, job: job.and_then(JobRef::known), trace_id });
@@ -30,11 +47,11 @@ impl Deed {
             ClientMessage::Gc(_) => deed(AuditAction::Gc, None),
             ClientMessage::Audit(_) => deed(AuditAction::Audit, None),
             ClientMessage::Keys(_) => deed(AuditAction::Keys, None),
+            ClientMessage::ListJobs(_) => deed(AuditAction::List, None),
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Unsubscribe(_)
             | ClientMessage::Ack(_)
-            | ClientMessage::ListJobs(_)
             | ClientMessage::Close(_)
             | ClientMessage::Bye(_)
             | ClientMessage::Ping(_)
@@ -44,30 +61,48 @@ impl Deed {
 }
 
 impl Driver<'_> {
-    /// Something was done to a job, of this principal's.
-    pub(super) fn note_done(&self, deed: Deed, owner: Option<&PrincipalId>) {
-        let now = self.service.gateway().now();
-        let owner = owner.map(ToString::to_string);
-        self.note(AuditEntry { owner, ..self.entry(AuditEntry::allowed(now, deed.action), deed) });
+    /// Something was done, as the session has decided.
+    pub(super) fn note_done(&self, deed: Deed) {
+        self.note_ruled(deed, self.ruling());
     }
 
-    /// Something was not done.
+    /// Something was done, by this decision.
+    pub(super) fn note_ruled(&self, deed: Deed, ruling: Option<Ruling>) {
+        self.note(deed.told_by(self.allowed(deed.action)).ruled(ruling));
+    }
+
+    /// Something was not done. Whose the job is, which its client may not know, is in the trail.
     pub(super) fn note_refused(&self, deed: Deed, refusal: &Refusal) {
-        let now = self.service.gateway().now();
         let code = to_wire::code(refusal).to_string();
-        self.note(self.entry(AuditEntry::refused(now, deed.action, &code), deed));
+        let entry = AuditEntry::refused(self.service.gateway().now(), deed.action, &code);
+        self.note(deed.told_by(entry).ruled(self.ruling()));
     }
 
-    /// A key was made or changed.
-    pub(super) fn note_key(&self, key: KeyId, what: &str) {
-        let entry = AuditEntry::allowed(self.service.gateway().now(), AuditAction::Keys);
-        self.note(AuditEntry { object: Some(key.to_string()), reason: Some(what.to_owned()), ..entry });
+    /// Keys were looked at, or this one was made or changed.
+    pub(super) fn note_keys(&self, what: &str, key: Option<&KeyRecord>) {
+        let (object, owner) = (key.map(|key| key.id.to_string()), key.map(|key| key.principal.to_string()));
+        let entry = AuditEntry { reason: Some(what.to_owned()), ..self.allowed(AuditAction::Keys) };
+        self.note(AuditEntry { object, owner, ..entry.ruled(self.ruling()) });
     }
 
-    /// A session was opened or gone on with, by somebody who has authenticated like this.
-    pub(super) fn note_session(&self, action: AuditAction, how: &str) {
-        let entry = AuditEntry::allowed(self.service.gateway().now(), action);
-        self.note(AuditEntry { reason: Some(how.to_owned()), ..entry });
+    /// What is over was removed, or it was looked what would be.
+    pub(super) fn note_removal(&self, step: &GcStep, dry_run: bool) {
+        let what = if dry_run { "a dry run" } else { "removed" };
+        let reason = Some(format!("{what}: {} jobs and {} sessions", step.jobs, step.sessions));
+        self.note(AuditEntry { reason, ..self.allowed(AuditAction::Gc) }.ruled(self.ruling()));
+    }
+
+    /// A session was opened or gone on with, by somebody who has authenticated by this.
+    pub(super) fn note_session(&self, action: AuditAction, credential: String) {
+        self.note(AuditEntry { credential: Some(credential), ..self.allowed(action) });
+    }
+
+    /// Somebody who has authenticated got no session.
+    pub(super) fn note_known(&self, known: Known, refusal: &Refusal) {
+        let Known { principal, credential, action } = known;
+        let code = to_wire::code(refusal).to_string();
+        let entry = AuditEntry::refused(self.service.gateway().now(), action, &code);
+        self.note(AuditEntry { who: Some(principal.to_string()), credential: Some(credential), ..entry });
     }
 
     /// Nobody was let in.
@@ -75,14 +110,18 @@ impl Driver<'_> {
         self.note(AuditEntry::refused(self.service.gateway().now(), AuditAction::Authenticate, reason));
     }
 
-    fn entry(&self, entry: AuditEntry, deed: Deed) -> AuditEntry {
-        AuditEntry { object: deed.job.map(|job| job.to_string()), trace_id: deed.trace_id, ..entry }
+    fn allowed(&self, action: AuditAction) -> AuditEntry {
+        AuditEntry::allowed(self.service.gateway().now(), action)
+    }
+
+    fn ruling(&self) -> Option<Ruling> {
+        self.session.as_ref()?.take_ruling()
     }
 
     fn note(&self, entry: AuditEntry) {
         let session = self.session.as_ref();
         self.service.gateway().audit().note(AuditEntry {
-            who: session.map(|session| session.principal().id.to_string()),
+            who: entry.who.or_else(|| session.map(|session| session.principal().id.to_string())),
             session: session.map(|session| session.id().to_string()),
             from: Some(self.peer.to_string()),
             ..entry

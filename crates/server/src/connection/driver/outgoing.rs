@@ -1,6 +1,7 @@
 //! What goes out: every frame that a connection sends is made here, in the form that its client needs.
 
 use moorline_core::Refusal;
+use moorline_core::audit::AuditAction;
 use moorline_core::backlog::Missed;
 use moorline_core::record::EventText;
 use moorline_runtime::{Delivery, mint};
@@ -10,6 +11,7 @@ use moorline_wire::profile::{Asked, Detected, Minted, Profile, detect, refuse_se
 use moorline_wire::vendor::{Cursor, Extensions};
 use moorline_wire::{EventFrame, EventFrames, Feature, Frame, MessageType, RuntimeMessage, encode_into};
 
+use super::audit::Deed;
 use super::{Broken, Driver};
 use crate::connection::{inline, retry};
 use crate::front::to_wire;
@@ -66,7 +68,12 @@ impl Driver<'_> {
         let trace_id = match self.traces.get(&delivery.job) {
             Some(known) => *known,
             // The session was resumed: the job was submitted on another connection.
-            None => *self.traces.entry(delivery.job).insert_entry(handle.trace_of(delivery.job).await).get(),
+            None => {
+                let (trace_id, ruling) = handle.look_up(delivery.job).await;
+                self.traces.insert(delivery.job, trace_id);
+                self.watched.extend(ruling.map(|ruling| (delivery.job, ruling)));
+                trace_id
+            }
         };
         if let RuntimeMessage::JobResult(result) = &message
             && result.result_id.is_some()
@@ -88,6 +95,9 @@ impl Driver<'_> {
         };
         self.outgoing.frame(|bytes| encode_into(&frame, bytes));
         if terminal {
+            if let Some(ruling) = self.watched.remove(&delivery.job) {
+                self.note_ruled(Deed { action: AuditAction::Result, job: Some(delivery.job), trace_id }, Some(ruling));
+            }
             self.traces.remove(&delivery.job);
             self.frames = None;
         }
