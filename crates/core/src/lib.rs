@@ -40,6 +40,7 @@ pub mod job;
 pub mod lease;
 pub mod listing;
 pub mod placement;
+pub mod quota;
 pub mod rate;
 pub mod record;
 pub mod resume;

@@ -3,10 +3,11 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Millis, Scope, Timestamp};
+use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Scope, Timestamp};
 
 use crate::access::{Action, ConstraintBroken};
 use crate::job::Status;
+use crate::quota::QuotaReached;
 
 /// Why a request is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,26 +128,9 @@ pub enum Refusal {
     /// Another connection is resuming the session at this moment.
     #[error("the session is being resumed by another connection; try again in a moment")]
     ResumeBusy,
-    /// The principal has as many sessions as it may.
-    #[error("this principal has {limit} sessions open, which is its limit; close one first")]
-    TooManySessions {
-        /// The limit.
-        limit: usize,
-    },
-    /// The principal has as many unfinished jobs as it may.
-    #[error("this principal has {limit} unfinished jobs, which is its limit; wait for one to end or cancel one")]
-    TooManyJobs {
-        /// The limit.
-        limit: usize,
-    },
-    /// The principal submits faster than its key allows.
-    #[error("this identity may submit {limit} jobs a second; submit again in {} ms", .retry_after.get())]
-    TooManySubmits {
-        /// How many in a second.
-        limit: u64,
-        /// After how long the same submission is let through, if nothing else is submitted.
-        retry_after: Millis,
-    },
+    /// The principal has as much of something as it may.
+    #[error(transparent)]
+    QuotaReached(#[from] QuotaReached),
     /// The session watches as many jobs as it may.
     #[error("this session watches {limit} jobs, which is its limit; unsubscribe from one first")]
     TooManyWatched {

@@ -25,8 +25,10 @@ pub(crate) struct EndedStream {
     key: DocKey,
     pub(crate) at: Timestamp,
     pub(crate) stream: StreamId,
-    /// Whose job it was; absent for a session.
+    /// Whose it was. Earlier versions did not note it of a session.
     pub(crate) owner: Option<PrincipalId>,
+    /// How many bytes it was counted with ([`crate::stored`]). Earlier versions did not note it.
+    pub(crate) bytes: Option<u64>,
 }
 
 /// A place in that order.
@@ -65,12 +67,18 @@ impl Ended {
     }
 
     /// The entry of a job, to be committed with what else is noted of its end.
-    pub(crate) fn job(at: Timestamp, job: JobId, owner: &PrincipalId) -> Change {
-        Change::put(key(at, StreamId::Job(job)), Bytes::copy_from_slice(owner.as_str().as_bytes()), Expect::Any)
+    pub(crate) fn job(at: Timestamp, job: JobId, owner: &PrincipalId, bytes: u64) -> Change {
+        Change::put(key(at, StreamId::Job(job)), note(owner, bytes), Expect::Any)
     }
 
-    pub(crate) async fn add_session(&self, at: Timestamp, session: SessionId) -> Result<(), PutError> {
-        self.store.put(&key(at, StreamId::Session(session)), Bytes::new(), Expect::Any).await.map(drop)
+    pub(crate) async fn add_session(
+        &self,
+        at: Timestamp,
+        session: SessionId,
+        owner: &PrincipalId,
+        bytes: u64,
+    ) -> Result<(), PutError> {
+        self.store.put(&key(at, StreamId::Session(session)), note(owner, bytes), Expect::Any).await.map(drop)
     }
 
     /// Some of those that ended first, of those after this place.
@@ -80,18 +88,26 @@ impl Ended {
         Ok(documents.into_iter().filter_map(|(key, found)| read(key, &found.value)).collect())
     }
 
-    /// It is removed. If the note of it stays, it is removed again.
-    pub(crate) async fn forget(&self, ended: &EndedStream) {
-        if let Err(error) = self.store.delete(&ended.key, Expect::Any).await {
+    /// It is removed. If the note of it stays, which is answered, it is removed again.
+    pub(crate) async fn forget(&self, ended: &EndedStream) -> bool {
+        let deleted = self.store.delete(&ended.key, Expect::Any).await;
+        if let Err(error) = &deleted {
             tracing::debug!(stream = %ended.stream, %error, "a stream that was removed is still noted");
         }
+        deleted.is_ok()
     }
 }
 
-fn read(key: DocKey, owner: &[u8]) -> Option<EndedStream> {
+/// Owner and bytes. No name of a principal has a space.
+fn note(owner: &PrincipalId, bytes: u64) -> Bytes {
+    Bytes::from(format!("{owner} {bytes}"))
+}
+
+fn read(key: DocKey, note: &[u8]) -> Option<EndedStream> {
     let (at, stream) = split(key.key())?;
-    let owner = std::str::from_utf8(owner).ok()?.parse().ok();
-    Some(EndedStream { key, at, stream, owner })
+    let note = std::str::from_utf8(note).ok()?;
+    let (owner, bytes) = note.split_once(' ').map_or((note, None), |(owner, bytes)| (owner, bytes.parse().ok()));
+    Some(EndedStream { key, at, stream, owner: owner.parse().ok(), bytes })
 }
 
 fn key(at: Timestamp, stream: StreamId) -> DocKey {
@@ -106,4 +122,27 @@ fn split(key: &str) -> Option<(Timestamp, StreamId)> {
     let job = stream.parse::<JobId>().map(StreamId::Job);
     let stream = job.or_else(|_| stream.parse::<SessionId>().map(StreamId::Session)).ok()?;
     Some((at, stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_of_this_version_and_of_earlier_ones_is_read() {
+        let job = StreamId::Job(JobId::mint(Timestamp::from_unix_millis(5), [1; 10]));
+        let at = Timestamp::from_unix_millis(7);
+        let ada: PrincipalId = "ada".parse().unwrap();
+        for (value, owner, bytes) in [
+            (note(&ada, 0), Some("ada"), Some(0)),
+            (note(&ada, u64::MAX), Some("ada"), Some(u64::MAX)),
+            (Bytes::from("ada"), Some("ada"), None),
+            (Bytes::new(), None, None),
+            (Bytes::from("ada x"), Some("ada"), None),
+        ] {
+            let read = read(key(at, job), &value).unwrap();
+            assert_eq!((read.owner.as_ref().map(PrincipalId::as_str), read.bytes), (owner, bytes), "{value:?}");
+            assert_eq!((read.at, read.stream), (at, job));
+        }
+    }
 }

@@ -13,8 +13,8 @@ use moorline_store::{
     AppendError, Change, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
 };
 use moorline_types::{
-    Batch, EventKind, JobId, Principal, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId, StreamSeq,
-    Timestamp,
+    Batch, EventKind, JobId, Principal, PrincipalId, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId,
+    StreamSeq, Timestamp,
 };
 use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,7 @@ use crate::pool::Pool;
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Progress, Registry};
 use crate::ruled::Ruled;
 use crate::sessions::Sessions;
+use crate::stored::StoredBytes;
 use crate::tasks::{TaskKind, Tasks};
 use crate::view::Delivery;
 
@@ -45,6 +46,7 @@ mod list;
 mod repeat;
 pub(crate) mod retention;
 mod sessions;
+mod usage;
 
 pub use gc::{GcRequest, GcStep};
 pub use list::{JobPage, JobQuery, ListedJob};
@@ -84,6 +86,7 @@ struct Shared {
     claims: Claims,
     last_seen: LastSeen,
     sessions: Arc<Sessions>,
+    stored: StoredBytes,
     admission: Admission,
     retaining: Turns,
     tasks: Tasks,
@@ -123,7 +126,8 @@ impl Gateway {
         let agents = Arc::new(Agents::new(agents));
         let registry = Arc::new(Registry::default());
         let open_jobs = OpenJobs::new(Arc::clone(&store));
-        let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window));
+        let stored = StoredBytes::default();
+        let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window, stored.clone()));
         let index = JobIndex::new(Arc::clone(&store));
         let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
@@ -145,6 +149,7 @@ impl Gateway {
             claims,
             last_seen: LastSeen::default(),
             sessions,
+            stored,
             admission: Admission::default(),
             retaining: Turns::default(),
             tasks,
@@ -213,11 +218,8 @@ impl Gateway {
         if let Some(expires_at) = accepted.expires_at.filter(|at| *at <= now) {
             return Err(Refusal::LeasePast { expires_at });
         }
-        if let Some(per_sec) = quotas.submits_per_sec {
-            self.0.registry.count_submit(now, &accepted.principal, per_sec)?;
-        }
-        let limit = sessions::allowed(quotas.jobs, self.0.options.max_jobs_per_principal);
-        let place = self.0.registry.reserve(&accepted.principal, limit)?;
+        let (session, principal) = (accepted.session, accepted.principal.clone());
+        let place = self.0.registry.reserve(&principal, quotas)?;
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.
@@ -225,15 +227,30 @@ impl Gateway {
         changes.extend(key.as_ref().map(|key| key.claim(now, id)));
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = vec![attach(now, id)];
+        let of_session = records.iter().map(|record| record.body.len() as u64).sum();
         records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
-        self.append_with(Batch::from(records), changes).await?;
+        let batch = Batch::from(records);
+        let bytes = batch.body_bytes() as u64;
+        let room = self.0.stored.of(&principal).take(bytes, quotas.stored_bytes)?;
+        // The last that is asked: what is refused for another reason is not held against the rate.
+        if let Some(per_sec) = quotas.submits_per_sec {
+            self.0.registry.count_submit(now, &principal, per_sec)?;
+        }
+        self.append_with(batch, changes).await?;
+        room.keep();
+        self.0.sessions.note_bytes(session, of_session);
         job.handle_committed(self.now());
         tracing::debug!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
-        Ok(self.start(job, place))
+        Ok(self.start(job, place, bytes.saturating_sub(of_session)))
     }
 
-    /// Gives a job that is in the journal its task.
-    fn start(&self, job: Job, place: crate::registry::Place) -> JobSummary {
+    /// How much the principal may have.
+    pub(crate) fn quotas_of(&self, principal: &Principal) -> Quotas {
+        principal.grants.quotas.or(self.0.options.quotas)
+    }
+
+    /// Gives a job that is in the journal, with so many bytes, its task.
+    fn start(&self, job: Job, place: crate::registry::Place, stored: u64) -> JobSummary {
         let (inbox, inputs) = mpsc::channel(JOB_INBOX);
         let progress = Progress { status: job.status(), head: job.head(), acknowledged: job.acknowledged() };
         let (progress, watching) = watch::channel(progress);
@@ -249,6 +266,7 @@ impl Gateway {
             ended: None,
         };
         self.0.registry.insert(id, handle);
+        let account = self.0.stored.of(job.owner());
         let task = JobTask {
             job,
             store: Arc::clone(&self.0.store),
@@ -261,6 +279,8 @@ impl Gateway {
             taken: Load::default(),
             progress,
             place,
+            stored,
+            account,
             stopping: self.0.tasks.stopping().clone(),
         };
         self.0.tasks.spawn(TaskKind::Job, task.run());
@@ -372,9 +392,18 @@ impl Gateway {
         }
     }
 
-    /// Appends a batch that is not a job's own.
-    pub(crate) async fn append(&self, batch: Batch) -> Result<CommittedBatch, Refusal> {
-        self.append_with(batch, Vec::new()).await
+    /// Appends a batch of a session's own.
+    pub(crate) async fn append(
+        &self,
+        session: SessionId,
+        owner: &PrincipalId,
+        batch: Batch,
+    ) -> Result<CommittedBatch, Refusal> {
+        let committed = self.append_with(batch, Vec::new()).await?;
+        let bytes = committed.body_bytes() as u64;
+        self.0.stored.of(owner).add(bytes);
+        self.0.sessions.note_bytes(session, bytes);
+        Ok(committed)
     }
 
     async fn append_with(&self, batch: Batch, changes: Vec<Change>) -> Result<CommittedBatch, Refusal> {
@@ -395,6 +424,7 @@ impl Gateway {
     /// # Errors
     /// If the journal cannot be read.
     pub async fn recover(&self) -> Result<(), RecoverJobsError> {
+        self.count_ended().await?;
         self.0.sessions.recover(self.now()).await?;
         let mut recovered = 0_usize;
         let ids = self.0.open_jobs.all().await?;
@@ -405,11 +435,11 @@ impl Gateway {
                 self.settle(id).await?;
                 continue;
             };
-            if let Ok(place) = self.0.registry.reserve(job.owner(), usize::MAX) {
-                self.0.pool.recover(&job);
-                self.start(job, place);
-                recovered += 1;
-            }
+            let stored = self.count_job(id, job.owner()).await?;
+            let place = self.0.registry.reserve_again(job.owner());
+            self.0.pool.recover(&job);
+            self.start(job, place, stored);
+            recovered += 1;
         }
         self.0.pool.finish_recovery();
         if recovered > 0 {
@@ -424,12 +454,15 @@ impl Gateway {
     async fn settle(&self, id: JobId) -> Result<(), ReadError> {
         match self.read_summary(id).await? {
             Some(JobSummary { accepted, status, .. }) if status.is_terminal() => {
-                if let Err(error) = self.0.index.end(self.now(), id, &accepted, status).await {
+                let stored = self.count_job(id, &accepted.principal).await?;
+                if let Err(error) = self.0.index.end(self.now(), id, &accepted, status, stored).await {
                     tracing::warn!(job = %id, %error, "the job's end is noted in the index at the next start");
                 }
                 return Ok(());
             }
-            Some(_) => {}
+            Some(JobSummary { accepted, .. }) => {
+                self.count_job(id, &accepted.principal).await?;
+            }
             None => {
                 if let Some(owner) = self.0.open_jobs.owner(id).await? {
                     self.0.index.remove(id, &owner).await;

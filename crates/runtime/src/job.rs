@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
-use moorline_core::job::{DeadlineReason, Effect, Job};
+use moorline_core::job::{DeadlineReason, Effect, Job, Status};
 use moorline_store::{AppendError, CommittedBatch, Store};
 use moorline_types::{Batch, JobId, StreamSeq, limits};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +17,7 @@ use crate::intake::{Intake, Load};
 use crate::job_index::JobIndex;
 use crate::pool::Pool;
 use crate::registry::{JobInput, Place, Progress, Registry};
+use crate::stored::Account;
 
 /// Inputs, and reports in them, that are taken in before the store is asked again. They share one append, so a burst
 /// costs one commit.
@@ -37,6 +38,10 @@ pub(crate) struct JobTask {
     pub(crate) taken: Load,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) place: Place,
+    /// Bytes of the job's committed records.
+    pub(crate) stored: u64,
+    /// Where its owner's are counted.
+    pub(crate) account: Account,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -122,7 +127,12 @@ impl JobTask {
     fn handle_appended(&mut self, result: Result<CommittedBatch, AppendError>) -> bool {
         let now = self.clock.now();
         match result {
-            Ok(_committed) => self.job.handle_committed(now),
+            Ok(committed) => {
+                let bytes = committed.body_bytes() as u64;
+                self.stored += bytes;
+                self.account.add(bytes);
+                self.job.handle_committed(now);
+            }
             Err(
                 AppendError::Conflict { .. }
                 | AppendError::Document { .. }
@@ -178,18 +188,21 @@ impl JobTask {
         }
         // The status is told only with the record that brought it about.
         let status = if self.job.is_settled() { self.job.status() } else { self.progress.borrow().status };
+        if status != Status::Pending {
+            self.place.leave_queue();
+        }
         let now = Progress { status, head, acknowledged: self.job.acknowledged() };
         self.progress.send_if_modified(|progress| std::mem::replace(progress, now) != now);
     }
 
     async fn finish(self, over: bool) {
-        let Self { job, clock, registry, index, pool, place, inbox, .. } = self;
+        let Self { job, clock, registry, index, pool, place, inbox, stored, .. } = self;
         let id: JobId = job.id();
         // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
             registry.remove(id);
             pool.release(id);
-            if let Err(error) = index.end(clock.now(), id, job.accepted(), job.status()).await {
+            if let Err(error) = index.end(clock.now(), id, job.accepted(), job.status(), stored).await {
                 // As an open job it is found by the next start, which does it.
                 tracing::warn!(%error, "the job's end is not in the index yet");
             }

@@ -34,19 +34,20 @@ impl JobIndex {
         write(job, &accepted.principal, &Entry::of(accepted))
     }
 
-    /// Takes note of how a job has ended, here, among what is over and among what is open, all in one commit. From then
-    /// on the job may be removed.
+    /// Takes note of how a job has ended, and with how many bytes of records, here, among what is over and among what is
+    /// open, all in one commit. From then on the job may be removed.
     pub(crate) async fn end(
         &self,
         now: Timestamp,
         job: JobId,
         accepted: &Accepted,
         status: Status,
+        bytes: u64,
     ) -> Result<(), AppendError> {
         let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
         let changes = vec![
             write(job, &accepted.principal, &entry),
-            Ended::job(now, job, &accepted.principal),
+            Ended::job(now, job, &accepted.principal, bytes),
             OpenJobs::removal(job),
         ];
         self.store.append_with(Batch::default(), changes).await.map(drop)

@@ -35,6 +35,7 @@ mod open_jobs;
 mod registry;
 mod ruled;
 mod sessions;
+mod stored;
 mod sync;
 
 pub use audit::{Audit, AuditPage};

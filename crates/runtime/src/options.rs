@@ -1,7 +1,7 @@
 //! What the operator decides about the runtime.
 
 use moorline_core::record::Overflow;
-use moorline_types::{EventKind, Json, Millis};
+use moorline_types::{EventKind, Json, Millis, Quotas};
 
 pub use crate::gateway::retention::Retention;
 
@@ -18,10 +18,8 @@ pub struct RuntimeOptions {
     pub max_pending: Millis,
     /// The runtime of jobs that ask for none, in seconds; without it they have no bound.
     pub default_max_runtime_sec: Option<u64>,
-    /// Sessions that one principal may have open.
-    pub max_sessions_per_principal: usize,
-    /// Unfinished jobs that one principal may have.
-    pub max_jobs_per_principal: usize,
+    /// How much one principal may have, where its key does not say.
+    pub quotas: Quotas,
     /// How long a session can be resumed after its connection has ended.
     pub resume_window: Millis,
     /// How many records a client may be behind with its acknowledgements before it is told.

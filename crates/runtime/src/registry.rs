@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use moorline_core::Refusal;
 use moorline_core::job::{Lost, Report, Status};
+use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
-use moorline_types::{Fence, JobId, PrincipalId, StreamSeq, Timestamp, WorkerId, WorkerSeq};
+use moorline_types::{Fence, JobId, PrincipalId, Quotas, StreamSeq, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::intake::{Intake, MAX_REPORTS};
@@ -72,9 +73,17 @@ pub(crate) struct Registry {
 struct State {
     jobs: HashMap<JobId, JobHandle>,
     /// Jobs of each principal, counted from the moment that one is being accepted.
-    counts: HashMap<PrincipalId, usize>,
-    /// How often each principal has submitted of late with a key that bounds it.
+    counts: HashMap<PrincipalId, Counts>,
+    /// How often each principal that is bounded in this has submitted of late.
     rates: HashMap<PrincipalId, TokenBucket>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Counts {
+    /// Those that have not ended.
+    jobs: u64,
+    /// Those of them that no worker has begun.
+    queued: u64,
 }
 
 /// Principals whose rate is known before those are forgotten that have not submitted for long enough: some hundred
@@ -86,28 +95,42 @@ const MAX_IDLE_RATES: usize = 1024;
 pub(crate) struct Place {
     registry: Arc<Registry>,
     principal: PrincipalId,
+    is_queued: bool,
 }
 
 impl Registry {
     /// Counts one more submission against a rate, as many as `limit` in a second.
-    pub(crate) fn count_submit(&self, now: Timestamp, principal: &PrincipalId, limit: u64) -> Result<(), Refusal> {
+    pub(crate) fn count_submit(&self, now: Timestamp, principal: &PrincipalId, limit: u64) -> Result<(), QuotaReached> {
         let rates = &mut lock(&self.state).rates;
         if rates.len() >= MAX_IDLE_RATES && !rates.contains_key(principal) {
             rates.retain(|_, bucket| !bucket.is_full(now));
         }
         let bucket = rates.entry(principal.clone()).or_insert_with(|| TokenBucket::full(now, limit));
-        bucket.take(now, limit).map_err(|retry_after| Refusal::TooManySubmits { limit, retry_after })
+        bucket.take(now, limit).map_err(|wait| QuotaReached {
+            quota: Quota::SubmitsPerSec,
+            limit,
+            used: limit,
+            retry_after: Some(wait),
+        })
     }
 
-    /// Takes room for one more job of the principal.
-    pub(crate) fn reserve(self: &Arc<Self>, principal: &PrincipalId, limit: usize) -> Result<Place, Refusal> {
+    /// Takes room for one more job of the principal, which no worker has begun.
+    pub(crate) fn reserve(self: &Arc<Self>, principal: &PrincipalId, quotas: Quotas) -> Result<Place, QuotaReached> {
         let mut state = lock(&self.state);
-        let count = state.counts.entry(principal.clone()).or_default();
-        if *count >= limit {
-            return Err(Refusal::TooManyJobs { limit });
-        }
-        *count += 1;
-        Ok(Place { registry: Arc::clone(self), principal: principal.clone() })
+        let Counts { jobs, queued } = state.counts.get(principal).copied().unwrap_or_default();
+        let jobs = Quota::Jobs.take(jobs, 1, quotas.jobs)?;
+        let queued = Quota::Queued.take(queued, 1, quotas.queued)?;
+        state.counts.insert(principal.clone(), Counts { jobs, queued });
+        Ok(Place { registry: Arc::clone(self), principal: principal.clone(), is_queued: true })
+    }
+
+    /// Room for a job of the last run, which has been accepted whatever the limits are now.
+    pub(crate) fn reserve_again(self: &Arc<Self>, principal: &PrincipalId) -> Place {
+        let mut state = lock(&self.state);
+        let counts = state.counts.entry(principal.clone()).or_default();
+        counts.jobs += 1;
+        counts.queued += 1;
+        Place { registry: Arc::clone(self), principal: principal.clone(), is_queued: true }
     }
 
     pub(crate) fn insert(&self, job: JobId, handle: JobHandle) {
@@ -142,12 +165,24 @@ impl Registry {
     }
 }
 
+impl Place {
+    /// The job does not wait for a worker any more.
+    pub(crate) fn leave_queue(&mut self) {
+        if std::mem::take(&mut self.is_queued)
+            && let Some(counts) = lock(&self.registry.state).counts.get_mut(&self.principal)
+        {
+            counts.queued -= 1;
+        }
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
+        self.leave_queue();
         let mut state = lock(&self.registry.state);
-        if let Some(count) = state.counts.get_mut(&self.principal) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(counts) = state.counts.get_mut(&self.principal) {
+            counts.jobs -= 1;
+            if counts.jobs == 0 {
                 state.counts.remove(&self.principal);
             }
         }
@@ -163,10 +198,29 @@ mod tests {
         let registry = Arc::new(Registry::default());
         let ada: PrincipalId = "ada".parse().unwrap();
         let bob: PrincipalId = "bob".parse().unwrap();
-        let place = registry.reserve(&ada, 1).unwrap();
-        assert_eq!(registry.reserve(&ada, 1).unwrap_err(), Refusal::TooManyJobs { limit: 1 });
-        assert!(registry.reserve(&bob, 1).is_ok(), "one principal's jobs are not another's");
+        let one = Quotas { jobs: Some(1), ..Quotas::default() };
+        let place = registry.reserve(&ada, one).unwrap();
+        let refused = registry.reserve(&ada, one).unwrap_err();
+        assert_eq!((refused.quota, refused.limit, refused.used), (Quota::Jobs, 1, 1));
+        assert!(registry.reserve(&bob, one).is_ok(), "one principal's jobs are not another's");
         drop(place);
-        assert!(registry.reserve(&ada, 1).is_ok());
+        assert!(registry.reserve(&ada, one).is_ok());
+        assert!(lock(&registry.state).counts.is_empty(), "who has no job is not known");
+    }
+
+    #[test]
+    fn a_job_that_is_begun_makes_room_in_the_queue_and_not_among_the_jobs() {
+        let registry = Arc::new(Registry::default());
+        let ada: PrincipalId = "ada".parse().unwrap();
+        let quotas = Quotas { jobs: Some(2), queued: Some(1), ..Quotas::default() };
+        let mut first = registry.reserve(&ada, quotas).unwrap();
+        assert_eq!(registry.reserve(&ada, quotas).unwrap_err().quota, Quota::Queued);
+        first.leave_queue();
+        first.leave_queue();
+        let second = registry.reserve(&ada, quotas).unwrap();
+        let refused = registry.reserve(&ada, quotas).unwrap_err();
+        assert_eq!((refused.quota, refused.used), (Quota::Jobs, 2), "the jobs are counted first");
+        drop((first, second, registry.reserve_again(&ada)));
+        assert!(lock(&registry.state).counts.is_empty());
     }
 }

@@ -264,7 +264,7 @@ impl SessionHandle {
             trace_id: request.trace_id,
             credentials: Vec::new(),
         };
-        let quotas = self.principal().grants.quotas;
+        let quotas = self.gateway.quotas_of(self.principal());
         let (session, overflow) = (&self.session, request.overflow);
         let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job, overflow));
         let summary = self.gateway.accept(accepted, quotas, key, attach).await?;
@@ -467,7 +467,7 @@ impl SessionHandle {
         let now = self.gateway.now();
         let records: Vec<Record> =
             facts.iter().zip(0..).map(|(fact, earlier)| self.session.record(now, earlier, fact)).collect();
-        let committed = self.gateway.append(Batch::from(records)).await?;
+        let committed = self.gateway.append(self.id(), &self.principal().id, Batch::from(records)).await?;
         self.written = committed.last_offset().unwrap_or(self.written);
         self.session.handle_committed(&facts);
         Ok(())

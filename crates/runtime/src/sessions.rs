@@ -21,15 +21,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use moorline_core::Refusal;
 use moorline_core::backlog::Missed;
+use moorline_core::quota::Quota;
 use moorline_core::resume::{Floor, ResumeState, ResumeToken, TokenHash};
 use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
-use moorline_types::{Epoch, EventSeq, Millis, PrincipalId, SessionId, Timestamp};
+use moorline_types::{Epoch, EventSeq, Millis, PrincipalId, SessionId, StreamId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ended::Ended;
 use crate::mint::{self, NoEntropy};
 use crate::session::SessionHandle;
+use crate::stored::StoredBytes;
 use crate::sync::lock;
 
 /// What tokens begin with; the session's id without its own prefix and 64 hexadecimal digits follow.
@@ -81,13 +83,14 @@ pub(crate) struct Sessions {
     store: Arc<dyn Store>,
     window: Millis,
     ended: Ended,
+    stored: StoredBytes,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     entries: HashMap<SessionId, Entry>,
-    counts: HashMap<PrincipalId, usize>,
+    counts: HashMap<PrincipalId, u64>,
     /// When sessions whose window is over were looked for last.
     swept: Option<Timestamp>,
 }
@@ -95,12 +98,21 @@ struct State {
 #[derive(Debug)]
 struct Entry {
     principal: PrincipalId,
+    /// Of its records in the journal.
+    bytes: u64,
     place: Place,
     changed: Arc<Notify>,
     /// Raised while it was connected.
     floor: Option<Arc<Floor>>,
     /// Whether there is a floor, for whoever has the session: it asks with every page that it reads.
     raised: Arc<AtomicBool>,
+}
+
+/// What a session that is over has left in the journal.
+#[derive(Debug)]
+struct Left {
+    principal: PrincipalId,
+    bytes: u64,
 }
 
 /// Where a session is.
@@ -130,9 +142,9 @@ pub(crate) struct Presence {
 }
 
 impl Sessions {
-    pub(crate) fn new(store: Arc<dyn Store>, window: Millis) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, window: Millis, stored: StoredBytes) -> Self {
         let ended = Ended::new(Arc::clone(&store));
-        Self { store, window, ended, state: Mutex::default() }
+        Self { store, window, ended, stored, state: Mutex::default() }
     }
 
     pub(crate) const fn window(&self) -> Millis {
@@ -153,13 +165,16 @@ impl Sessions {
                     tracing::error!(session = key.key(), "what resumes the session does not decode; it is lost");
                     continue;
                 };
+                let bytes = self.store.stream_bytes(StreamId::Session(id)).await?;
+                self.stored.of(state.principal()).add(bytes);
                 if state.is_expired(now, self.window) {
-                    self.delete(now, id).await;
+                    self.delete(now, id, Left { principal: state.principal().clone(), bytes }).await;
                     continue;
                 }
                 let since = state.parked().unwrap_or(now);
                 let place = Place::Parked { since, unsaved: None };
                 lock(&self.state).insert(id, state.principal().clone(), place);
+                self.note_bytes(id, bytes);
             }
         }
     }
@@ -171,25 +186,25 @@ impl Sessions {
         now: Timestamp,
         id: SessionId,
         principal: &PrincipalId,
-        limit: usize,
+        limit: Option<u64>,
     ) -> Result<(Presence, CancellationToken), Refusal> {
         self.forget_expired(now).await;
         let fence = CancellationToken::new();
         let (evicted, raised) = {
             let mut state = lock(&self.state);
-            let full = state.counts.get(principal).is_some_and(|count| *count >= limit);
-            let evicted = if full { state.longest_parked(principal) } else { None };
-            if full && evicted.is_none() {
-                return Err(Refusal::TooManySessions { limit });
-            }
-            if let Some(evicted) = evicted {
-                state.remove(evicted);
-            }
+            let count = state.counts.get(principal).copied().unwrap_or_default();
+            let evicted = match Quota::Sessions.take(count, 1, limit) {
+                Ok(_) => None,
+                Err(reached) => {
+                    let longest = state.longest_parked(principal).ok_or(reached)?;
+                    state.remove(longest).map(|left| (longest, left))
+                }
+            };
             let raised = state.insert(id, principal.clone(), Place::Connected(fence.clone()));
             (evicted, raised)
         };
-        if let Some(evicted) = evicted {
-            self.delete(now, evicted).await;
+        if let Some((evicted, left)) = evicted {
+            self.delete(now, evicted, left).await;
         }
         Ok((Presence { sessions: Arc::clone(self), id, since: now, unsaved: None, raised }, fence))
     }
@@ -264,8 +279,17 @@ impl Sessions {
 
     /// The session is over for good.
     pub(crate) async fn close(&self, now: Timestamp, id: SessionId) {
-        lock(&self.state).remove(id);
-        self.delete(now, id).await;
+        let left = lock(&self.state).remove(id);
+        if let Some(left) = left {
+            self.delete(now, id, left).await;
+        }
+    }
+
+    /// Records of the session are in the journal, and counted as its principal's.
+    pub(crate) fn note_bytes(&self, id: SessionId, bytes: u64) {
+        if let Some(entry) = lock(&self.state).entries.get_mut(&id) {
+            entry.bytes += bytes;
+        }
     }
 
     /// Writes down where a session stands.
@@ -321,8 +345,8 @@ impl Sessions {
         })
     }
 
-    async fn delete(&self, now: Timestamp, id: SessionId) {
-        let noted = self.ended.add_session(now, id).await;
+    async fn delete(&self, now: Timestamp, id: SessionId, Left { principal, bytes }: Left) {
+        let noted = self.ended.add_session(now, id, &principal, bytes).await;
         let deleted = async {
             self.store.delete(&floor_key(id), Expect::Any).await?;
             self.store.delete(&key(id), Expect::Any).await
@@ -341,8 +365,8 @@ impl Sessions {
             state.swept = Some(now);
             state.take_expired(now, self.window)
         };
-        for id in expired {
-            self.delete(now, id).await;
+        for (id, left) in expired {
+            self.delete(now, id, left).await;
         }
     }
 }
@@ -351,21 +375,23 @@ impl State {
     fn insert(&mut self, id: SessionId, principal: PrincipalId, place: Place) -> Arc<AtomicBool> {
         *self.counts.entry(principal.clone()).or_default() += 1;
         let raised = Arc::<AtomicBool>::default();
-        let entry = Entry { principal, place, changed: Arc::default(), floor: None, raised: Arc::clone(&raised) };
+        let raising = Arc::clone(&raised);
+        let entry = Entry { principal, bytes: 0, place, changed: Arc::default(), floor: None, raised: raising };
         self.entries.insert(id, entry);
         raised
     }
 
-    fn remove(&mut self, id: SessionId) {
-        let Some(entry) = self.entries.remove(&id) else { return };
+    fn remove(&mut self, id: SessionId) -> Option<Left> {
+        let entry = self.entries.remove(&id)?;
         // Whoever waits for it looks again and finds nothing.
         entry.changed.notify_waiters();
-        if let hash_map::Entry::Occupied(mut count) = self.counts.entry(entry.principal) {
+        if let hash_map::Entry::Occupied(mut count) = self.counts.entry(entry.principal.clone()) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
+        Some(Left { principal: entry.principal, bytes: entry.bytes })
     }
 
     fn longest_parked(&self, principal: &PrincipalId) -> Option<SessionId> {
@@ -373,13 +399,10 @@ impl State {
         own.filter_map(|(id, entry)| Some((entry.place.parked_since()?, *id))).min().map(|(_, id)| id)
     }
 
-    fn take_expired(&mut self, now: Timestamp, window: Millis) -> Vec<SessionId> {
+    fn take_expired(&mut self, now: Timestamp, window: Millis) -> Vec<(SessionId, Left)> {
         let over = |entry: &Entry| entry.place.parked_since().is_some_and(|since| since + window <= now);
         let expired: Vec<_> = self.entries.iter().filter(|(_, entry)| over(entry)).map(|(id, _)| *id).collect();
-        for id in &expired {
-            self.remove(*id);
-        }
-        expired
+        expired.into_iter().filter_map(|id| Some((id, self.remove(id)?))).collect()
     }
 }
 

@@ -8,10 +8,11 @@
 
 mod common;
 
-use common::{Bench, all_over, principal, request, see_to_end, with_history};
+use common::{Bench, all_over, principal, reached, request, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::access::{Action, ConstraintBroken, Relation};
 use moorline_core::job::Status;
+use moorline_core::quota::Quota;
 use moorline_runtime::{GcRequest, JobQuery, ResumeRequest, SessionHandle, SubscribeRequest};
 use moorline_types::{EventSeq, Principal, Scope, Scopes};
 
@@ -171,11 +172,11 @@ async fn a_key_may_bound_its_principals_sessions_and_jobs() {
     let mut session = open(&bench, bounded.clone()).await;
     session.submit(request("patient", "null")).await.unwrap();
     let refused = session.submit(request("patient", "null")).await.unwrap_err();
-    assert_eq!(refused, Refusal::TooManyJobs { limit: 1 });
+    assert_eq!(reached(&refused), (Quota::Jobs, 1, 1));
     let mut unbounded = open(&bench, principal("ada", Scopes::JOBS)).await;
     unbounded.submit(request("patient", "null")).await.expect("another key of hers has the usual limit");
     let refused = bench.gateway.open_session(bounded, "test".to_owned()).await.unwrap_err();
-    assert_eq!(refused, Refusal::TooManySessions { limit: 2 });
+    assert_eq!(reached(&refused), (Quota::Sessions, 2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,12 +189,11 @@ async fn a_key_may_bound_how_often_its_principal_submits() {
         session.submit(request("counter", "0")).await.unwrap();
     }
     for session in &mut sessions {
-        let Refusal::TooManySubmits { limit: 2, retry_after } =
-            session.submit(request("counter", "0")).await.unwrap_err()
-        else {
+        let Refusal::QuotaReached(refused) = session.submit(request("counter", "0")).await.unwrap_err() else {
             panic!("both sessions share what the principal has");
         };
-        assert!((1..=500).contains(&retry_after.get()), "{retry_after:?}");
+        assert_eq!((refused.quota, refused.limit), (Quota::SubmitsPerSec, 2));
+        assert!((1..=500).contains(&refused.retry_after.unwrap().get()), "{refused:?}");
     }
     open(&bench, principal("eve", Scopes::JOBS)).await.submit(request("counter", "0")).await.unwrap();
     // not a wait: the time that passes is what is tested, and it is virtual

@@ -12,14 +12,15 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Bench, all_over, fact, logs, memory, options, pass, request, see, see_to_end};
+use common::{Bench, all_over, fact, logs, memory, options, pass, reached, request, see, see_to_end, with_quotas};
 use moorline_core::Refusal;
 use moorline_core::idempotency::{Claim, ClaimKey, Fingerprint, Parameters};
 use moorline_core::job::Status;
+use moorline_core::quota::Quota;
 use moorline_core::record::Fact;
-use moorline_runtime::{Idempotency, JobQuery, RuntimeOptions, SessionHandle, SubmitRequest};
+use moorline_runtime::{Idempotency, JobQuery, SessionHandle, SubmitRequest};
 use moorline_store::{Collection, DocKey, Expect, Store, StoreFault, TailLimits};
-use moorline_types::{JobId, Json, StreamId, StreamSeq, Timestamp, limits};
+use moorline_types::{JobId, Json, Quotas, StreamId, StreamSeq, Timestamp, limits};
 
 fn fingerprint(agent: &str, input: &str) -> Fingerprint {
     Fingerprint::of(&Parameters {
@@ -115,17 +116,18 @@ async fn a_repetition_is_not_counted_as_one_more_submission() {
     let mut session = bench.gateway.open_session(ada, "test".to_owned()).await.unwrap().session;
     let first = session.submit(keyed("k", "counter", "1")).await.unwrap().job;
     let refused = session.submit(keyed("l", "counter", "1")).await.unwrap_err();
-    assert!(matches!(refused, Refusal::TooManySubmits { limit: 1, .. }), "{refused}");
+    assert_eq!(reached(&refused), (Quota::SubmitsPerSec, 1, 1));
     assert_eq!(session.submit(keyed("k", "counter", "1")).await.unwrap().job, first);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repetition_needs_no_room_for_another_job() {
-    let bench = Bench::over(memory(), RuntimeOptions { max_jobs_per_principal: 1, ..options() }).await;
+    let bench = Bench::over(memory(), with_quotas(Quotas { jobs: Some(1), ..Quotas::default() })).await;
     let mut session = bench.session("ada").await;
     let job = session.submit(keyed("k", "patient", "null")).await.unwrap().job;
-    assert_eq!(session.submit(request("counter", "1")).await.unwrap_err(), Refusal::TooManyJobs { limit: 1 });
-    assert_eq!(session.submit(keyed("l", "counter", "1")).await.unwrap_err(), Refusal::TooManyJobs { limit: 1 });
+    for another in [request("counter", "1"), keyed("l", "counter", "1")] {
+        assert_eq!(reached(&session.submit(another).await.unwrap_err()), (Quota::Jobs, 1, 1));
+    }
     assert_eq!(session.submit(keyed("k", "patient", "null")).await.unwrap().job, job);
     assert_eq!(bench.gateway.open_jobs(), 1);
 }

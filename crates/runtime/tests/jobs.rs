@@ -9,13 +9,17 @@
 
 mod common;
 
-use common::{Bench, assert_dense, fact, logs, memory, options, principal, request, see, see_to_end, with_history};
+use common::{
+    Bench, assert_dense, fact, logs, memory, options, principal, reached, request, see, see_to_end, with_history,
+    with_quotas,
+};
 use moorline_core::Refusal;
 use moorline_core::job::Status;
+use moorline_core::quota::Quota;
 use moorline_core::record::{Cause, Fact, Output};
-use moorline_runtime::{RuntimeOptions, SubscribeRequest};
+use moorline_runtime::SubscribeRequest;
 use moorline_store::StoreFault;
-use moorline_types::{Json, RecordKind, Scopes};
+use moorline_types::{Json, Quotas, RecordKind, Scopes};
 
 fn counted(to: u64) -> Vec<String> {
     (1..=to).map(|n| n.to_string()).collect()
@@ -190,19 +194,19 @@ async fn what_belongs_to_others_does_not_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn a_principal_has_no_more_jobs_and_sessions_than_it_may() {
-    let options = RuntimeOptions { max_jobs_per_principal: 1, max_sessions_per_principal: 2, ..options() };
-    let bench = Bench::over(memory(), options).await;
+    let quotas = Quotas { jobs: Some(1), sessions: Some(2), ..Quotas::default() };
+    let bench = Bench::over(memory(), with_quotas(quotas)).await;
     let mut session = bench.session("ada").await;
     let job = session.submit(request("patient", "null")).await.unwrap().job;
     let refused = session.submit(request("patient", "null")).await.unwrap_err();
-    assert_eq!(refused, Refusal::TooManyJobs { limit: 1 });
+    assert_eq!(reached(&refused), (Quota::Jobs, 1, 1));
     bench.session("bob").await.submit(request("patient", "null")).await.unwrap();
     session.cancel(&job.to_string(), None).await.unwrap();
     see_to_end(&mut session, job).await;
 
     let second = bench.session("ada").await;
     let refused = bench.gateway.open_session(principal("ada", Scopes::JOBS), "x".to_owned()).await.unwrap_err();
-    assert_eq!(refused, Refusal::TooManySessions { limit: 2 });
+    assert_eq!(reached(&refused), (Quota::Sessions, 2, 2));
     drop(second);
     // One that waits for its client makes room for one that is here.
     bench.session("ada").await;

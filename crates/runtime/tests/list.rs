@@ -12,13 +12,13 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Bench, all_over, memory, options, pass, request, see_to_end};
+use common::{Bench, all_over, memory, options, pass, request, see_to_end, with_quotas};
 use moorline_core::Refusal;
 use moorline_core::job::Status;
 use moorline_core::listing::JobFilter;
-use moorline_runtime::{JobPage, JobQuery, RuntimeOptions, SessionHandle, SubmitRequest};
+use moorline_runtime::{JobPage, JobQuery, SessionHandle, SubmitRequest};
 use moorline_store::{Collection, Store, StoreFault, TailLimits};
-use moorline_types::{EventSeq, JobId, Json, limits};
+use moorline_types::{EventSeq, JobId, Json, Quotas, limits};
 
 fn of(filter: JobFilter) -> JobQuery {
     JobQuery { filter, ..JobQuery::default() }
@@ -139,8 +139,8 @@ async fn pages_of_any_size_have_every_job_once_while_others_come_and_end() {
 
 #[tokio::test(start_paused = true)]
 async fn limits_are_a_hundred_by_default_and_a_thousand_at_the_most() {
-    let wide = RuntimeOptions { max_jobs_per_principal: 2_000, ..options() };
-    let bench = Bench::over(memory(), wide).await;
+    let wide = Quotas { jobs: Some(2_000), ..Quotas::default() };
+    let bench = Bench::over(memory(), with_quotas(wide)).await;
     let mut session = bench.session("ada").await;
     for _ in 0..1_005 {
         session.submit(request("stubborn", "null")).await.unwrap();
@@ -246,8 +246,8 @@ async fn what_a_crash_leaves_between_job_and_index_is_not_shown_and_is_repaired(
 
 #[tokio::test(start_paused = true)]
 async fn a_filter_that_admits_few_of_many_gives_short_pages_and_reaches_the_end() {
-    let wide = RuntimeOptions { max_jobs_per_principal: 10_000, ..options() };
-    let bench = Bench::over(memory(), wide).await;
+    let wide = Quotas { jobs: Some(10_000), ..Quotas::default() };
+    let bench = Bench::over(memory(), with_quotas(wide)).await;
     let mut session = bench.session("ada").await;
     for _ in 0..limits::MAX_LIST_JOBS_SCANNED + 10 {
         session.submit(request("stubborn", "null")).await.unwrap();

@@ -7,6 +7,7 @@ mod error;
 pub mod workers;
 
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, 
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
-use moorline_types::{Epoch, Json, Millis};
+use moorline_types::{Epoch, Json, Millis, Quotas};
 use moorline_worker::limits::FORGETFUL_ORPHAN_LIFETIME;
 use moorline_worker::secret::GatewaySecret;
 
-use crate::config::{ClientAuth, ClientCertsConfig, Config, Durability, StoreKind, Transport};
+use crate::config::{ClientAuth, ClientCertsConfig, Config, Durability, LimitsConfig, StoreKind, Transport};
 use crate::connection::{Connection, Service, ServiceOptions};
 use crate::data_dir::{DataDir, Endpoint};
 use crate::door::Peer;
@@ -363,8 +364,7 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         cancel_grace: config.jobs.cancel_grace.into(),
         max_pending: config.jobs.max_pending.into(),
         default_max_runtime_sec: config.jobs.default_max_runtime.map(|length| length.as_secs().max(1)),
-        max_sessions_per_principal: config.limits.max_sessions_per_principal.get(),
-        max_jobs_per_principal: config.limits.max_jobs_per_principal.get(),
+        quotas: quotas(&config.limits),
         resume_window: config.session.resume_window.into(),
         back_pressure_lag: config.session.back_pressure_lag.get() as u64,
         overflow: config.session.overflow.into(),
@@ -374,6 +374,18 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         },
         audit_max_age: config.retention.audit_max_age.map(Into::into),
         check_event,
+    }
+}
+
+/// How much one principal may have, where its key does not say.
+fn quotas(limits: &LimitsConfig) -> Quotas {
+    let number = |limit: NonZeroUsize| limit.get() as u64;
+    Quotas {
+        sessions: Some(number(limits.max_sessions_per_principal)),
+        jobs: Some(number(limits.max_jobs_per_principal)),
+        queued: limits.max_queued_jobs_per_principal.map(number),
+        submits_per_sec: limits.max_submits_per_sec_per_principal.map(number),
+        stored_bytes: limits.max_stored_bytes_per_principal.map(number),
     }
 }
 

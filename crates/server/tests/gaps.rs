@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use common::{Bench, Client, runtime_options};
+use common::{Bench, Client, runtime_options, with_sessions};
 use futures_util::future::join_all;
-use moorline_runtime::RuntimeOptions;
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
 use serde_json::{Value, json};
 
@@ -179,7 +178,7 @@ async fn the_frames_of_64_emitters_are_dense_and_in_order() {
 async fn fifty_observers_of_a_burst_see_it_once_in_order_and_to_the_end() {
     const OBSERVERS: usize = 50;
     const EVENTS: u64 = 2_000;
-    let options = RuntimeOptions { max_sessions_per_principal: 2 * OBSERVERS, ..runtime_options() };
+    let options = with_sessions(2 * OBSERVERS);
     let bench = Bench::with_agents(options, Vec::new()).await;
     let mut owner = bench.client().await;
     let mut observers = Vec::new();

@@ -79,9 +79,9 @@ async fn a_request_that_makes_no_sense_changes_nothing() {
         (new_key("a", json!({ "scopes": ["jobs"], "tags": ["a b"] })), "tag"),
         (new_key("a", json!({ "scopes": ["jobs"], "constraints": { "lease": { "fs.chown": ["/"] } } })), "fs.chown"),
         (new_key("a", json!({ "scopes": ["jobs"], "constraints": { "agents": ["*x"] } })), "pattern"),
-        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "stored_bytes": 1 } })), "quotas"),
-        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "queued": 1 } })), "quotas"),
-        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "submits_per_sec": 0 } })), "quotas"),
+        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "stored_bytes": -1 } })), "0 or more"),
+        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "waiting": 1 } })), "waiting"),
+        (new_key("a", json!({ "scopes": ["jobs"], "quotas": { "submits_per_sec": 0 } })), "quota"),
         (json!({ "do": "revoke", "key": "key_01KRHDRWGW0W3GE1R70W3GE1R7" }), "there is no API key"),
         (json!({ "do": "rotate", "key": "key_01KRHDRWGW0W3GE1R70W3GE1R7" }), "there is no API key"),
         (json!({ "do": "list", "cursor": "x" }), "cursor"),
@@ -215,6 +215,38 @@ async fn the_last_key_that_administers_stays() {
     make(&mut admin, new_key("other", json!({ "scopes": ["administer"] }))).await;
     admin.say("msg_last", KEYS, json!({ "do": "revoke", "key": own })).await;
     admin.recv_type("session.error").await;
+}
+
+#[tokio::test]
+async fn beyond_a_quota_the_answer_says_which_how_much_and_whether_to_try_again() {
+    let bench = Bench::start().await;
+    let mut admin = admin(&bench).await;
+    for (quota, frees_itself) in [("jobs", true), ("queued", true), ("stored_bytes", false)] {
+        let grants = json!({ "scopes": ["jobs"], "quotas": { quota: 0 } });
+        let (_, secret) = make(&mut admin, new_key(&format!("zoe-{quota}"), grants)).await;
+        let (mut zoe, _) = bench.open(&bearer(&secret)).await;
+        zoe.say("msg_1", "job.submit", json!({ "agent": "echo", "input": 1 })).await;
+        let refused = zoe.recv_type("session.error").await["payload"].take();
+        assert_eq!(
+            (&refused["code"], &refused["request_id"]),
+            (&json!("INVALID_REQUEST"), &json!("msg_1")),
+            "{refused}"
+        );
+        assert_eq!(refused["retryable"], frees_itself, "{refused}");
+        let details = &refused["details"];
+        assert_eq!((&details["quota"], &details["limit"]), (&json!(quota), &json!(0)), "{refused}");
+        assert_eq!(details["used"].as_u64().unwrap() > 0, quota == "stored_bytes", "the session is stored: {refused}");
+        zoe.say("msg_ping", "session.ping", json!({ "nonce": "n" })).await;
+        zoe.recv_type("session.pong").await;
+    }
+    let grants = json!({ "scopes": ["jobs"], "quotas": { "sessions": 1 } });
+    let (_, secret) = make(&mut admin, new_key("zoe", grants)).await;
+    let (_zoe, _) = bench.open(&bearer(&secret)).await;
+    let mut second = bench.connect().await;
+    second.send(&bearer(&secret)).await;
+    let refused = second.recv_type("session.error").await["payload"].take();
+    assert_eq!(refused["details"], json!({ "quota": "sessions", "limit": 1, "used": 1 }), "{refused}");
+    assert_eq!(refused["retryable"], false, "{refused}");
 }
 
 #[tokio::test]

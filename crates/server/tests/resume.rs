@@ -250,7 +250,7 @@ async fn a_session_that_is_closed_while_its_job_runs_can_be_resumed() {
 #[tokio::test]
 async fn a_parked_session_makes_room_for_a_connected_one() {
     let bench = Bench::start().await;
-    let limit = bench.gateway.options().max_sessions_per_principal;
+    let limit = bench.gateway.options().quotas.sessions.unwrap();
     let first = arrive(&bench).await;
     drop(first.client);
     for _ in 0..limit {

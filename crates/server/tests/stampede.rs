@@ -7,9 +7,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{Bench, Client, PATIENCE, runtime_options};
+use common::{Bench, Client, PATIENCE, with_sessions};
 use futures_util::future::join_all;
-use moorline_runtime::RuntimeOptions;
 use serde_json::{Value, json};
 
 /// How long many clients together may take on a machine that does other things too.
@@ -57,7 +56,7 @@ async fn many_sessions_are_resumed_at_once_while_a_job_streams() {
     // More than are resumed at once, and fewer than one address may have connections.
     const SESSIONS: usize = 90;
     const EVENTS: u64 = 20;
-    let options = RuntimeOptions { max_sessions_per_principal: 2 * SESSIONS, ..runtime_options() };
+    let options = with_sessions(2 * SESSIONS);
     let bench = Bench::with_agents(options, Vec::new()).await;
     let mut tokens = Vec::new();
     for _ in 0..SESSIONS {

@@ -17,7 +17,8 @@ use moorline_runtime::{
 };
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
 use moorline_types::{
-    Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, PrincipalId, Scopes, SessionId, StreamSeq, Timestamp,
+    Epoch, EventSeq, JobId, Json, Millis, Offset, Principal, PrincipalId, Quotas, Scopes, SessionId, StreamSeq,
+    Timestamp,
 };
 use moorline_worker::sdk::Agent;
 
@@ -453,8 +454,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
         cancel_grace: Millis::from_secs(3),
         max_pending: Millis::from_secs(60),
         default_max_runtime_sec: None,
-        max_sessions_per_principal: 10_000,
-        max_jobs_per_principal: 10_000,
+        quotas: Quotas { sessions: Some(10_000), jobs: Some(10_000), ..Quotas::default() },
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,
         overflow: Overflow::CatchUp,

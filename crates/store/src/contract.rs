@@ -265,6 +265,11 @@ impl CommittedBatch {
         self.records
     }
 
+    /// The size of all bodies, in bytes.
+    pub fn body_bytes(&self) -> usize {
+        self.records.iter().map(|record| record.body.len()).sum()
+    }
+
     /// The offset of the last record; `None` if the batch was empty.
     pub fn last_offset(&self) -> Option<Offset> {
         self.records.last().map(Committed::offset)

@@ -158,7 +158,8 @@ macro_rules! text {
 
 text! { Tag BudgetCap }
 
-/// How much of the gateway one principal may take up. What is absent is as configured.
+/// How much of the gateway one principal may take up. What is absent in a key is as configured, and what is absent there
+/// has no bound.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quotas {
@@ -174,12 +175,28 @@ pub struct Quotas {
     /// Submissions in a second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub submits_per_sec: Option<u64>,
-    /// Bytes of the journal that its jobs take up.
+    /// Bytes of records of its jobs and sessions in the journal, beyond which nothing is submitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stored_bytes: Option<u64>,
 }
 
 impl Quotas {
+    /// Every bound of these, and where there is none that of `defaults`.
+    #[must_use]
+    pub const fn or(self, defaults: Self) -> Self {
+        const fn or(own: Option<u64>, default: Option<u64>) -> Option<u64> {
+            if own.is_some() { own } else { default }
+        }
+
+        Self {
+            sessions: or(self.sessions, defaults.sessions),
+            jobs: or(self.jobs, defaults.jobs),
+            queued: or(self.queued, defaults.queued),
+            submits_per_sec: or(self.submits_per_sec, defaults.submits_per_sec),
+            stored_bytes: or(self.stored_bytes, defaults.stored_bytes),
+        }
+    }
+
     /// Whether all is as configured.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -225,6 +242,15 @@ mod tests {
         assert_eq!(serde_json::to_string(&grants).unwrap(), text);
         assert_eq!(serde_json::to_string(&Grants::default()).unwrap(), r#"{"scopes":[]}"#);
         assert!(grants.is_bounded());
+    }
+
+    #[test]
+    fn a_bound_of_ones_own_goes_before_the_default() {
+        let read = |text: &str| serde_json::from_str::<Quotas>(text).unwrap();
+        let defaults = read(r#"{"sessions":1,"jobs":2,"queued":3}"#);
+        let own = read(r#"{"jobs":7,"stored_bytes":9}"#);
+        assert_eq!(own.or(defaults), read(r#"{"sessions":1,"jobs":7,"queued":3,"stored_bytes":9}"#));
+        assert_eq!(Quotas::default().or(defaults), defaults);
     }
 
     #[test]

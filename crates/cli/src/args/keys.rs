@@ -148,7 +148,11 @@ fn create_args() -> Vec<Arg> {
             .help("How long a job may run, such as 1h"),
         number("max-sessions").help_heading(most).help("Sessions of the principal"),
         number("max-jobs").help_heading(most).help("Unfinished jobs of the principal"),
+        number("max-queued-jobs").help_heading(most).help("Jobs of the principal that no worker has begun"),
         number("max-submits-per-sec").help_heading(most).help("Submissions in a second"),
+        number("max-stored-bytes")
+            .help_heading(most)
+            .help("Bytes of records of its jobs and sessions, beyond which nothing is submitted"),
     ]
 }
 
@@ -196,8 +200,9 @@ fn new_key(of: &ArgMatches) -> Option<NewKey> {
     let quotas = Quotas {
         sessions: number("max-sessions"),
         jobs: number("max-jobs"),
+        queued: number("max-queued-jobs"),
         submits_per_sec: number("max-submits-per-sec"),
-        ..Quotas::default()
+        stored_bytes: number("max-stored-bytes"),
     };
     let scopes = all(of, "scope").fold(Scopes::NONE, Scopes::union);
     let grants = Grants { scopes, tags: all(of, "tag").collect(), constraints, quotas };

@@ -167,12 +167,16 @@ impl Gateway {
     ) -> Result<(Vec<EndedStream>, Vec<EndedStream>), StepError> {
         let (gone, awaited) = self.make_way(due, Clearing::Raise(reason)).await?;
         for ended in &gone {
+            let usage = self.usage(ended).await?;
             let head = self.0.store.stream_head(ended.stream).await?;
             self.0.store.trim_stream(ended.stream, head.next()).await?;
             if let (StreamId::Job(job), Some(owner)) = (ended.stream, &ended.owner) {
                 self.0.index.remove(job, owner).await;
             }
-            self.0.ended.forget(ended).await;
+            // What is still noted is removed, and given back, in another round.
+            if let (true, Some(usage)) = (self.0.ended.forget(ended).await, usage) {
+                self.give_back(usage);
+            }
         }
         Ok((gone, awaited))
     }

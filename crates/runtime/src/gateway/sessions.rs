@@ -41,7 +41,7 @@ impl Gateway {
         }
         let now = self.now();
         let id = mint::session_id(now).map_err(no_entropy)?;
-        let limit = allowed(principal.grants.quotas.sessions, self.0.options.max_sessions_per_principal);
+        let limit = self.quotas_of(&principal).sessions;
         let (presence, fence) = self.0.sessions.reserve(now, id, &principal.id, limit).await?;
         let opened = self.begin_session(now, id, principal, client).await;
         let (session, state, token, opened) = match opened {
@@ -66,7 +66,7 @@ impl Gateway {
     ) -> Result<(Session, ResumeState, ResumeToken, Offset), Refusal> {
         let owner = principal.id.clone();
         let (mut session, opened) = Session::open(id, principal, client);
-        let committed = self.append(Batch::from(vec![session.record(now, 0, &opened)])).await?;
+        let committed = self.append(id, &owner, Batch::from(vec![session.record(now, 0, &opened)])).await?;
         session.handle_committed([&opened]);
         let opened = committed.last_offset().unwrap_or_default();
         let token = new_token(id).map_err(no_entropy)?;
@@ -183,11 +183,6 @@ impl Gateway {
             }
         }
     }
-}
-
-/// The limit of a principal, or else the usual one.
-pub(super) fn allowed(own: Option<u64>, usual: usize) -> usize {
-    own.map_or(usual, |own| usize::try_from(own).unwrap_or(usize::MAX))
 }
 
 fn unseen(error: ViewError) -> Refusal {

@@ -6,18 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use moorline_core::Refusal;
+use moorline_core::quota::Quota;
 use moorline_core::record::{Fact, Overflow};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
     Clock, Delivery, Gateway, Retention, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
 };
 use moorline_store::{MemoryStore, Store, TailLimits};
-use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, RecordKind, Scopes, Timestamp};
+use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, Quotas, RecordKind, Scopes, Timestamp};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
 use moorline_worker::secret::GatewaySecret;
 
 /// How long a test waits for what must come. Time is virtual, so this is no delay.
 const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// Jobs that one agent runs at once.
+pub(crate) const CAPACITY: u32 = 64;
 
 pub(crate) struct Bench {
     pub(crate) gateway: Gateway,
@@ -29,8 +34,7 @@ pub(crate) fn options() -> RuntimeOptions {
         cancel_grace: Millis::from_secs(30),
         max_pending: Millis::from_secs(300),
         default_max_runtime_sec: None,
-        max_sessions_per_principal: 1_000,
-        max_jobs_per_principal: 100,
+        quotas: Quotas { sessions: Some(1_000), jobs: Some(100), ..Quotas::default() },
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,
         overflow: Overflow::CatchUp,
@@ -38,6 +42,17 @@ pub(crate) fn options() -> RuntimeOptions {
         audit_max_age: None,
         check_event: |_, _| Ok(()),
     }
+}
+
+/// The usual options, but for what each principal may have.
+pub(crate) fn with_quotas(quotas: Quotas) -> RuntimeOptions {
+    RuntimeOptions { quotas: quotas.or(options().quotas), ..options() }
+}
+
+/// The quota that the refusal is about, how much there may be, and how much there is.
+pub(crate) fn reached(refusal: &Refusal) -> (Quota, u64, u64) {
+    let Refusal::QuotaReached(reached) = refusal else { panic!("no quota is reached: {refusal}") };
+    (reached.quota, reached.limit, reached.used)
 }
 
 pub(crate) fn memory() -> Arc<MemoryStore> {
@@ -172,7 +187,7 @@ fn describe(agent: &str) -> AgentDescription {
     AgentDescription {
         agent: agent.parse().unwrap(),
         description: "for tests".to_owned(),
-        capacity: 64,
+        capacity: CAPACITY,
         is_default: true,
     }
 }

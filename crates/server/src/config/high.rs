@@ -177,6 +177,12 @@ pub struct LimitsConfig {
     pub max_sessions_per_principal: NonZeroUsize,
     /// Unfinished jobs of one principal.
     pub max_jobs_per_principal: NonZeroUsize,
+    /// Jobs of one principal that no worker has begun; `None` is as many as it may have.
+    pub max_queued_jobs_per_principal: Option<NonZeroUsize>,
+    /// Submissions of one principal in a second; `None` is without bound.
+    pub max_submits_per_sec_per_principal: Option<NonZeroUsize>,
+    /// Bytes of records of one principal's jobs and sessions; `None` is without bound.
+    pub max_stored_bytes_per_principal: Option<NonZeroUsize>,
 }
 
 /// Times of jobs.

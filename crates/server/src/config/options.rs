@@ -32,6 +32,8 @@ const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
 
 /// The least room for a journal: enough that a busy gateway does not remove what ended a moment ago.
 const MIN_RETAINED_BYTES: usize = 16 * 1024 * 1024;
+/// The least that everybody may store: some sessions, and a job with a large input.
+const MIN_STORED_BYTES: usize = 1024 * 1024;
 /// The most unacknowledged events before a client is told. More are not told in time by anybody.
 const MAX_BACK_PRESSURE_LAG: usize = 1_000_000;
 /// The most connections. Each takes a descriptor and some buffers; a machine runs out of both before this.
@@ -196,6 +198,16 @@ options! {
     max_jobs_per_principal = "limits.max_jobs_per_principal", Count, Count { max: MAX_PER_PRINCIPAL }, Text("1000"),
         "100",
         "How many unfinished jobs one principal may have.";
+    max_queued_jobs_per_principal = "limits.max_queued_jobs_per_principal", Maybe<Count>,
+        Maybe(Count { max: MAX_PER_PRINCIPAL }), Unset { shown: "as many as it may have" }, "20",
+        "How many jobs that no worker has begun one principal may have. Every job is one of them for a moment.";
+    max_submits_per_sec_per_principal = "limits.max_submits_per_sec_per_principal", Maybe<Count>,
+        Maybe(Count { max: MAX_PER_PRINCIPAL }), Unset { shown: "no bound" }, "10",
+        "How many jobs one principal may submit in a second.";
+    max_stored_bytes_per_principal = "limits.max_stored_bytes_per_principal", Maybe<Size>,
+        Maybe(Size { min: MIN_STORED_BYTES, max: usize::MAX }), Unset { shown: "no bound" }, "1 GiB",
+        "How many bytes of records of one principal's jobs and sessions the journal may have before it can submit no \
+         more. What runs goes on, so it may become more; it becomes less by retention and `moorline gc`.";
     cancel_grace = "jobs.cancel_grace", Length, Length { min: MILLISECOND, max: HOUR }, Text("30s"), "10s",
         "How long a job that is cancelled may take to end by itself before it is ended.";
     max_pending = "jobs.max_pending", Length, Length { min: SECOND, max: 30 * DAY }, Text("5m"), "1h",

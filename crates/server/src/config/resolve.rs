@@ -174,6 +174,9 @@ fn config(
             free_failures_per_address: found.free_failures_per_address?.value,
             max_sessions_per_principal: found.max_sessions_per_principal?.value,
             max_jobs_per_principal: found.max_jobs_per_principal?.value,
+            max_queued_jobs_per_principal: found.max_queued_jobs_per_principal?.value,
+            max_submits_per_sec_per_principal: found.max_submits_per_sec_per_principal?.value,
+            max_stored_bytes_per_principal: found.max_stored_bytes_per_principal?.value,
         },
         retention: RetentionConfig {
             max_age: found.retain_for?.value,

@@ -6,6 +6,7 @@ use moorline_core::audit::AuditEntry;
 use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
+use moorline_core::quota::QuotaReached;
 use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
@@ -304,8 +305,8 @@ pub(crate) fn missed(missed: Missed, next: EventSeq, epoch: Epoch) -> Gap {
 /// A refusal.
 pub(crate) fn refusal(refusal: &Refusal) -> SessionError {
     let mut error = SessionError::new(code(refusal), &refusal.to_string());
-    if matches!(refusal, Refusal::TooManySubmits { .. }) {
-        error = error.retryable_if(true);
+    if let Refusal::QuotaReached(reached) = refusal {
+        error = error.retryable_if(reached.quota.frees_itself());
     }
     error.details = details(refusal);
     error
@@ -319,9 +320,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::ForeignSession
         | Refusal::FeatureNotNegotiated { .. }
         | Refusal::NotServed { .. }
-        | Refusal::TooManySessions { .. }
-        | Refusal::TooManyJobs { .. }
-        | Refusal::TooManySubmits { .. }
+        | Refusal::QuotaReached(_)
         | Refusal::TooManyWatched { .. }
         | Refusal::CursorUnknown
         | Refusal::KeyUnknown { .. }
@@ -359,13 +358,11 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
 fn details(refusal: &Refusal) -> Option<Json> {
     let details = match refusal {
         Refusal::FeatureNotNegotiated { feature } => serde_json::json!({ "feature": feature }),
-        Refusal::TooManySessions { limit } | Refusal::TooManyJobs { limit } | Refusal::TooManyWatched { limit } => {
-            serde_json::json!({ "limit": limit })
+        Refusal::QuotaReached(reached) => quota(reached),
+        // Each is refused when there are as many as there may be.
+        Refusal::TooManyWatched { limit } | Refusal::TooManyKeys { limit } => {
+            serde_json::json!({ "limit": limit, "used": limit })
         }
-        Refusal::TooManySubmits { limit, retry_after } => {
-            serde_json::json!({ "limit": limit, "used": limit, "retry_after_ms": retry_after.get() })
-        }
-        Refusal::TooManyKeys { limit } => serde_json::json!({ "limit": limit }),
         Refusal::CredentialExpired { at } => serde_json::json!({ "expired_at": at.to_string() }),
         Refusal::KeyRevoked { key } | Refusal::KeyUnknown { key } | Refusal::KeyOver { key } => {
             serde_json::json!({ "key": key.to_string() })
@@ -411,6 +408,15 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::StoreUnavailable { .. } => return None,
     };
     Json::of(&details).ok()
+}
+
+fn quota(reached: &QuotaReached) -> serde_json::Value {
+    let QuotaReached { quota, limit, used, retry_after } = reached;
+    let mut details = serde_json::json!({ "quota": quota.as_str(), "limit": limit, "used": used });
+    if let Some(wait) = retry_after {
+        details["retry_after_ms"] = wait.get().into();
+    }
+    details
 }
 
 fn constraint(broken: &ConstraintBroken) -> serde_json::Value {

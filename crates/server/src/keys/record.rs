@@ -98,10 +98,8 @@ pub enum KeyRecordError {
     /// What is granted exceeds the bounds.
     #[error("these are more tags, patterns or namespaces than a key may have")]
     Bounds,
-    /// A quota that nothing is held against.
-    #[error(
-        "of the quotas only sessions, jobs and submits_per_sec, which is 1 at least, are enforced; leave the others out"
-    )]
+    /// A rate at which nothing is ever submitted.
+    #[error("the quota submits_per_sec is 1 at least; a key without the scope submit submits nothing")]
     Quota,
     /// What a lease may name at most cannot be read.
     #[error("the most that a lease may name cannot be read: {0}")]
@@ -128,8 +126,7 @@ impl KeyRecord {
         if !grants.is_bounded() {
             return Err(KeyRecordError::Bounds);
         }
-        let Quotas { queued, submits_per_sec, stored_bytes, .. } = grants.quotas;
-        if queued.or(stored_bytes).is_some() || submits_per_sec == Some(0) {
+        if grants.quotas.submits_per_sec == Some(0) {
             return Err(KeyRecordError::Quota);
         }
         if let Some(cap) = &grants.constraints.lease {

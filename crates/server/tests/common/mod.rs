@@ -19,7 +19,7 @@ use moorline_server::jwt::Jwt;
 use moorline_server::key_store::Keys;
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
 use moorline_store::{Collection, MemoryStore, Store, TailLimits};
-use moorline_types::{Epoch, Millis, Principal, Scopes, Timestamp};
+use moorline_types::{Epoch, Millis, Principal, Quotas, Scopes, Timestamp};
 use moorline_wire::Profile;
 use moorline_worker::sdk::Agent;
 use moorline_worker::secret::GatewaySecret;
@@ -240,8 +240,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         cancel_grace: Millis::from_secs(30),
         max_pending: Millis::from_secs(300),
         default_max_runtime_sec: None,
-        max_sessions_per_principal: 50,
-        max_jobs_per_principal: 1_000,
+        quotas: Quotas { sessions: Some(50), jobs: Some(1_000), ..Quotas::default() },
         resume_window: Millis::from_secs(600),
         // What is not about acknowledgements is not told of them.
         back_pressure_lag: u64::MAX,
@@ -250,6 +249,12 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         audit_max_age: None,
         check_event: |kind, body| moorline_wire::validate_body(kind, body).map_err(|error| error.to_string()),
     }
+}
+
+/// The usual options, but for how many sessions each principal may have.
+pub(crate) fn with_sessions(sessions: usize) -> RuntimeOptions {
+    let usual = runtime_options();
+    RuntimeOptions { quotas: Quotas { sessions: Some(sessions as u64), ..usual.quotas }, ..usual }
 }
 
 pub(crate) struct Client {
