@@ -10,6 +10,7 @@
 //! | --- | --- | --- |
 //! | [`job::Job`] | yes | a job's life, the numbers of its records, its one ending |
 //! | [`session::Session`] | yes | the numbers of a session's records |
+//! | [`backend_session::BackendSession`] | no | a gateway session: its state, commands, subscribers, how long it lasts |
 //! | [`view::View`] | derived | which records a session sees, and their `event_seq` |
 //! | [`connection::Connection`] | no | handshake, heartbeats, what a frame is allowed to be |
 //! | [`dispatch::Dispatcher`] | no | which worker takes which job |
@@ -27,6 +28,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod backend_session;
 pub mod backlog;
 pub mod backoff;
 pub mod canonical;
