@@ -108,7 +108,7 @@ fn what_the_gateway_refuses_is_told_with_a_remedy() {
         (&["submit", "echo", "--input", "{"], 2, "--input must be JSON"),
         (&["submit", "echo", "--input", "@/nowhere"], 2, "/nowhere"),
         (&["submit", "echo", "--lease", "[]"], 2, "--lease"),
-        (&["submit", "echo", "--lease", r#"{"cost.budget": ["USD:1"]}"#], 5, "cost.budget"),
+        (&["submit", "echo", "--lease", r#"{"cost.budget": ["USD:1e3"]}"#], 5, "USD:1e3"),
         (&["submit", "echo", "--trace-id", "x"], 2, "trace"),
         (&["submit", "echo", "--max-runtime", "soon"], 2, "duration"),
         (&["watch", "job_nope"], 5, "job_nope"),

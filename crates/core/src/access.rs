@@ -24,7 +24,7 @@ use moorline_types::{Principal, PrincipalId, Scope, Tag, TraceId};
 use crate::Refusal;
 
 mod submission;
-pub use submission::{Asked, ConstraintBroken, check_submission, read_lease_cap};
+pub use submission::{Asked, ConstraintBroken, Granted, Unasked, check_submission, read_lease_cap};
 
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

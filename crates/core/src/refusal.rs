@@ -7,6 +7,7 @@ use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Sco
 
 use crate::access::{Action, ConstraintBroken};
 use crate::job::Status;
+use crate::lease::TermsError;
 use crate::quota::QuotaReached;
 
 /// Why a request is not carried out.
@@ -174,6 +175,12 @@ pub enum Refusal {
     LeasePast {
         /// The moment that was named.
         expires_at: Timestamp,
+    },
+    /// The lease that was asked for is none.
+    #[error("lease_request cannot be read: {source}")]
+    LeaseUnreadable {
+        /// What is wrong with it.
+        source: TermsError,
     },
     /// The principal may know of it and may not do it.
     #[error("{} needs the scope {needs}, which this identity does not have; an administrator can grant it", .action.as_str())]

@@ -1,5 +1,6 @@
 //! What the operator decides about the runtime.
 
+use moorline_core::access::Unasked;
 use moorline_core::record::Overflow;
 use moorline_types::{EventKind, Json, Millis, Quotas};
 
@@ -16,8 +17,8 @@ pub struct RuntimeOptions {
     pub cancel_grace: Millis,
     /// How long an accepted job may wait for a worker.
     pub max_pending: Millis,
-    /// The runtime of jobs that ask for none, in seconds; without it they have no bound.
-    pub default_max_runtime_sec: Option<u64>,
+    /// What submissions get that do not say.
+    pub unasked: Unasked,
     /// How much one principal may have, where its key does not say.
     pub quotas: Quotas,
     /// How long a session can be resumed after its connection has ended.

@@ -5,7 +5,7 @@
 //! again by whoever comes back.
 
 use moorline_core::Refusal;
-use moorline_core::access::{Action, Asked, Ruling, check_submission};
+use moorline_core::access::{Action, Asked, Granted, Ruling, check_submission};
 use moorline_core::audit::AuditFilter;
 use moorline_core::backlog::{Backlog, Missed};
 use moorline_core::record::{
@@ -237,8 +237,8 @@ impl SessionHandle {
         self.authorise(Action::Submit)?;
         let asked =
             Asked { agent: &request.agent.name, lease: &request.lease, max_runtime_sec: request.max_runtime_sec };
-        let options = self.gateway.options();
-        let max_runtime_sec = check_submission(self.principal(), asked, options.default_max_runtime_sec)?;
+        let Granted { lease, max_runtime_sec } =
+            check_submission(self.principal(), asked, self.gateway.options().unasked)?;
         let key = match request.idempotency {
             None => None,
             Some(idempotency) => match self.gateway.recognise(&self.principal().id, idempotency).await? {
@@ -258,7 +258,7 @@ impl SessionHandle {
             agent: agent.name.to_string(),
             version: agent.version.to_string(),
             input: request.input,
-            lease: request.lease,
+            lease,
             max_runtime_sec,
             expires_at: request.expires_at,
             trace_id: request.trace_id,

@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moorline_core::access::Unasked;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
@@ -363,7 +364,10 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
     RuntimeOptions {
         cancel_grace: config.jobs.cancel_grace.into(),
         max_pending: config.jobs.max_pending.into(),
-        default_max_runtime_sec: config.jobs.default_max_runtime.map(|length| length.as_secs().max(1)),
+        unasked: Unasked {
+            max_runtime_sec: config.jobs.default_max_runtime.map(|length| length.as_secs().max(1)),
+            any_model: config.jobs.any_model,
+        },
         quotas: quotas(&config.limits),
         resume_window: config.session.resume_window.into(),
         back_pressure_lag: config.session.back_pressure_lag.get() as u64,

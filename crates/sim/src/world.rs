@@ -453,7 +453,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
     let options = RuntimeOptions {
         cancel_grace: Millis::from_secs(3),
         max_pending: Millis::from_secs(60),
-        default_max_runtime_sec: None,
+        unasked: moorline_core::access::Unasked::default(),
         quotas: Quotas { sessions: Some(10_000), jobs: Some(10_000), ..Quotas::default() },
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,

@@ -33,7 +33,7 @@ pub(crate) fn options() -> RuntimeOptions {
     RuntimeOptions {
         cancel_grace: Millis::from_secs(30),
         max_pending: Millis::from_secs(300),
-        default_max_runtime_sec: None,
+        unasked: moorline_core::access::Unasked::default(),
         quotas: Quotas { sessions: Some(1_000), jobs: Some(100), ..Quotas::default() },
         resume_window: Millis::from_secs(600),
         back_pressure_lag: 1_000,

@@ -185,7 +185,7 @@ pub struct LimitsConfig {
     pub max_stored_bytes_per_principal: Option<NonZeroUsize>,
 }
 
-/// Times of jobs.
+/// What applies to every job.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JobsConfig {
     /// How long a job that is cancelled may take to end by itself.
@@ -194,6 +194,8 @@ pub struct JobsConfig {
     pub max_pending: Duration,
     /// How long a job may run whose submission does not say; `None` is without bound.
     pub default_max_runtime: Option<Duration>,
+    /// Whether a lease that does not name `model.use` allows every model.
+    pub any_model: bool,
 }
 
 /// For how long what is over is kept.

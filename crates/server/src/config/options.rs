@@ -217,6 +217,9 @@ options! {
         Maybe(Length { min: SECOND, max: Duration::from_secs(limits::MAX_RUNTIME_SEC) }), Unset { shown: "no bound" },
         "1h",
         "How long a job may run whose submission does not say.";
+    any_model = "jobs.any_model", Switch, Switch, Text("false"), "true",
+        "Whether a job whose lease does not name `model.use` may use every model that its submitter may lease. Without it \
+         such a job may use none.";
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
         "How long an orderly stop with `stop_workers` waits for jobs to end. Jobs that have not ended by then are ended, \
          with an error that says so.";

@@ -187,6 +187,7 @@ fn config(
             cancel_grace: found.cancel_grace?.value,
             max_pending: found.max_pending?.value,
             default_max_runtime: found.default_max_runtime?.value,
+            any_model: found.any_model?.value,
         },
         shutdown_grace: found.shutdown_grace?.value,
         log: LogConfig { format: found.log_format?.value, filter: found.log_filter?.value },

@@ -520,7 +520,7 @@ impl<'a> Driver<'a> {
         let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
         self.note_done(deed);
         self.traces.insert(job.job, job.accepted.trace_id);
-        self.push(Some(job.job), to_wire::accepted(&job, id));
+        self.push(Some(job.job), to_wire::accepted(&job, id, self.features));
         Ok(())
     }
 

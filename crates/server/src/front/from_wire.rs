@@ -25,6 +25,8 @@ pub(crate) fn served() -> FeatureSet {
         Feature::ListJobs,
         Feature::Subscribe,
         Feature::LeaseExpiresAt,
+        Feature::CostBudget,
+        Feature::ModelUse,
         Feature::Progress,
         Feature::ResultChunk,
         Feature::AgentVersions,
@@ -121,7 +123,7 @@ pub(crate) fn submit(
     let grants = submit.lease_request.clone().unwrap_or_default();
     for (namespace, feature) in [(COST_BUDGET, Feature::CostBudget), (Capability::ModelUse.as_str(), Feature::ModelUse)]
     {
-        if grants.grants().contains_key(namespace) {
+        if grants.grants().contains_key(namespace) && !features.contains(feature) {
             return Err(Refusal::FeatureNotNegotiated { feature: feature.as_str() });
         }
     }

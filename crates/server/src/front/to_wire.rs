@@ -6,6 +6,7 @@ use moorline_core::audit::AuditEntry;
 use moorline_core::backlog::{Missed, MissedReason};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
+use moorline_core::lease::Terms;
 use moorline_core::quota::QuotaReached;
 use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
 use moorline_runtime::session::Subscription;
@@ -18,8 +19,8 @@ use moorline_wire::payload::{
 };
 use moorline_wire::vendor::{self, AuditRecord, Gap, GapReason, GcReport, KeyEntry, KeysReport};
 use moorline_wire::{
-    DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage, Secret,
-    Text,
+    Budget, DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage,
+    Secret, Text,
 };
 
 use crate::key_store::KeysAnswer;
@@ -56,13 +57,13 @@ pub(crate) fn welcome(
 }
 
 /// The acceptance of a job.
-pub(crate) fn accepted(job: &JobSummary, request: &MessageId) -> RuntimeMessage {
+pub(crate) fn accepted(job: &JobSummary, request: &MessageId, features: FeatureSet) -> RuntimeMessage {
     RuntimeMessage::Accepted(Box::new(Accepted {
         job_id: job.job.into(),
         agent: agent(job),
         lease: job.accepted.lease.clone(),
         lease_constraints: constraints(job),
-        budget: None,
+        budget: budget(job).filter(|_| features.contains(Feature::CostBudget)),
         credentials: None,
         accepted_at: Some(job.accepted_at),
         trace_id: job.accepted.trace_id,
@@ -111,6 +112,14 @@ pub(crate) fn jobs(page: JobPage, request: &MessageId) -> RuntimeMessage {
 
 fn constraints(job: &JobSummary) -> Option<LeaseConstraints> {
     job.accepted.expires_at.map(|at| LeaseConstraints { expires_at: Some(at) })
+}
+
+/// The budget with which the job began (spec 7.1).
+fn budget(job: &JobSummary) -> Option<Budget> {
+    let Terms { budget, .. } = Terms::read(&job.accepted.lease).ok()?;
+    let amounts =
+        budget.iter().filter_map(|(currency, units)| Some((currency.into(), units.to_string().parse().ok()?)));
+    Some(amounts.collect()).filter(|budget: &Budget| !budget.is_empty())
 }
 
 /// What a step of removing what is over came to.
@@ -330,6 +339,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::LastAdministrator
         | Refusal::JobEnded { .. }
         | Refusal::AckAhead { .. }
+        | Refusal::LeaseUnreadable { .. }
         | Refusal::LeasePast { .. } => ErrorCode::InvalidRequest,
         Refusal::Unauthenticated
         | Refusal::CredentialExpired { .. }
@@ -386,6 +396,11 @@ fn details(refusal: &Refusal) -> Option<Json> {
         }
         Refusal::Overrun { job, limit } => serde_json::json!({ "job_id": job.to_string(), "limit": limit }),
         Refusal::LeasePast { expires_at } => serde_json::json!({ "expires_at": expires_at.to_string() }),
+        Refusal::LeaseUnreadable { source } => serde_json::json!({
+            "field": "payload.lease_request",
+            "namespace": source.namespace(),
+            "pattern": source.pattern(),
+        }),
         Refusal::ScopeMissing { needs, .. } => serde_json::json!({ "scope": needs.as_str() }),
         Refusal::NotWithinConstraints { broken } => constraint(broken),
         Refusal::ResumeNotAllowed { job } => serde_json::json!({ "job_id": job.to_string() }),
@@ -427,9 +442,13 @@ fn constraint(broken: &ConstraintBroken) -> serde_json::Value {
         ConstraintBroken::Lease { capability, pattern } => {
             serde_json::json!({ "constraint": "lease", "namespace": capability.as_str(), "pattern": pattern })
         }
-        ConstraintBroken::NoLease | ConstraintBroken::Unreadable { .. } => {
-            serde_json::json!({ "constraint": "lease" })
-        }
+        ConstraintBroken::Unreadable { .. } => serde_json::json!({ "constraint": "lease" }),
+        ConstraintBroken::Budget { currency, asked, limit } => serde_json::json!({
+            "constraint": "max_budget",
+            "currency": currency,
+            "asked": asked,
+            "limit": limit,
+        }),
         ConstraintBroken::Runtime { asked, limit } => {
             serde_json::json!({ "constraint": "max_runtime_sec", "max_runtime_sec": asked, "limit": limit })
         }

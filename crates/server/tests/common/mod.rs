@@ -239,7 +239,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
     RuntimeOptions {
         cancel_grace: Millis::from_secs(30),
         max_pending: Millis::from_secs(300),
-        default_max_runtime_sec: None,
+        unasked: moorline_core::access::Unasked::default(),
         quotas: Quotas { sessions: Some(50), jobs: Some(1_000), ..Quotas::default() },
         resume_window: Millis::from_secs(600),
         // What is not about acknowledgements is not told of them.
