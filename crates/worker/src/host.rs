@@ -24,7 +24,7 @@ use crate::message::{AgentOffer, FromWorker, HeldJob, StartJob, StartRefusal, To
 use crate::outbox::LinkState;
 use crate::outbox::spill::SpillRoom;
 use crate::random;
-use crate::sdk::{Agent, Cancel, CancelCause, CancelRequest};
+use crate::sdk::{Agent, Cancel, CancelCause, CancelRequest, Commands};
 use state::{Slot, State};
 
 /// See the module's documentation. Dropping it stops every job.
@@ -133,6 +133,11 @@ impl Host {
             ToWorker::Cancel { job, reason, grace } => {
                 self.0.lock().cancel(job, &CancelRequest { cause: CancelCause::Gateway, reason, grace });
             }
+            ToWorker::Command { job, command } => {
+                if !self.0.lock().command(job, command) {
+                    return Handled::Overrun;
+                }
+            }
             // Dropped outside of the lock: what an agent does when it is dropped is its own affair.
             ToWorker::Kill { job } => {
                 drop(self.0.take(job));
@@ -230,10 +235,10 @@ impl Host {
             match self.admit(&state, &start) {
                 Err(reason) => FromWorker::Refused { job, reason },
                 Ok(agent) => {
-                    let cancel = Cancel::default();
-                    let task = run::spawn(&self.0, agent, start.clone(), cancel.clone());
+                    let (cancel, commands) = (Cancel::default(), Commands::default());
+                    let task = run::spawn(&self.0, agent, start.clone(), cancel.clone(), commands.clone());
                     let spill = self.0.spill.get().cloned();
-                    state.insert(job, Slot::new(job, start.agent, cancel, task, spill));
+                    state.insert(job, Slot::new(job, start.agent, cancel, commands, task, spill));
                     FromWorker::Started { job }
                 }
             }

@@ -83,6 +83,14 @@ pub const MAX_SPILL_BYTES: u64 = 512 * 1024 * 1024;
 /// answers is cut off.
 pub const MAX_NOTICES: usize = 2 * MAX_HELD_JOBS;
 
+/// The largest command for a job's agent, in bytes of JSON: a bulk of a thousand writes with room to spare. Fits in a
+/// frame of the gateway with the rest.
+pub const MAX_COMMAND_BYTES: usize = 4 * 1024 * 1024;
+
+/// Commands of one job that its agent has not taken up. A gateway lets fewer of a session wait for their answers; the rest
+/// is for those that it hands over again after a link was lost. One that hands over more is cut off.
+pub const MAX_WAITING_COMMANDS: usize = 8 * 1024;
+
 /// The first wait before a worker dials again.
 pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 

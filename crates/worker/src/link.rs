@@ -185,6 +185,7 @@ fn check_length(message: &ToWorker) -> Result<(), SendError> {
     let bytes = match message {
         ToWorker::Start(start) => start.input.get().len() + start.lease.get().len(),
         ToWorker::Cancel { reason, .. } => reason.len(),
+        ToWorker::Command { command, .. } => command.json().get().len(),
         ToWorker::Kill { .. } | ToWorker::Ack { .. } | ToWorker::Shutdown { .. } => 0,
     };
     let max = MAX_GATEWAY_FRAME_BYTES - MAX_HELLO_FRAME_BYTES;

@@ -93,6 +93,13 @@ pub enum ToWorker {
         /// How long the agent has.
         grace: Millis,
     },
+    /// Hand a command to a job's agent.
+    Command {
+        /// The job.
+        job: JobId,
+        /// The command.
+        command: Command,
+    },
     /// Stop a job, report nothing more about it and forget it.
     Kill {
         /// The job.
@@ -110,6 +117,29 @@ pub enum ToWorker {
         /// How long its jobs have.
         grace: Millis,
     },
+}
+
+/// What a job's agent is told to do while it runs: an object whose fields are the agent's and its sender's own affair.
+/// Its `Debug` does not show it, because there may be a password in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Command(Json);
+
+impl Command {
+    /// The command with these fields.
+    pub const fn new(json: Json) -> Self {
+        Self(json)
+    }
+
+    /// Its fields.
+    pub const fn json(&self) -> &Json {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("bytes", &self.0.get().len()).finish_non_exhaustive()
+    }
 }
 
 /// All that an agent needs to know of its job.

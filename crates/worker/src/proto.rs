@@ -8,7 +8,8 @@ mod gateway;
 mod worker;
 
 pub use gateway::{
-    Accepted, Ack, CancelJob, Challenge, GatewayMessage, KillJob, Refused, Shutdown, StartJob, gateway_message,
+    Accepted, Ack, CancelJob, Challenge, CommandJob, GatewayMessage, KillJob, Refused, Shutdown, StartJob,
+    gateway_message,
 };
 pub use worker::{
     AgentOffer, Event, Failure, Goodbye, HeldJob, Hello, JobRefused, JobStarted, Outcome, Proof, Report, WorkerMessage,

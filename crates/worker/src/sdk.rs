@@ -8,6 +8,7 @@
 
 mod body;
 mod cancel;
+mod commands;
 mod context;
 mod failure;
 mod outcome;
@@ -16,12 +17,13 @@ mod result_stream;
 use async_trait::async_trait;
 use moorline_types::ResolvedAgent;
 
-pub use crate::message::{Failure, FailureCode};
+pub use crate::message::{Command, Failure, FailureCode};
 pub use body::{
     Artifact, Delegation, Flaw, InvalidEvent, Level, Metric, Number, Progress, ToolAnswer, ToolError, check_body,
 };
 pub(crate) use cancel::Cancel;
 pub use cancel::{CancelCause, CancelRequest};
+pub(crate) use commands::Commands;
 pub use context::{CallId, DelegateId, EmitError, InputError, JobContext};
 pub(crate) use context::{Port, PushError, Pushed};
 pub use outcome::{Outcome, OutcomeError};

@@ -10,7 +10,7 @@ use moorline_types::limits::MAX_REPORT_WINDOW;
 use moorline_types::{EventKind, Json, Millis, WorkerSeq};
 use moorline_worker::in_process::in_process;
 use moorline_worker::link::LinkEnd;
-use moorline_worker::message::{FromWorker, Report, StartRefusal, ToWorker};
+use moorline_worker::message::{Command, FromWorker, Report, StartRefusal, ToWorker};
 use moorline_worker::sdk::{Encoding, Failure, Level, Outcome, Progress, ResultStream};
 use support::{attach, cancel, fn_agent, job, lines, start, worker};
 
@@ -281,4 +281,28 @@ async fn an_in_process_worker_ends_with_its_link() {
     drop(gateway.link);
     tokio::time::timeout(support::DEADLINE, gateway.worker.ended()).await.unwrap();
     assert!(gateway.worker.is_ended());
+}
+
+#[tokio::test]
+async fn a_job_is_told_what_to_do_while_it_runs() {
+    let obedient = |job: moorline_worker::sdk::JobContext| async move {
+        for _ in 0..2 {
+            let command = job.next_command().await;
+            job.event("x-vendor.acme.done".parse().unwrap(), command.json().clone()).await?;
+        }
+        nothing().await
+    };
+    let command = |of, number: u8| ToWorker::Command {
+        job: job(of),
+        command: Command::new(Json::parse(&format!("{{\"number\":{number}}}")).unwrap()),
+    };
+    let mut gateway = attach([fn_agent("a@1", 1, obedient)]).await;
+    gateway.send(command(1, 9)).await;
+    gateway.send(start(job(1), "a@1", "0")).await;
+    for number in [1, 2] {
+        gateway.send(command(1, number)).await;
+    }
+    let said = lines(&gateway.finish(job(1)).await);
+    let done = |number: u8| format!("x-vendor.acme.done {{\"number\":{number}}}");
+    assert_eq!(said, [done(1), done(2), "result null".to_owned()], "one for a job that is not held is dropped");
 }

@@ -9,13 +9,19 @@ use moorline_types::{JobId, Timestamp};
 use super::Shared;
 use super::conclude::conclude;
 use crate::message::{Report, StartJob};
-use crate::sdk::{Agent, Cancel, JobContext, Port, PushError, Pushed};
+use crate::sdk::{Agent, Cancel, Commands, JobContext, Port, PushError, Pushed};
 use crate::tasks::{self, Task};
 
 /// Starts the job's agent. The host's lock is held, so the job is held before its agent can report.
-pub(super) fn spawn(shared: &Arc<Shared>, agent: Arc<dyn Agent>, start: StartJob, cancel: Cancel) -> Task<()> {
+pub(super) fn spawn(
+    shared: &Arc<Shared>,
+    agent: Arc<dyn Agent>,
+    start: StartJob,
+    cancel: Cancel,
+    commands: Commands,
+) -> Task<()> {
     let port = HostPort { shared: Arc::downgrade(shared), job: start.job };
-    let job = JobContext::new(start, cancel, Arc::new(port));
+    let job = JobContext::new(start, cancel, commands, Arc::new(port));
     tasks::spawn("job", async move {
         let ended = AssertUnwindSafe(async { agent.run(job.clone()).await }).catch_unwind().await;
         let last = conclude(&job, ended);

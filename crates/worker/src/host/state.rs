@@ -7,10 +7,10 @@ use moorline_types::{JobId, ResolvedAgent, Timestamp, WorkerSeq};
 use tokio::sync::Notify;
 
 use crate::limits::{MAX_NOTICES, REPORTS_PER_TURN, WRITE_BATCH, WRITE_BATCH_BYTES};
-use crate::message::{FromWorker, HeldJob, Report};
+use crate::message::{Command, FromWorker, HeldJob, Report};
 use crate::outbox::spill::SpillRoom;
 use crate::outbox::{LinkState, Outbox, Refused};
-use crate::sdk::{Cancel, CancelRequest, PushError, Pushed};
+use crate::sdk::{Cancel, CancelRequest, Commands, PushError, Pushed};
 use crate::tasks::Task;
 
 #[derive(Debug, Default)]
@@ -30,6 +30,7 @@ pub(super) struct Slot {
     agent: ResolvedAgent,
     outbox: Outbox,
     cancel: Cancel,
+    commands: Commands,
     room: Arc<Notify>,
     is_ready: bool,
     _task: Task<()>,
@@ -40,10 +41,12 @@ impl Slot {
         job: JobId,
         agent: ResolvedAgent,
         cancel: Cancel,
+        commands: Commands,
         task: Task<()>,
         spill: Option<SpillRoom>,
     ) -> Self {
-        Self { agent, outbox: Outbox::new(job, spill), cancel, room: Arc::default(), is_ready: false, _task: task }
+        let (outbox, room) = (Outbox::new(job, spill), Arc::default());
+        Self { agent, outbox, cancel, commands, room, is_ready: false, _task: task }
     }
 }
 
@@ -104,6 +107,11 @@ impl State {
         if let Some(slot) = self.jobs.get(&job) {
             slot.cancel.request(request.clone());
         }
+    }
+
+    /// Hands a command to a job, if it is held; `false` if too many wait.
+    pub(super) fn command(&self, job: JobId, command: Command) -> bool {
+        self.jobs.get(&job).is_none_or(|slot| slot.commands.push(command))
     }
 
     /// Takes a report in.

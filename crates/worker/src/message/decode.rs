@@ -5,8 +5,8 @@ use moorline_types::limits::{
 };
 use moorline_types::{EventKind, Json, Millis, ResolvedAgent, Timestamp, WorkerSeq};
 
-use super::{AgentOffer, Failure, FailureCode, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
-use crate::limits::{MAX_DESCRIPTION_BYTES, MAX_DETAILS_BYTES, MAX_HELD_JOBS, MAX_OFFERS};
+use super::{AgentOffer, Command, Failure, FailureCode, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
+use crate::limits::{MAX_COMMAND_BYTES, MAX_DESCRIPTION_BYTES, MAX_DETAILS_BYTES, MAX_HELD_JOBS, MAX_OFFERS};
 use crate::{json, proto, text};
 
 /// A message that its sender should not have sent.
@@ -258,6 +258,16 @@ impl TryFrom<proto::CancelJob> for ToWorker {
     }
 }
 
+impl TryFrom<proto::CommandJob> for ToWorker {
+    type Error = Malformed;
+
+    fn try_from(command: proto::CommandJob) -> Result<Self, Malformed> {
+        let fields = Fields("CommandJob");
+        let json = fields.object("command_json", &command.command_json, MAX_COMMAND_BYTES)?;
+        Ok(Self::Command { job: fields.parse("job_id", &command.job_id)?, command: Command::new(json) })
+    }
+}
+
 impl TryFrom<proto::KillJob> for ToWorker {
     type Error = Malformed;
 
@@ -283,6 +293,7 @@ pub(crate) fn to_worker(body: proto::gateway_message::Body) -> Result<Option<ToW
     Ok(Some(match body {
         Body::StartJob(start) => ToWorker::Start(start.try_into()?),
         Body::CancelJob(cancel) => cancel.try_into()?,
+        Body::CommandJob(command) => command.try_into()?,
         Body::KillJob(kill) => kill.try_into()?,
         Body::Ack(ack) => ack.try_into()?,
         Body::Shutdown(shutdown) => ToWorker::Shutdown { grace: Millis::new(shutdown.grace_ms) },

@@ -12,6 +12,10 @@ impl From<ToWorker> for proto::GatewayMessage {
             ToWorker::Cancel { job, reason, grace } => {
                 Body::CancelJob(proto::CancelJob { job_id: job.to_string(), reason, grace_ms: grace.get() })
             }
+            ToWorker::Command { job, command } => Body::CommandJob(proto::CommandJob {
+                job_id: job.to_string(),
+                command_json: command.json().get().to_owned(),
+            }),
             ToWorker::Kill { job } => Body::KillJob(proto::KillJob { job_id: job.to_string() }),
             ToWorker::Ack { job, seq } => Body::Ack(proto::Ack { job_id: job.to_string(), worker_seq: seq.get() }),
             ToWorker::Shutdown { grace } => Body::Shutdown(proto::Shutdown { grace_ms: grace.get() }),

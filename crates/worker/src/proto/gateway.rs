@@ -6,7 +6,7 @@ use super::Heartbeat;
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct GatewayMessage {
     /// Exactly one of them.
-    #[prost(oneof = "gateway_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "gateway_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20")]
     pub body: Option<gateway_message::Body>,
 }
 
@@ -42,6 +42,9 @@ pub mod gateway_message {
         /// End the worker.
         #[prost(message, tag = "9")]
         Shutdown(super::Shutdown),
+        /// Hand a command to a job's agent.
+        #[prost(message, tag = "20")]
+        CommandJob(super::CommandJob),
     }
 }
 
@@ -128,6 +131,18 @@ pub struct CancelJob {
     /// How long the agent has, in milliseconds.
     #[prost(uint64, tag = "3")]
     pub grace_ms: u64,
+}
+
+/// Hand a command to the agent of a job that takes commands. What comes of it is an event of the job. A command may come
+/// again when a link is lost: who carries commands out knows them by what they say.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CommandJob {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+    /// The command, a JSON object.
+    #[prost(string, tag = "2")]
+    pub command_json: String,
 }
 
 /// Stop a job, report nothing more about it and forget it.

@@ -12,10 +12,11 @@ use tokio::sync::Notify;
 
 use super::body::{self, Check, Delegate, Log, Status, Thought, ToolAnswerFields, ToolCall, ToolResult};
 use super::cancel::{Cancel, CancelRequest};
+use super::commands::Commands;
 use super::result_stream::{Encoding, ResultStream, StreamError};
 use super::{Artifact, Delegation, Failure, Flaw, InvalidEvent, Level, Metric, Progress, ToolAnswer};
 use crate::clock;
-use crate::message::{Report, StartJob};
+use crate::message::{Command, Report, StartJob};
 
 /// One job, as its agent sees it. Cheap to clone; a clone that outlives the job can emit nothing.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ pub struct JobContext(Arc<Inner>);
 struct Inner {
     start: StartJob,
     cancel: Cancel,
+    commands: Commands,
     port: Arc<dyn Port>,
     calls: AtomicU64,
     streaming: AtomicBool,
@@ -99,9 +101,9 @@ handles! {
 }
 
 impl JobContext {
-    pub(crate) fn new(start: StartJob, cancel: Cancel, port: Arc<dyn Port>) -> Self {
+    pub(crate) fn new(start: StartJob, cancel: Cancel, commands: Commands, port: Arc<dyn Port>) -> Self {
         let (calls, streaming) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self(Arc::new(Inner { start, cancel, port, calls, streaming }))
+        Self(Arc::new(Inner { start, cancel, commands, port, calls, streaming }))
     }
 
     /// The job.
@@ -216,6 +218,12 @@ impl JobContext {
             return Err(StreamError::Begun);
         }
         ResultStream::begin(self.clone(), encoding)
+    }
+
+    /// The next thing that the job is told to do, when there is one. What comes of it is for the agent to say, by an
+    /// event. It may be told again what it was told before, after a link was lost. May be cancelled without loss.
+    pub async fn next_command(&self) -> Command {
+        self.0.commands.next().await
     }
 
     /// Resolves when the job is asked to stop.
