@@ -6,7 +6,7 @@ use crate::metadata::{Metadata, Package};
 use crate::sources::Source;
 
 /// Who may depend on whom, beside everybody on `types`. Tests may reach further.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("wire", &["types"]),
     ("core", &["types"]),
@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("store-sqlite", &["types", "store"]),
     ("worker", &["types"]),
     ("agents", &["types", "worker"]),
+    ("backend", &["types", "worker"]),
     ("runtime", &["types", "core", "store", "worker"]),
     ("server", &["types", "wire", "core", "store", "store-sqlite", "worker", "agents", "runtime"]),
     ("client", &["types", "wire"]),
