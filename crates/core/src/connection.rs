@@ -74,7 +74,10 @@ pub enum Arrival {
     /// `session.pong`.
     Pong,
     /// `session.close` or `session.bye`.
-    Close,
+    Close {
+        /// Whether the envelope names another session than this connection's.
+        foreign: bool,
+    },
     /// Something to carry out.
     Request {
         /// The feature that it depends on.
@@ -193,7 +196,11 @@ impl Connection {
                 self.state = State::Closed;
                 Verdict::RefuseAndClose(Refusal::ResumeWithoutHello)
             }
-            Arrival::Ping | Arrival::Pong | Arrival::Close | Arrival::Request { .. } | Arrival::UnknownOptional => {
+            Arrival::Ping
+            | Arrival::Pong
+            | Arrival::Close { .. }
+            | Arrival::Request { .. }
+            | Arrival::UnknownOptional => {
                 self.state = State::Closed;
                 Verdict::RefuseAndClose(Refusal::HelloExpected)
             }
@@ -207,12 +214,14 @@ impl Connection {
             Arrival::Ping => Verdict::Pong,
             Arrival::Pong | Arrival::UnknownOptional => Verdict::Ignore,
             Arrival::Malformed => Verdict::ReportMalformed,
-            Arrival::Request { foreign: true, .. } => Verdict::Refuse(Refusal::ForeignSession),
+            Arrival::Request { foreign: true, .. } | Arrival::Close { foreign: true } => {
+                Verdict::Refuse(Refusal::ForeignSession)
+            }
             Arrival::Request { needs: Some(gate), .. } if !negotiated.allows(gate) => {
                 Verdict::Refuse(Refusal::FeatureNotNegotiated { feature: gate.name() })
             }
             Arrival::Request { .. } => Verdict::Perform,
-            Arrival::Close => {
+            Arrival::Close { foreign: false } => {
                 self.state = State::Closed;
                 Verdict::Close
             }
@@ -294,6 +303,7 @@ mod tests {
 
     const INTERVAL: Millis = Millis::from_secs(30);
     const ALL: Negotiated = Negotiated { heartbeat: true, ack: true, list_jobs: true, subscribe: true };
+    const CLOSE: Arrival = Arrival::Close { foreign: false };
     const REQUEST: Arrival = Arrival::Request { needs: None, foreign: false };
 
     fn at(seconds: u64) -> Timestamp {
@@ -313,7 +323,7 @@ mod tests {
 
     #[test]
     fn before_the_hello_everything_else_is_refused_and_closes() {
-        for arrival in [Arrival::Ping, Arrival::Pong, Arrival::Close, REQUEST, Arrival::UnknownOptional] {
+        for arrival in [Arrival::Ping, Arrival::Pong, CLOSE, REQUEST, Arrival::UnknownOptional] {
             let mut connection = awaiting();
             let verdict = connection.handle_arrival(at(1), arrival);
             assert_eq!(verdict, Verdict::RefuseAndClose(Refusal::HelloExpected), "{arrival:?}");
@@ -351,6 +361,7 @@ mod tests {
                 Verdict::Refuse(Refusal::FeatureNotNegotiated { feature: "ack" }),
             ),
             (Arrival::Request { needs: None, foreign: true }, ALL, Verdict::Refuse(Refusal::ForeignSession)),
+            (Arrival::Close { foreign: true }, ALL, Verdict::Refuse(Refusal::ForeignSession)),
             (Arrival::Hello, ALL, Verdict::Refuse(Refusal::SecondHello)),
             (Arrival::Resume, ALL, Verdict::Resume),
             (Arrival::Ping, Negotiated::default(), Verdict::Pong),
@@ -362,7 +373,7 @@ mod tests {
             assert_eq!(connection.handle_arrival(at(1), arrival), verdict, "{arrival:?}");
             assert!(connection.is_open(), "{arrival:?}");
         }
-        assert_eq!(open(ALL).handle_arrival(at(1), Arrival::Close), Verdict::Close);
+        assert_eq!(open(ALL).handle_arrival(at(1), CLOSE), Verdict::Close);
     }
 
     #[test]

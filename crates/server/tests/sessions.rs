@@ -149,6 +149,27 @@ async fn both_ways_to_close_are_confirmed() {
 }
 
 #[tokio::test]
+async fn a_close_that_names_another_session_closes_neither() {
+    let bench = Bench::start().await;
+    let mut other = bench.client().await;
+    for message_type in ["session.close", "session.bye"] {
+        let mut client = bench.client().await;
+        for named in [other.session.clone(), Some("sess_of_nobody".to_owned())] {
+            let close = json!({
+                "arcp": "1.1", "id": "msg_close", "type": message_type, "session_id": named, "payload": { "reason": "x" },
+            });
+            client.send(&close).await;
+            let refused = client.recv_type("session.error").await["payload"].take();
+            assert_eq!((&refused["code"], &refused["request_id"]), (&json!("INVALID_REQUEST"), &json!("msg_close")));
+            assert!(refused["message"].as_str().unwrap().contains("another session"), "{refused}");
+        }
+        for still in [&mut client, &mut other] {
+            assert_eq!(still.echo(json!(1)).await, json!(1), "{message_type}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_shutdown_says_goodbye() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;

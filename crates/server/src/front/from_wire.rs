@@ -54,7 +54,7 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         ClientMessage::Hello(_) => Arrival::Hello,
         ClientMessage::Ping(_) => Arrival::Ping,
         ClientMessage::Pong(_) => Arrival::Pong,
-        ClientMessage::Close(_) | ClientMessage::Bye(_) => Arrival::Close,
+        ClientMessage::Close(_) | ClientMessage::Bye(_) => Arrival::Close { foreign },
         ClientMessage::Ack(_) => request(Some(Gate::Ack)),
         ClientMessage::ListJobs(_) => request(Some(Gate::ListJobs)),
         ClientMessage::Subscribe(_) | ClientMessage::Unsubscribe(_) => request(Some(Gate::Subscribe)),
