@@ -163,6 +163,7 @@ pub(crate) struct Jobs {
     pub(crate) before: Option<String>,
     pub(crate) limit: usize,
     pub(crate) all: bool,
+    pub(crate) observable: bool,
     pub(crate) json: bool,
 }
 
@@ -238,6 +239,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             before: text("before"),
             limit: of.get_one::<u64>("limit").map_or(100, |limit| usize::try_from(*limit).unwrap_or(usize::MAX)),
             all: of.get_flag("all"),
+            observable: of.get_flag("observable"),
             json: of.get_flag("json"),
         }),
         "gc" => Command::Gc(Collect {

@@ -74,6 +74,12 @@ fn jobs_are_listed_for_people_and_for_programs() {
     let painted = stdout(&gateway.run(&["--color", "always", "jobs", "--agent", "script", "--status", "error"]));
     assert!(painted.contains("\u{1b}[31merror\u{1b}[0m"), "{painted:?}");
 
+    let observable = jobs(&gateway, &["--observable", "--limit", "1"]);
+    assert_eq!(observable[0]["x-vendor.moorline.owner"], "admin", "{observable:?}");
+    let table = stdout(&gateway.run(&["jobs", "--observable", "--limit", "1"]));
+    assert_eq!(table.lines().next().unwrap().split_whitespace().last(), Some("owner"), "{table}");
+    assert!(table.lines().nth(1).unwrap().ends_with(" admin"), "{table}");
+
     let cancelled = gateway.run(&["cancel", &sleeping]);
     assert!(cancelled.status.success(), "{}", stderr(&cancelled));
     assert_eq!(gateway.run(&["watch", &sleeping]).status.code(), Some(3));

@@ -1,5 +1,7 @@
-//! Listing a principal's jobs (spec 6.6): what an entry of the index says, which entries a filter admits, and where a
-//! page ends.
+//! Listing jobs (spec 6.6): what an entry of the index says, which entries a filter admits, and where a page ends.
+//!
+//! A list has the principal's own jobs, as it has with every official SDK, so that a client which takes up what it has
+//! left finds nothing else. Whoever asks for it gets every job that it may observe ([`Whose`]).
 //!
 //! The index has one small document for each job. Its key is the principal's digest and the job's id, which begins with
 //! the moment of acceptance: a principal's jobs are a range of keys in the order of their creation, and a span of time
@@ -9,7 +11,9 @@
 //! needs no memory and outlives a restart. Jobs that come or go in between do not move the others, so nothing is told
 //! twice or left out.
 
-use moorline_types::{AgentRef, JobId, Json, PrincipalId, SessionId, Timestamp, TraceId};
+use std::collections::BTreeSet;
+
+use moorline_types::{AgentRef, JobId, Json, PrincipalId, SessionId, Tag, Timestamp, TraceId};
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
@@ -36,6 +40,9 @@ pub struct Entry {
     /// What the job may do; absent if that is long.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub lease: Option<Json>,
+    /// What the job is marked with, which says in which lists it is.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub tags: BTreeSet<Tag>,
     /// How it ended; absent until that is known here.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<Status>,
@@ -44,13 +51,14 @@ pub struct Entry {
 impl Entry {
     /// The entry of a job that is accepted.
     pub fn of(accepted: &Accepted) -> Self {
-        let Accepted { session, agent, version, trace_id, lease, .. } = accepted;
+        let Accepted { session, agent, version, trace_id, lease, tags, .. } = accepted;
         Self {
             session: *session,
             agent: agent.clone(),
             version: version.clone(),
             trace_id: *trace_id,
             lease: (lease.get().len() <= MAX_INDEXED_LEASE_BYTES).then(|| lease.clone()),
+            tags: tags.clone(),
             ended: None,
         }
     }
@@ -70,7 +78,7 @@ impl Entry {
     }
 }
 
-/// The principal's part of the index.
+/// A part of the index: a principal's, or one of several principals' jobs.
 #[derive(Debug, Clone)]
 pub struct Range(String);
 
@@ -78,6 +86,16 @@ impl Range {
     /// The range of the keys of this principal's jobs.
     pub fn of(principal: &PrincipalId) -> Self {
         Self(format!("{}/", Parts::new("jobs of").with(principal.as_str()).finish()))
+    }
+
+    /// The range of the keys of everybody's jobs.
+    pub fn everybody() -> Self {
+        Self("all/".to_owned())
+    }
+
+    /// The range of the keys of the jobs with this tag.
+    pub fn tagged(tag: &Tag) -> Self {
+        Self(format!("{}/", Parts::new("jobs tagged").with(tag.as_str()).finish()))
     }
 
     /// The key of one job.
@@ -102,9 +120,21 @@ pub fn created_at(job: JobId) -> Timestamp {
     Timestamp::from_unix_millis(millis)
 }
 
+/// Whose jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Whose {
+    /// The principal's own.
+    #[default]
+    Own,
+    /// Everybody's that the principal may observe.
+    Observable,
+}
+
 /// Which jobs. What is absent or empty does not narrow the choice.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobFilter {
+    /// Of whom.
+    pub whose: Whose,
     /// In one of these states.
     pub statuses: Vec<Status>,
     /// Of this agent; a bare name means every version.
@@ -146,7 +176,11 @@ impl JobFilter {
         let agent = self.agent.iter().map(|agent| format!("agent {agent}"));
         let after = self.created_after.iter().map(|after| format!("after {after}"));
         let before = self.created_before.iter().map(|before| format!("before {before}"));
-        words.extend(agent.chain(after).chain(before));
+        let whose = match self.whose {
+            Whose::Own => None,
+            Whose::Observable => Some("observable".to_owned()),
+        };
+        words.extend(agent.chain(after).chain(before).chain(whose));
         words
     }
 }
@@ -190,7 +224,7 @@ mod tests {
         Accepted {
             session: SessionId::mint(at(1), [1; 10]),
             principal: principal("ada"),
-            tags: std::collections::BTreeSet::new(),
+            tags: BTreeSet::new(),
             agent: "echo".to_owned(),
             version: "1.0.0".to_owned(),
             input: Json::null(),
@@ -252,6 +286,7 @@ mod tests {
             (&eve, &one, given.as_str()),
             (&ada, &other, &given),
             (&ada, &JobFilter::default(), &given),
+            (&ada, &JobFilter { whose: Whose::Observable, ..one.clone() }, &given),
             (&ada, &one, ""),
             (&ada, &one, "0"),
             (&ada, &one, "ééééééééééééééé"),
@@ -283,7 +318,10 @@ mod tests {
             prop_assert_eq!(range.key(job(one)).cmp(&range.key(job(other))), one.cmp(&other));
             prop_assert!(range.key(job(one)).as_str() > range.start());
             prop_assert_eq!(range.job(&range.key(job(one))), Some(job(one)));
-            prop_assert_eq!(Range::of(&principal("eve")).job(&range.key(job(one))), None);
+            let tag = "ada".parse().unwrap();
+            for other in [Range::of(&principal("eve")), Range::tagged(&tag), Range::everybody()] {
+                prop_assert_eq!(other.job(&range.key(job(one))), None);
+            }
         }
     }
 }

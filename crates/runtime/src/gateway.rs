@@ -29,6 +29,7 @@ use crate::events::JobEvents;
 use crate::intake::{Intake, Load};
 use crate::job::JobTask;
 use crate::job_index::JobIndex;
+use crate::job_lists;
 use crate::last_seen::LastSeen;
 use crate::mint::{self, NoEntropy};
 use crate::open_jobs::OpenJobs;
@@ -223,7 +224,8 @@ impl Gateway {
         let id = mint::job_id(now).map_err(no_entropy)?;
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.
-        let mut changes = vec![OpenJobs::entry(id, job.owner()), JobIndex::entry(id, job.accepted())];
+        let mut changes = JobIndex::entries(id, job.accepted());
+        changes.push(OpenJobs::entry(id, job.owner()));
         changes.extend(key.as_ref().map(|key| key.claim(now, id)));
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = vec![attach(now, id)];
@@ -424,6 +426,7 @@ impl Gateway {
     /// # Errors
     /// If the journal cannot be read.
     pub async fn recover(&self) -> Result<(), RecoverJobsError> {
+        job_lists::complete(&self.0.store).await?;
         self.count_ended().await?;
         self.0.sessions.recover(self.now()).await?;
         let mut recovered = 0_usize;

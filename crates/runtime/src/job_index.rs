@@ -13,6 +13,7 @@ use moorline_store::{AppendError, Change, Collection, DocKey, Expect, ReadError,
 use moorline_types::{Batch, JobId, PrincipalId, Timestamp};
 
 use crate::ended::Ended;
+use crate::job_lists;
 use crate::open_jobs::OpenJobs;
 
 /// Entries that are read at once.
@@ -29,9 +30,11 @@ impl JobIndex {
         Self { store }
     }
 
-    /// The entry of a job, to be committed with its first record.
-    pub(crate) fn entry(job: JobId, accepted: &Accepted) -> Change {
-        write(job, &accepted.principal, &Entry::of(accepted))
+    /// The entries of a job, to be committed with its first record.
+    pub(crate) fn entries(job: JobId, accepted: &Accepted) -> Vec<Change> {
+        let mut entries = job_lists::entries(job, &accepted.principal, &accepted.tags);
+        entries.push(write(job, &accepted.principal, &Entry::of(accepted)));
+        entries
     }
 
     /// Takes note of how a job has ended, and with how many bytes of records, here, among what is over and among what is
@@ -53,10 +56,23 @@ impl JobIndex {
         self.store.append_with(Batch::default(), changes).await.map(drop)
     }
 
-    /// Removes the entry of a job that never began. One that stays is not shown.
+    /// What the index says of a job.
+    pub(crate) async fn get(&self, job: JobId, principal: &PrincipalId) -> Result<Option<Entry>, ReadError> {
+        let document = self.store.get(&key(&Range::of(principal), job)).await?;
+        Ok(document.and_then(|document| read(job, &document.value)))
+    }
+
+    /// Removes the entry of a job that is gone, or never began, and with it the job from every list. One that stays is
+    /// not shown.
     pub(crate) async fn remove(&self, job: JobId, principal: &PrincipalId) {
-        if let Err(error) = self.store.delete(&key(&Range::of(principal), job), Expect::Any).await {
-            tracing::debug!(%job, %error, "the entry of a job that never began stays in the index");
+        let removed = async {
+            let entry = self.get(job, principal).await.ok().flatten();
+            let mut changes = job_lists::removals(job, entry.iter().flat_map(|entry| &entry.tags));
+            changes.push(Change::delete(key(&Range::of(principal), job), Expect::Any));
+            self.store.append_with(Batch::default(), changes).await
+        };
+        if let Err(error) = removed.await {
+            tracing::debug!(%job, %error, "the entry of a job that is gone stays in the index");
         }
     }
 

@@ -29,6 +29,7 @@ mod claims;
 mod intake;
 mod job;
 mod job_index;
+mod job_lists;
 mod last_seen;
 mod mailbox;
 mod open_jobs;

@@ -319,13 +319,13 @@ impl SessionHandle {
         (accepted.trace_id, ruled.take().filter(|_| accepted.session != self.id()))
     }
 
-    /// A page of the jobs of the session's principal (spec 6.6).
+    /// A page of the jobs of the session's principal, or of those that it may observe (spec 6.6).
     ///
     /// # Errors
     /// If the cursor is none of this list, or the store cannot be read.
     pub async fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Refusal> {
         self.authorise(Action::List)?;
-        self.gateway.list_jobs(&self.principal().id, query).await
+        self.gateway.list_jobs(self.principal(), query).await
     }
 
     /// The next step of removing what is over, for an administrator.

@@ -15,10 +15,10 @@ use std::time::Duration;
 use common::{Bench, all_over, memory, options, pass, request, see_to_end, with_quotas};
 use moorline_core::Refusal;
 use moorline_core::job::Status;
-use moorline_core::listing::JobFilter;
-use moorline_runtime::{JobPage, JobQuery, SessionHandle, SubmitRequest};
+use moorline_core::listing::{JobFilter, Whose};
+use moorline_runtime::{JobPage, JobQuery, Retention, RuntimeOptions, SessionHandle, SubmitRequest};
 use moorline_store::{Collection, Store, StoreFault, TailLimits};
-use moorline_types::{EventSeq, JobId, Json, Quotas, limits};
+use moorline_types::{EventSeq, JobId, Json, Millis, Principal, Quotas, Scope, Scopes, limits};
 
 fn of(filter: JobFilter) -> JobQuery {
     JobQuery { filter, ..JobQuery::default() }
@@ -208,6 +208,138 @@ async fn a_list_survives_a_kill_and_knows_how_everything_ended() {
     let rest = session.list_jobs(&JobQuery { cursor, ..query }).await.unwrap();
     assert_eq!(ids(&rest), [open], "a cursor outlives the gateway");
     assert_eq!(ids(&session.list_jobs(&of(in_state(Status::Success))).await.unwrap()), [done]);
+}
+
+/// Whom it lists, with which scopes and tags.
+fn as_whom(name: &str, scopes: Scopes, tags: &[&str]) -> Principal {
+    let mut principal = common::principal(name, scopes);
+    principal.grants.tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+    principal
+}
+
+async fn open(bench: &Bench, principal: Principal) -> SessionHandle {
+    bench.gateway.open_session(principal, "test".to_owned()).await.unwrap().session
+}
+
+fn observable() -> JobFilter {
+    JobFilter { whose: Whose::Observable, ..JobFilter::default() }
+}
+
+/// Jobs of four principals, in the order of creation, and in the order in which they are taken here: of `ada` with the
+/// tags `a` and `b`, of `bob` with `b`, of `eve` without one, and of `tom`, who looks.
+async fn of_four(bench: &Bench) -> Vec<JobId> {
+    let mut sessions = [
+        open(bench, as_whom("ada", Scopes::JOBS, &["a", "b"])).await,
+        open(bench, as_whom("bob", Scopes::JOBS, &["b"])).await,
+        open(bench, as_whom("eve", Scopes::JOBS, &[])).await,
+        open(bench, as_whom("tom", Scopes::JOBS, &[])).await,
+    ];
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        for session in &mut sessions {
+            jobs.push(submit(session, "counter", "1").await);
+            see_to_end(session, jobs[jobs.len() - 1]).await;
+        }
+    }
+    all_over(&bench.gateway).await;
+    jobs
+}
+
+/// Who may see whose of them.
+fn who_sees_whose() -> Vec<(Principal, Vec<usize>)> {
+    let observe = Scopes::from(Scope::Observe);
+    vec![
+        (as_whom("tom", observe, &[]), vec![3]),
+        (as_whom("tom", observe, &["a"]), vec![0, 3]),
+        (as_whom("tom", observe, &["b"]), vec![0, 1, 3]),
+        (as_whom("tom", observe, &["a", "b", "c"]), vec![0, 1, 3]),
+        (as_whom("tom", Scope::ObserveAll.into(), &["c"]), vec![0, 1, 2, 3]),
+        (as_whom("zoe", observe, &["c"]), vec![]),
+        (as_whom("zoe", Scopes::ADMIN, &[]), vec![0, 1, 2, 3]),
+    ]
+}
+
+async fn assert_lists(bench: &Bench, jobs: &[JobId]) {
+    for (who, whose) in who_sees_whose() {
+        let case = format!("{} with {:?} and {:?}", who.id, who.grants.scopes, who.grants.tags);
+        let expected: Vec<_> =
+            jobs.iter().zip((0..4).cycle()).filter(|(_, n)| whose.contains(n)).map(|(job, _)| *job).collect();
+        let session = open(bench, who).await;
+        for limit in [1, 2, 5, 100] {
+            assert_eq!(all(&session, &observable(), limit).await, expected, "{case}, {limit} a page");
+        }
+        let narrow = JobFilter { statuses: vec![Status::Running], ..observable() };
+        assert!(all(&session, &narrow, 2).await.is_empty(), "{case}");
+        let own = all(&session, &JobFilter::default(), 2).await;
+        assert_eq!(own.len(), if session.principal().id.as_str() == "tom" { 3 } else { 0 }, "{case}: by default");
+        session.close(None).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_what_may_be_observed_has_exactly_that_once_and_in_order() {
+    let bench = Bench::start().await;
+    let jobs = of_four(&bench).await;
+    assert_lists(&bench, &jobs).await;
+    let admin = open(&bench, as_whom("zoe", Scopes::ADMIN, &[])).await;
+    let page = admin.list_jobs(&of(observable())).await.unwrap();
+    let owners: Vec<_> = page.jobs.iter().take(4).map(|job| job.owner.as_ref().unwrap().as_str()).collect();
+    assert_eq!(owners, ["ada", "bob", "eve", "tom"]);
+    let own = open(&bench, as_whom("ada", Scopes::JOBS, &[])).await.list_jobs(&JobQuery::default()).await.unwrap();
+    assert!(own.jobs.iter().all(|job| job.owner.is_none() && job.status == Status::Success));
+
+    let nobody = open(&bench, as_whom("tom", Scope::Submit.into(), &["a"])).await;
+    assert!(matches!(nobody.list_jobs(&of(observable())).await, Err(Refusal::ScopeMissing { .. })));
+    let two = JobQuery { limit: Some(2), ..of(observable()) };
+    let cursor = admin.list_jobs(&two).await.unwrap().next_cursor;
+    let other = open(&bench, as_whom("tom", Scope::ObserveAll.into(), &[])).await;
+    for (session, filter) in [(&admin, JobFilter::default()), (&other, observable())] {
+        let stolen = JobQuery { cursor: cursor.clone(), ..of(filter) };
+        assert_eq!(session.list_jobs(&stolen).await.unwrap_err(), Refusal::CursorUnknown);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_of_an_earlier_version_gets_its_lists_at_the_first_start() {
+    let bench = Bench::start().await;
+    let jobs = of_four(&bench).await;
+    let any = moorline_store::Expect::Any;
+    for (key, _) in bench.store.list(Collection::JobLists, None, 1_000).await.unwrap() {
+        bench.store.delete(&key, any).await.unwrap();
+    }
+    for (key, found) in bench.store.list(Collection::JobIndex, None, 1_000).await.unwrap() {
+        let mut entry: serde_json::Value = serde_json::from_slice(&found.value).unwrap();
+        entry.as_object_mut().unwrap().remove("tags");
+        bench.store.put(&key, entry.to_string().into(), any).await.unwrap();
+    }
+    let done = moorline_store::DocKey::new(Collection::Meta, "job_lists").unwrap();
+    bench.store.delete(&done, any).await.unwrap();
+
+    let store = Arc::new(bench.store.reopen(TailLimits::default()));
+    let retention = Retention { max_age: Some(Millis::from_secs(1)), max_bytes: None };
+    let again = Bench::over(store, RuntimeOptions { retention, ..options() }).await;
+    assert_lists(&again, &jobs).await;
+    pass(Duration::from_secs(3_600)).await;
+    again.gateway.retain().await;
+    let left = again.store.list(Collection::JobLists, None, 1_000).await.unwrap();
+    assert!(left.is_empty(), "what is removed is in no list: {left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_many_jobs_of_others_is_bounded_work_and_reaches_the_end() {
+    let wide = Quotas { jobs: Some(10_000), ..Quotas::default() };
+    let bench = Bench::over(memory(), with_quotas(wide)).await;
+    let mut ada = bench.session("ada").await;
+    for _ in 0..limits::MAX_LIST_JOBS_LOOKED_UP + 10 {
+        ada.submit(request("stubborn", "null")).await.unwrap();
+    }
+    let wanted = submit(&mut ada, "patient", "null").await;
+    let filter = JobFilter { agent: Some("patient".parse().unwrap()), ..observable() };
+    let admin = open(&bench, as_whom("zoe", Scopes::ADMIN, &[])).await;
+    let first = admin.list_jobs(&of(filter.clone())).await.unwrap();
+    assert!(first.jobs.is_empty() && first.next_cursor.is_some());
+    let second = admin.list_jobs(&JobQuery { cursor: first.next_cursor, ..of(filter) }).await.unwrap();
+    assert_eq!((ids(&second), second.next_cursor), (vec![wanted], None));
 }
 
 /// The two crash points: after the entry and before the job, and after the job's end and before the entry says so.

@@ -130,6 +130,27 @@ async fn a_cursor_is_refused_unless_it_is_the_principals_own_for_the_same_filter
 }
 
 #[tokio::test]
+async fn jobs_of_others_are_listed_when_asked_for_to_whoever_may_observe_them() {
+    let bench = Bench::start().await;
+    let mut ada = bench.client().await;
+    let submitted = jobs(&mut ada, 2).await;
+    let observable = json!({ "filter": { "x-vendor.moorline.whose": "observable" } });
+    let mut eve = bench.open(&bench.hello_of_another()).await.0;
+    assert_eq!(list(&mut eve, observable.clone()).await["payload"]["jobs"], json!([]), "she may not");
+    let mut admin = bench.open(&bench.hello_of_an_administrator()).await.0;
+    assert_eq!(list(&mut admin, json!({})).await["payload"]["jobs"], json!([]), "he has none of his own");
+    let page = list(&mut admin, observable).await;
+    let listed = page["payload"]["jobs"].as_array().unwrap();
+    assert!(listed.iter().all(|job| submitted.contains(&job["job_id"])), "{page}");
+    let owner = &listed[0]["x-vendor.moorline.owner"];
+    assert!(owner.as_str().is_some_and(|owner| !owner.is_empty()), "{page}");
+    let own = list(&mut ada, json!({})).await;
+    assert!(own["payload"]["jobs"][0].get("x-vendor.moorline.owner").is_none(), "{own}");
+    admin.say("msg_bad", "session.list_jobs", json!({ "filter": { "x-vendor.moorline.whose": "everybody" } })).await;
+    assert_eq!(admin.recv_type("session.error").await["payload"]["code"], "INVALID_REQUEST");
+}
+
+#[tokio::test]
 async fn a_listing_subscribes_to_nothing() {
     let bench = Bench::start().await;
     let mut submitter = bench.client().await;

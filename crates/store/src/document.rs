@@ -41,6 +41,8 @@ collections! {
     Idempotency = "idempotency";
     /// Every job, by principal and in the order of creation.
     JobIndex = "job_index";
+    /// Whose each job is, of everybody's and of those with one tag, in the order of creation.
+    JobLists = "job_lists";
     /// Streams that are over, in the order in which they ended.
     Ended = "ended";
     /// From where on a session can be read, if not from its beginning.

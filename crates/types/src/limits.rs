@@ -121,6 +121,10 @@ pub const MAX_LIST_JOBS_BYTES: usize = 768 * 1024;
 /// ones, instead of holding its connection up: reading as many entries takes some ten milliseconds.
 pub const MAX_LIST_JOBS_SCANNED: usize = 5_000;
 
+/// Jobs of other principals that are looked at for one page of a list. What a list of several principals has of a job is
+/// whose it is, and its entry is read by itself: some tens of microseconds for each.
+pub const MAX_LIST_JOBS_LOOKED_UP: usize = 1_000;
+
 // === Connections ===
 
 /// How long a connection may stay without a `session.hello`. Two round trips over a bad satellite link fit ten times.

@@ -12,6 +12,8 @@
 //! | [`SUBSCRIBE`] | `extensions` of `job.subscribe` and `job.submit`: [`SubscribeOptions`] |
 //! | [`PROFILE`] | `extensions` of the `session.hello` of our client: [`PROFILE_VERSION`] |
 //! | [`RETRY`] | `extensions` of `session.closed` and `session.error` of a runtime that is going away: [`Retry`] |
+//! | [`WHOSE`] | `filter` of `session.list_jobs`: [`Whose`] |
+//! | [`OWNER`] | the entries of a `session.jobs` that was asked for with it: the name of the job's principal |
 //! | [`GAP`] | a message, [`Gap`], and the feature of the same name |
 //! | [`GC`] | an administrator's request, [`Gc`] |
 //! | [`GC_REPORT`] | its answer, [`GcReport`] |
@@ -47,6 +49,10 @@ pub const SUBSCRIBE: &str = "x-vendor.moorline.subscribe";
 pub const PROFILE: &str = "x-vendor.moorline.profile";
 /// When to come back.
 pub const RETRY: &str = "x-vendor.moorline.retry";
+/// Whose jobs are to be listed.
+pub const WHOSE: &str = "x-vendor.moorline.whose";
+/// Whose a listed job is.
+pub const OWNER: &str = "x-vendor.moorline.owner";
 /// Numbers are missing: a message, and the feature that allows to send it.
 pub const GAP: &str = MessageType::Gap.as_str();
 /// What is over is to be removed.
@@ -113,6 +119,16 @@ words! {
         Latest = "latest";
         /// Its connection ends.
         Disconnect = "disconnect";
+    }
+}
+
+words! {
+    /// Whose jobs are to be listed.
+    Whose {
+        /// The principal's own.
+        Own = "own";
+        /// Everybody's that the principal may observe.
+        Observable = "observable";
     }
 }
 
@@ -301,6 +317,7 @@ fn path(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::Feature;
+    use crate::payload::{JobEntry, JobFilter};
 
     #[test]
     fn the_names_in_the_structs_are_those_of_the_constants() {
@@ -320,6 +337,12 @@ mod tests {
         let raw: RawExtensions = serde_json::from_str(&text).unwrap();
         assert_eq!(raw.read(false).unwrap(), all);
         assert_eq!(Feature::Gap.as_str(), GAP);
+        let filter = JobFilter { whose: Some(Whose::Observable), ..JobFilter::default() };
+        assert_eq!(serde_json::to_value(filter).unwrap(), serde_json::json!({ WHOSE: "observable" }));
+        let entry: JobEntry =
+            serde_json::from_value(serde_json::json!({ "job_id": "job_1", "status": "running", OWNER: "ada" }))
+                .unwrap();
+        assert_eq!(entry.owner.as_deref(), Some("ada"));
     }
 
     #[test]

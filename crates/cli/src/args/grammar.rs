@@ -311,9 +311,16 @@ fn jobs() -> Clap {
                 .help("At most so many"),
         )
         .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("limit").help("All of them"))
+        .arg(
+            Arg::new("observable")
+                .long("observable")
+                .action(ArgAction::SetTrue)
+                .help("Also jobs of others, as far as you may watch them, and whose they are"),
+        )
         .arg(json("Print JSON, one job a line"))
         .after_help(
             "Whoever has the same principal is you. Jobs that are over are listed too.\n\nExamples:\n  moorline jobs --status running,pending\n  \
+             moorline jobs --observable --status running\n  \
              moorline jobs --agent census --after 2026-05-13T00:00:00Z\n  \
              moorline jobs --all --json | jq -r 'select(.status == \"error\").job_id'",
         )

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use moorline_client::wire::payload::{JobEntry, JobFilter, ListJobs};
+use moorline_client::wire::vendor::Whose;
 use moorline_client::wire::{JobStatus, Word as _};
 use moorline_types::limits::MAX_LIST_JOBS;
 use serde_json::json;
@@ -26,7 +27,7 @@ pub(crate) async fn run(args: Jobs, connection: &Connection, output: &Output) ->
         if args.json {
             jobs.iter().for_each(|job| output.line(json!(job)));
         } else if !jobs.is_empty() {
-            show(jobs, shown == 0, output);
+            show(jobs, args.observable, shown == 0, output);
         }
         shown += jobs.len();
         if shown == wanted || output.is_over() {
@@ -50,6 +51,7 @@ fn filter(args: &Jobs) -> Result<JobFilter> {
         text.as_deref().map(|text| text.parse().with_context(|| format!("{flag} {text:?}"))).transpose()
     };
     Ok(JobFilter {
+        whose: args.observable.then_some(Whose::Observable),
         status,
         agent: agent.transpose()?,
         created_after: moment("--after", &args.after)?,
@@ -58,16 +60,19 @@ fn filter(args: &Jobs) -> Result<JobFilter> {
 }
 
 /// A page as a table.
-fn show(jobs: &[JobEntry], with_header: bool, output: &Output) {
-    let mut table = table::table(&["status", "job", "agent", "created (UTC)"], &[]);
+fn show(jobs: &[JobEntry], with_owner: bool, with_header: bool, output: &Output) {
+    let owner = with_owner.then_some("owner");
+    let header: Vec<_> = ["status", "job", "agent", "created (UTC)"].into_iter().chain(owner).collect();
+    let mut table = table::table(&header, &[]);
     for job in jobs {
         let created = job.accepted_at().map(|at| at.to_string()).unwrap_or_default();
-        table.add_row([
+        let cells = [
             job.status.to_string(),
             job.job_id.to_string(),
             job.agent.clone(),
             created.get(..19).unwrap_or(&created).replace('T', " "),
-        ]);
+        ];
+        table.add_row(cells.into_iter().chain(with_owner.then(|| job.owner.clone().unwrap_or_default())));
     }
     let mut text = String::new();
     table::add(&mut text, &table, output);

@@ -206,9 +206,13 @@ pub(crate) fn keys(request: Keys) -> Result<KeysRequest, Refusal> {
 /// Which jobs are to be listed.
 pub(crate) fn list_jobs(request: ListJobs) -> JobQuery {
     let ListJobs { filter, limit, cursor } = request;
-    let JobFilter { status, agent, created_after, created_before } = filter.unwrap_or_default();
+    let JobFilter { whose, status, agent, created_after, created_before } = filter.unwrap_or_default();
+    let whose = match whose {
+        Some(vendor::Whose::Observable) => listing::Whose::Observable,
+        Some(vendor::Whose::Own) | None => listing::Whose::Own,
+    };
     let statuses = status.into_iter().map(job_status).collect();
-    let filter = listing::JobFilter { statuses, agent, created_after, created_before };
+    let filter = listing::JobFilter { whose, statuses, agent, created_after, created_before };
     JobQuery { filter, limit, cursor: cursor.map(|cursor| cursor.as_str().to_owned()) }
 }
 

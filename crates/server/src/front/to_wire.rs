@@ -100,6 +100,7 @@ pub(crate) fn jobs(page: JobPage, request: &MessageId) -> RuntimeMessage {
         status: job_status(job.status).into(),
         lease: job.lease,
         parent_job_id: None,
+        owner: job.owner.map(|owner| owner.to_string()),
         created_at: Some(job.created_at),
         submitted_at: Some(job.created_at),
         trace_id: job.trace_id,

@@ -3,6 +3,7 @@
 use moorline_types::{AgentRef, EventSeq, Json, MessageId, Timestamp, TraceId};
 use serde::de::{Deserialize, Deserializer};
 
+use crate::vendor::Whose;
 use crate::{JobRef, JobStatus, Received, Text, de};
 
 /// The longest cursor that is read, in bytes. Ours hold two ids and a checksum.
@@ -25,6 +26,9 @@ pub struct ListJobs {
 /// Which jobs. What is absent does not narrow the choice.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct JobFilter {
+    /// Whose; the principal's own unless it says otherwise. Ours, for [`WHOSE`](crate::vendor::WHOSE).
+    #[serde(default, rename = "x-vendor.moorline.whose", skip_serializing_if = "Option::is_none")]
+    pub whose: Option<Whose>,
     /// In one of these states; empty means any.
     #[serde(default, deserialize_with = "de::or_default", skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<JobStatus>,
@@ -76,6 +80,10 @@ pub struct JobEntry {
     /// The job that this one is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_job_id: Option<JobRef>,
+    /// Whose it is, where jobs of others were asked for too. Ours, for [`OWNER`](crate::vendor::OWNER).
+    #[serde(default, rename = "x-vendor.moorline.owner", deserialize_with = "de::or_default")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// When it was accepted.
     #[serde(default, with = "de::lenient_text", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,

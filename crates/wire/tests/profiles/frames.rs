@@ -153,6 +153,7 @@ fn jobs(entries: usize) -> RuntimeMessage {
         status: JobStatus::Running.into(),
         lease: json("{}"),
         parent_job_id: None,
+        owner: None,
         created_at: Some(now()),
         submitted_at: Some(now()),
         trace_id: None,

@@ -69,6 +69,7 @@ pub(crate) fn client_frames() -> Vec<Frame<ClientMessage>> {
     };
     let list = ListJobs {
         filter: Some(JobFilter {
+            whose: None,
             status: vec![JobStatus::Running, JobStatus::Pending],
             agent: Some("echo".parse().unwrap()),
             created_after: Some(now()),
@@ -294,6 +295,7 @@ fn jobs() -> Jobs {
         status: JobStatus::TimedOut.into(),
         lease: json("{}"),
         parent_job_id: Some(job().into()),
+        owner: None,
         created_at: Some(now()),
         submitted_at: Some(now()),
         trace_id: Some(TRACE.parse().unwrap()),
