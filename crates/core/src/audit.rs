@@ -110,6 +110,8 @@ actions! {
     Gc = "gc";
     /// Somebody read the trail.
     Audit = "audit";
+    /// The oldest entries were removed.
+    Trim = "trim";
     /// Refusals that were counted and not written one by one.
     Counted = "counted";
     /// Entries that could not be written, and are lost.

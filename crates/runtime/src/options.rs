@@ -31,6 +31,8 @@ pub struct RuntimeOptions {
     pub retention: Retention,
     /// For how long the audit trail is kept; as long as what is over if it is not said.
     pub audit_max_age: Option<Millis>,
+    /// How large the audit trail may become, in bytes; without it, as large as the disk.
+    pub audit_max_bytes: Option<u64>,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

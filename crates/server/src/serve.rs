@@ -377,6 +377,7 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
             max_bytes: config.retention.max_bytes.map(|bytes| bytes.get() as u64),
         },
         audit_max_age: config.retention.audit_max_age.map(Into::into),
+        audit_max_bytes: Some(config.retention.audit_max_bytes.get() as u64),
         check_event,
     }
 }

@@ -460,6 +460,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
         audit_max_age: None,
+        audit_max_bytes: None,
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

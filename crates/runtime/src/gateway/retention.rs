@@ -16,6 +16,7 @@ use moorline_types::{JobId, Millis, Offset, SessionId, StreamId, StreamSeq};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Gateway;
+use crate::audit::AuditRetention;
 use crate::ended::{EndedStream, Place};
 use crate::tasks::TaskKind;
 use crate::view::{ViewError, ViewReader};
@@ -117,9 +118,9 @@ impl Gateway {
     /// Removes everything that is to go by now. A round that fails is repeated: what it has removed is removed, and the
     /// rest is still noted as over.
     pub async fn retain(&self) {
-        if let Some(max_age) = self.0.options.audit_max_age.or(self.0.options.retention.max_age)
-            && let Err(error) = self.0.audit.trim(self.now(), max_age).await
-        {
+        let max_age = self.0.options.audit_max_age.or(self.0.options.retention.max_age);
+        let trail = AuditRetention { max_age, max_bytes: self.0.options.audit_max_bytes };
+        if let Err(error) = self.0.audit.keep(self.now(), trail).await {
             tracing::warn!(%error, "old entries of the audit trail stay for now");
         }
         let mut after = None;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::manifest::{Entry, Manifest};
 use super::{Crew, CrewOptions, DoorError, WorkerDoor};
-use crate::audit::Audit;
+use crate::audit::{Audit, AuditRetention};
 use crate::clock::Clock;
 use crate::pool::Pool;
 use crate::registry::Registry;
@@ -209,7 +209,8 @@ async fn who_is_let_in_and_who_is_not_is_in_the_audit_trail() {
     assert_eq!(refused.len(), 10, "ten show the pattern");
     assert!(refused[0].reason.as_ref().unwrap().contains("was not attached: "), "{refused:?}");
 
-    audit.trim(now() + Millis::from_secs(86_400), Millis::from_secs(3_600)).await.unwrap();
+    let hour = AuditRetention { max_age: Some(Millis::from_secs(3_600)), ..AuditRetention::default() };
+    audit.keep(now() + Millis::from_secs(86_400), hour).await.unwrap();
     assert!(audit.page(&AuditFilter::default(), None, 100).await.unwrap().entries.is_empty());
 }
 

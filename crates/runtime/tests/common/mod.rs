@@ -40,6 +40,7 @@ pub(crate) fn options() -> RuntimeOptions {
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
         audit_max_age: None,
+        audit_max_bytes: None,
         check_event: |_, _| Ok(()),
     }
 }

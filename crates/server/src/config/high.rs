@@ -205,6 +205,8 @@ pub struct RetentionConfig {
     pub max_age: Duration,
     /// Of entries of the audit trail; `None` is like everything else.
     pub audit_max_age: Option<Duration>,
+    /// How large the audit trail may become before its oldest entries go.
+    pub audit_max_bytes: NonZeroUsize,
     /// How large the journal may become before what ended first makes room.
     pub max_bytes: Option<NonZeroUsize>,
 }

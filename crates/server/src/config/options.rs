@@ -175,6 +175,10 @@ options! {
     audit_max_age = "retention.audit_max_age", Maybe<Length>, Maybe(Length { min: MINUTE, max: CENTURY }),
         Unset { shown: "that of `retention.max_age`" }, "365d",
         "How long entries of the audit trail are kept.";
+    audit_max_bytes = "retention.audit_max_bytes", Size, Size { min: MIN_RETAINED_BYTES, max: usize::MAX },
+        Text("256 MiB"), "1 GiB",
+        "How large the audit trail may become before its oldest entries are removed, which is an entry itself. It is a \
+         part of the journal; with 256 MiB it holds about a million entries.";
     retain_bytes = "retention.max_bytes", Maybe<Size>, Maybe(Size { min: MIN_RETAINED_BYTES, max: usize::MAX }),
         Unset { shown: "as large as the disk" }, "10 GiB",
         "How large the journal may become before the jobs that ended first are removed to make room. What runs is never \

@@ -181,6 +181,7 @@ fn config(
         retention: RetentionConfig {
             max_age: found.retain_for?.value,
             audit_max_age: found.audit_max_age?.value,
+            audit_max_bytes: found.audit_max_bytes?.value,
             max_bytes: found.retain_bytes?.value,
         },
         jobs: JobsConfig {

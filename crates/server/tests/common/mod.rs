@@ -247,6 +247,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         overflow: Overflow::CatchUp,
         retention: Retention::default(),
         audit_max_age: None,
+        audit_max_bytes: None,
         check_event: |kind, body| moorline_wire::validate_body(kind, body).map_err(|error| error.to_string()),
     }
 }
