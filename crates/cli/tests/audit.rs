@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::fs;
+
+use common::raw::{Raw, TEXT, hello};
 use common::{Gateway, Running, json_lines, moorline, stderr, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -37,4 +40,44 @@ fn the_trail_is_read_filtered_followed_and_kept_over_a_kill() {
     let again = Gateway::over(home, "", &[]);
     let found = json_lines(&again.run(&["audit", "--job", &job, "--json"]));
     assert_eq!(found[0]["action"], "submit", "{found:?}");
+}
+
+/// What opens a session, controls or administers is in the trail before it is answered: a gateway that is killed at the
+/// answer has it. Without that, twenty milliseconds would be missing.
+#[test]
+fn what_was_answered_is_in_the_trail_of_a_gateway_that_is_killed_at_the_answer() {
+    let mut home = tempfile::tempdir().unwrap();
+    let mut known = Vec::new();
+    for (action, message) in [
+        ("session_open", None),
+        ("cancel", Some(("job.cancel", json!({}), "job.cancelled"))),
+        ("keys", Some(("x-vendor.moorline.keys", json!({ "do": "list" }), "x-vendor.moorline.keys_report"))),
+        ("audit", Some(("x-vendor.moorline.audit", json!({}), "x-vendor.moorline.audit_page"))),
+    ] {
+        let gateway = Gateway::over(home, "", &[]);
+        let job = gateway.submit("echo", &json!({ "echo": { "events": 1, "delay_ms": 600_000 } }));
+        let key = fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap();
+        let mut raw = Raw::connect(&gateway.url, 1).unwrap();
+        raw.upgrade("");
+        raw.frame(TEXT, hello(key.trim()).to_string().as_bytes());
+        let welcome = raw.recv().unwrap();
+        if let Some((message_type, mut payload, answer)) = message {
+            if message_type == "job.cancel" {
+                payload["job_id"] = json!(job);
+            }
+            let frame = json!({ "arcp": "1.1", "id": "msg_1", "type": message_type, "payload": payload,
+                "session_id": welcome["session_id"] });
+            raw.frame(TEXT, frame.to_string().as_bytes());
+            assert_eq!(raw.recv().unwrap()["type"], answer);
+        }
+        let (left, _) = gateway.end(Signal::KILL);
+        home = left;
+        known.push((action, welcome["session_id"].clone()));
+    }
+    let gateway = Gateway::over(home, "", &[]);
+    let trail = json_lines(&gateway.run(&["audit", "--json"]));
+    for (action, session) in known {
+        let is_it = |entry: &&Value| entry["action"] == action && entry["session"] == session;
+        assert!(trail.iter().any(|entry| is_it(&entry)), "{action} in {session}: {trail:?}");
+    }
 }

@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use moorline_core::Refusal;
 use moorline_core::access::{Action, Relation, authorise};
+use moorline_core::audit::AuditEntry;
+use moorline_runtime::Audit;
 use moorline_runtime::mint::{self, NoEntropy};
-use moorline_store::{Collection, DocKey, DocKeyError, Expect, PutError, ReadError, Store};
+use moorline_store::{Change, Collection, DocKey, DocKeyError, Expect, PutError, ReadError, Store};
 use moorline_types::{KeyId, Millis, Principal, Scope, Timestamp};
 use tokio::sync::watch;
 
@@ -120,6 +122,25 @@ pub(crate) struct KeysAnswer {
     pub(crate) next: Option<KeyId>,
 }
 
+/// Where it is told what was done with keys: in the audit trail, in one commit with the change itself.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) trail: &'a Audit,
+    /// Who does it, from where, and on what ground.
+    pub(crate) entry: AuditEntry,
+}
+
+impl Told<'_> {
+    fn entry(self, what: &str, record: Option<&KeyRecord>) -> AuditEntry {
+        AuditEntry {
+            object: record.map(|record| record.id.to_string()),
+            owner: record.map(|record| record.principal.to_string()),
+            reason: Some(what.to_owned()),
+            ..self.entry
+        }
+    }
+}
+
 /// The keys of a running gateway. A change is written down before it holds, and from then on it holds for connections
 /// that there are already.
 #[derive(Debug)]
@@ -200,18 +221,23 @@ impl Keys {
         by: &Principal,
         now: Timestamp,
         request: KeysRequest,
+        told: Told<'_>,
     ) -> Result<KeysAnswer, Refusal> {
         authorise(by, Action::Administer, Relation::Owner)?;
         if let KeysRequest::List { after } = request {
+            // One look is one entry, however many pages it has.
+            if after.is_none() {
+                told.trail.record(told.entry("listed", None)).await?;
+            }
             return Ok(self.list(after));
         }
         let _writing = self.writing.lock().await;
         match request {
             KeysRequest::Create { name, principal, expires_in } => {
-                self.create(by, now, &name, *principal, expires_in).await
+                self.create(by, now, &name, *principal, expires_in, told).await
             }
-            KeysRequest::Rotate { key, overlap } => self.rotate(by, now, key, overlap).await,
-            KeysRequest::Revoke { key } => self.revoke(by, now, key).await,
+            KeysRequest::Rotate { key, overlap } => self.rotate(by, now, key, overlap, told).await,
+            KeysRequest::Revoke { key } => self.revoke(by, now, key, told).await,
             KeysRequest::List { after } => Ok(self.list(after)),
         }
     }
@@ -232,6 +258,7 @@ impl Keys {
         name: &str,
         principal: Principal,
         expires_in: Option<Millis>,
+        told: Told<'_>,
     ) -> Result<KeysAnswer, Refusal> {
         if lock(&self.state).ring.len() >= MAX_KEYS {
             return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
@@ -241,19 +268,26 @@ impl Keys {
         let record = KeyRecord::issue(&secret, name, principal, now, entropy)
             .map_err(|error| Refusal::KeyRefused { reason: error.to_string() })?;
         let record = KeyRecord { expires_at: expires_in.map(|length| now + length), ..record };
-        self.write(record.clone()).await?;
+        self.change(record.clone(), "made", told).await?;
         tracing::info!(key = %record.id, principal = %record.principal, by = %by.id, "an API key is made");
         Ok(KeysAnswer { keys: vec![record], secret: Some(secret), next: None })
     }
 
-    async fn rotate(&self, by: &Principal, now: Timestamp, key: KeyId, overlap: Millis) -> Result<KeysAnswer, Refusal> {
+    async fn rotate(
+        &self,
+        by: &Principal,
+        now: Timestamp,
+        key: KeyId,
+        overlap: Millis,
+        told: Told<'_>,
+    ) -> Result<KeysAnswer, Refusal> {
         let record = self.known(key)?;
         if !record.is_good(now) {
             return Err(Refusal::KeyOver { key });
         }
         let secret = draw()?;
         let record = record.rotated(&secret, now, overlap);
-        self.write(record.clone()).await?;
+        self.change(record.clone(), "rotated", told).await?;
         if let Some(standings) = lock(&self.state).standings.get_mut(&key) {
             standings.rotate(&record);
         }
@@ -261,13 +295,13 @@ impl Keys {
         Ok(KeysAnswer { keys: vec![record], secret: Some(secret), next: None })
     }
 
-    async fn revoke(&self, by: &Principal, now: Timestamp, key: KeyId) -> Result<KeysAnswer, Refusal> {
+    async fn revoke(&self, by: &Principal, now: Timestamp, key: KeyId, told: Told<'_>) -> Result<KeysAnswer, Refusal> {
         let record = self.known(key)?;
         if !self.leaves_an_administrator(key, now) {
             return Err(Refusal::LastAdministrator);
         }
         let record = record.revoked(now);
-        self.write(record.clone()).await?;
+        self.change(record.clone(), "revoked", told).await?;
         if let Some(standings) = lock(&self.state).standings.remove(&key) {
             standings.revoke(key);
         }
@@ -289,18 +323,35 @@ impl Keys {
             || state.ring.after(None).any(|record| record.id != without && lasts(record))
     }
 
-    /// Writes a record down, and lets it hold from then on.
-    async fn write(&self, record: KeyRecord) -> Result<(), Refusal> {
-        let unwritten = |error: &(dyn std::error::Error + 'static)| {
-            tracing::warn!(error, key = %record.id, "an API key is not written");
-            Refusal::StoreUnavailable { reason: "the API key cannot be written" }
-        };
-        let key = DocKey::new(Collection::ApiKeys, record.id.to_string()).map_err(|error| unwritten(&error))?;
-        let value = record.to_json().map_err(|error| unwritten(&error))?;
-        self.store.put(&key, Bytes::from(value), Expect::Any).await.map_err(|error| unwritten(&error))?;
+    /// Changes a key at an administrator's word: the record and what the audit trail says of it are one commit, and hold
+    /// from then on.
+    async fn change(&self, record: KeyRecord, what: &str, told: Told<'_>) -> Result<(), Refusal> {
+        let (key, value) = document(&record)?;
+        let trail = told.trail;
+        trail.commit(told.entry(what, Some(&record)), Change::put(key, value, Expect::Any)).await?;
         lock(&self.state).ring.put(record);
         Ok(())
     }
+
+    /// Writes down what is no change of an administrator's.
+    async fn write(&self, record: KeyRecord) -> Result<(), Refusal> {
+        let (key, value) = document(&record)?;
+        self.store.put(&key, value, Expect::Any).await.map_err(|error| unwritten(&record, &error))?;
+        lock(&self.state).ring.put(record);
+        Ok(())
+    }
+}
+
+/// A key's record as it is stored.
+fn document(record: &KeyRecord) -> Result<(DocKey, Bytes), Refusal> {
+    let key = DocKey::new(Collection::ApiKeys, record.id.to_string()).map_err(|error| unwritten(record, &error))?;
+    let value = record.to_json().map_err(|error| unwritten(record, &error))?;
+    Ok((key, Bytes::from(value)))
+}
+
+fn unwritten(record: &KeyRecord, error: &(dyn std::error::Error + 'static)) -> Refusal {
+    tracing::warn!(error, key = %record.id, "an API key is not written");
+    Refusal::StoreUnavailable { reason: "the API key cannot be written" }
 }
 
 impl Standings {

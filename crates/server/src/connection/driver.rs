@@ -28,13 +28,14 @@ use tokio_util::sync::CancellationToken;
 mod audit;
 mod outgoing;
 
-use super::hello::{NotOpened, Opened};
+use super::hello::{self, NotOpened, Opened};
 use super::retry;
 use super::service::Service;
 use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
 use crate::front::{from_wire, to_wire};
+use crate::key_store::Told;
 
-use audit::{Deed, LISTED};
+use audit::Deed;
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
@@ -369,8 +370,8 @@ impl<'a> Driver<'a> {
     async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
         let asked = from_wire::asked(&frame);
         let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
-        match super::hello::open(self.service, hello, &extensions, self.certified.as_ref()).await {
-            Ok(Opened { attached, features, credential, action, standing }) => {
+        match hello::open(self.service, self.peer, hello, &extensions, self.certified.as_ref()).await {
+            Ok(Opened { attached, features, standing }) => {
                 self.over = Box::pin(standing.over(self.service.gateway().clock().clone()));
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));
                 self.features = features;
@@ -381,7 +382,6 @@ impl<'a> Driver<'a> {
                     self.profile = Some(configured);
                 }
                 self.attach(attached);
-                self.note_session(action, credential);
                 None
             }
             Err(NotOpened { refusal, reason, known }) => {
@@ -411,16 +411,16 @@ impl<'a> Driver<'a> {
             Ok(request) => self.service.gateway().resume_session(principal, request).await,
             Err(refusal) => Err(refusal),
         };
+        let resumed = match resumed {
+            Ok(attached) => hello::record(self.service, self.peer, attached, AuditAction::SessionResume, None).await,
+            refused @ Err(_) => refused,
+        };
         match resumed {
             Ok(attached) => {
                 if let Some(unused) = self.session.take() {
                     unused.close(None).await;
                 }
                 self.attach(attached);
-                self.note_session(
-                    AuditAction::SessionResume,
-                    "that of the hello, whose session is given up".to_owned(),
-                );
             }
             Err(refusal) => {
                 tracing::info!(code = %to_wire::code(&refusal), "a session is not resumed");
@@ -538,18 +538,9 @@ impl<'a> Driver<'a> {
     async fn look_after_keys(&mut self, id: &MessageId, request: Keys) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
         session.authorise(Action::Administer)?;
-        let now = self.service.gateway().now();
-        let what = match &request {
-            Keys::List { cursor: Some(_) } => None,
-            Keys::List { cursor: None } => Some(LISTED),
-            Keys::Create { .. } => Some("made"),
-            Keys::Rotate { .. } => Some("rotated"),
-            Keys::Revoke { .. } => Some("revoked"),
-        };
-        let answer = self.service.keys().perform(session.principal(), now, from_wire::keys(request)?).await?;
-        if let Some(what) = what {
-            self.note_keys(what, answer.keys.first().filter(|_| what != LISTED));
-        }
+        let (now, request) = (self.service.gateway().now(), from_wire::keys(request)?);
+        let told = Told { trail: self.service.gateway().audit(), entry: self.done(Deed::of_none(AuditAction::Keys)) };
+        let answer = self.service.keys().perform(session.principal(), now, request, told).await?;
         self.push(None, to_wire::keys_report(answer, id));
         Ok(())
     }
@@ -559,7 +550,7 @@ impl<'a> Driver<'a> {
         let (dry_run, is_first) = (request.dry_run, request.cursor.is_none());
         let step = session.collect(from_wire::gc(request)).await?;
         if is_first || !dry_run {
-            self.note_removal(&step, dry_run);
+            self.record_removal(&step, dry_run).await?;
         }
         self.push(None, to_wire::gc_report(step, dry_run, id));
         Ok(())
@@ -573,7 +564,7 @@ impl<'a> Driver<'a> {
         let page = session.audit_page(&filter, cursor.as_deref(), limit).await?;
         // Who follows the trail would otherwise see himself look.
         if is_first {
-            self.note_done(Deed::of_none(AuditAction::Audit));
+            self.record_done(Deed::of_none(AuditAction::Audit)).await?;
         }
         self.push(None, to_wire::audit_page(page, id));
         Ok(())
@@ -598,7 +589,7 @@ impl<'a> Driver<'a> {
         };
         let reason = cancel.reason.as_ref().map(ToString::to_string);
         let job = session.cancel(target.as_str(), reason.clone()).await?;
-        self.note_done(Deed { action: AuditAction::Cancel, job: Some(job), trace_id });
+        self.record_done(Deed { action: AuditAction::Cancel, job: Some(job), trace_id }).await?;
         let cancelled = Cancelled { job_id: Some(job.into()), reason, request_id: Some(id.clone()) };
         self.push(Some(job), RuntimeMessage::Cancelled(cancelled));
         Ok(())

@@ -1,8 +1,8 @@
 //! The handshake: who is it, and what do both sides speak (spec 6.1, 6.2).
 
 use moorline_core::Refusal;
-use moorline_core::audit::AuditAction;
-use moorline_runtime::Attached;
+use moorline_core::audit::{AuditAction, AuditEntry};
+use moorline_runtime::{Attached, SessionHandle};
 use moorline_types::{Principal, PrincipalId, Scopes};
 use moorline_wire::payload::Hello;
 use moorline_wire::vendor::Extensions;
@@ -10,6 +10,7 @@ use moorline_wire::{FeatureSet, Secret};
 
 use super::Service;
 use super::service::Nobody;
+use crate::door::Peer;
 use crate::front::from_wire;
 use crate::keys::{Authenticated, Credential, Standing};
 
@@ -21,10 +22,6 @@ const BEARER: &str = "bearer";
 pub(super) struct Opened {
     pub(super) attached: Attached,
     pub(super) features: FeatureSet,
-    /// By what its client has shown who it is.
-    pub(super) credential: String,
-    /// Whether it is a new one.
-    pub(super) action: AuditAction,
     /// How long what its client has authenticated with is good.
     pub(super) standing: Standing,
 }
@@ -49,9 +46,10 @@ pub(super) struct Known {
     pub(super) action: AuditAction,
 }
 
-/// Opens the session that the hello asks for, or goes on with it.
+/// Opens the session that the hello asks for, or goes on with it. The audit trail has it before this returns.
 pub(super) async fn open(
     service: &Service,
+    peer: Peer,
     hello: Hello,
     extensions: &Extensions,
     certified: Option<&PrincipalId>,
@@ -75,12 +73,47 @@ pub(super) async fn open(
             (service.gateway().open_session(principal, name).await, AuditAction::SessionOpen)
         }
     };
-    match attached {
-        Ok(attached) => Ok(Opened { attached, features, credential, action, standing }),
+    let attached = match attached {
+        Ok(attached) => record(service, peer, attached, action, Some(&credential)).await,
+        refused @ Err(_) => refused,
+    };
+    attached.map(|attached| Opened { attached, features, standing }).map_err(|refusal| {
+        let known = Some(Known { principal: id, credential, action });
+        NotOpened { refusal, reason: "authenticated, but no session", known }
+    })
+}
+
+/// Writes into the audit trail who has this session from here on. What it does not have, nobody gets.
+pub(super) async fn record(
+    service: &Service,
+    peer: Peer,
+    attached: Attached,
+    action: AuditAction,
+    credential: Option<&str>,
+) -> Result<Attached, Refusal> {
+    let (gateway, session) = (service.gateway(), &attached.session);
+    let entry = AuditEntry {
+        who: Some(session.principal().id.to_string()),
+        session: Some(session.id().to_string()),
+        credential: credential.map(str::to_owned),
+        from: Some(peer.to_string()),
+        ..AuditEntry::allowed(gateway.now(), action)
+    };
+    match gateway.audit().record(entry).await {
+        Ok(()) => Ok(attached),
         Err(refusal) => {
-            let known = Some(Known { principal: id, credential, action });
-            Err(NotOpened { refusal, reason: "authenticated, but no session", known })
+            give_back(attached.session, action).await;
+            Err(refusal)
         }
+    }
+}
+
+/// A new session is over; another waits for its client.
+async fn give_back(session: SessionHandle, action: AuditAction) {
+    if action == AuditAction::SessionOpen {
+        session.close(None).await;
+    } else {
+        session.park().await;
     }
 }
 

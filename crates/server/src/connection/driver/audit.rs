@@ -13,10 +13,6 @@ use moorline_wire::{ClientMessage, JobRef};
 use super::Driver;
 use crate::connection::hello::Known;
 use crate::front::to_wire;
-use crate::keys::KeyRecord;
-
-/// What is said of keys that were only looked at.
-pub(super) const LISTED: &str = "listed";
 
 /// What a request is in the trail.
 #[derive(Debug, Clone, Copy)]
@@ -61,9 +57,9 @@ impl Deed {
 }
 
 impl Driver<'_> {
-    /// Something was done, as the session has decided.
+    /// Something was done, as the session has decided. For what is a record of the journal too.
     pub(super) fn note_done(&self, deed: Deed) {
-        self.note_ruled(deed, self.ruling());
+        self.service.gateway().audit().note(self.done(deed));
     }
 
     /// Something was done, by this decision.
@@ -71,30 +67,29 @@ impl Driver<'_> {
         self.note(deed.told_by(self.allowed(deed.action)).ruled(ruling));
     }
 
+    /// Somebody controls or administers: the trail has it before it is answered.
+    pub(super) async fn record_done(&mut self, deed: Deed) -> Result<(), Refusal> {
+        self.service.gateway().audit().record(self.done(deed)).await
+    }
+
+    /// What is over was removed, or it was looked what would be.
+    pub(super) async fn record_removal(&mut self, step: &GcStep, dry_run: bool) -> Result<(), Refusal> {
+        let what = if dry_run { "a dry run" } else { "removed" };
+        let reason = Some(format!("{what}: {} jobs and {} sessions", step.jobs, step.sessions));
+        let entry = AuditEntry { reason, ..self.done(Deed::of_none(AuditAction::Gc)) };
+        self.service.gateway().audit().record(entry).await
+    }
+
+    /// The entry of what the session has decided and is done.
+    pub(super) fn done(&self, deed: Deed) -> AuditEntry {
+        self.entry(deed.told_by(self.allowed(deed.action)).ruled(self.ruling()))
+    }
+
     /// Something was not done. Whose the job is, which its client may not know, is in the trail.
     pub(super) fn note_refused(&self, deed: Deed, refusal: &Refusal) {
         let code = to_wire::code(refusal).to_string();
         let entry = AuditEntry::refused(self.service.gateway().now(), deed.action, &code);
         self.note(deed.told_by(entry).ruled(self.ruling()));
-    }
-
-    /// Keys were looked at, or this one was made or changed.
-    pub(super) fn note_keys(&self, what: &str, key: Option<&KeyRecord>) {
-        let (object, owner) = (key.map(|key| key.id.to_string()), key.map(|key| key.principal.to_string()));
-        let entry = AuditEntry { reason: Some(what.to_owned()), ..self.allowed(AuditAction::Keys) };
-        self.note(AuditEntry { object, owner, ..entry.ruled(self.ruling()) });
-    }
-
-    /// What is over was removed, or it was looked what would be.
-    pub(super) fn note_removal(&self, step: &GcStep, dry_run: bool) {
-        let what = if dry_run { "a dry run" } else { "removed" };
-        let reason = Some(format!("{what}: {} jobs and {} sessions", step.jobs, step.sessions));
-        self.note(AuditEntry { reason, ..self.allowed(AuditAction::Gc) }.ruled(self.ruling()));
-    }
-
-    /// A session was opened or gone on with, by somebody who has authenticated by this.
-    pub(super) fn note_session(&self, action: AuditAction, credential: String) {
-        self.note(AuditEntry { credential: Some(credential), ..self.allowed(action) });
     }
 
     /// Somebody who has authenticated got no session.
@@ -119,12 +114,17 @@ impl Driver<'_> {
     }
 
     fn note(&self, entry: AuditEntry) {
+        self.service.gateway().audit().note(self.entry(entry));
+    }
+
+    /// The entry, of this connection.
+    fn entry(&self, entry: AuditEntry) -> AuditEntry {
         let session = self.session.as_ref();
-        self.service.gateway().audit().note(AuditEntry {
+        AuditEntry {
             who: entry.who.or_else(|| session.map(|session| session.principal().id.to_string())),
             session: session.map(|session| session.id().to_string()),
             from: Some(self.peer.to_string()),
             ..entry
-        });
+        }
     }
 }
