@@ -44,7 +44,7 @@ impl Running {
             agent: name.parse().unwrap(),
             input: Json::of(input).unwrap(),
             lease: Json::parse("{}").unwrap(),
-            trace_id: None,
+            trace: None,
             deadline: None,
             accepted_at: Timestamp::from_unix_millis(1),
         };

@@ -38,7 +38,7 @@ impl Session {
             agent: AGENT.parse().unwrap(),
             input: Json::parse(&format!("{{\"options\":{options}}}")).unwrap(),
             lease: Json::parse("{}").unwrap(),
-            trace_id: None,
+            trace: None,
             deadline: None,
             accepted_at: at,
         };

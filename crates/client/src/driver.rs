@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use moorline_types::limits::MAX_SENT_FRAME_BYTES;
-use moorline_types::{Epoch, EventSeq, MessageId};
+use moorline_types::{Epoch, EventSeq, MessageId, TraceRef};
 use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
 use moorline_wire::vendor::{
     AuditPage, AuditQuery, Extensions, Gc, GcReport, Keys, KeysReport, Overflow, SubscribeOptions,
@@ -327,18 +327,16 @@ impl Driver {
     }
 
     fn submit(&mut self, request: SubmitRequest, reply: Reply<Opening>) {
-        let SubmitRequest { mut submit, trace_id, overflow } = request;
+        let SubmitRequest { mut submit, trace, overflow } = request;
         if let Err(error) = self.jobs.check_room() {
             return answered(reply, Err(error));
         }
         if submit.idempotency_key.is_none() && self.options.automatic_keys {
             submit.idempotency_key = self.mint.key();
         }
-        let request = Request {
-            trace_id,
-            extensions: watching(overflow),
-            ..Request::new(ClientMessage::Submit(Box::new(submit)))
-        };
+        let trace_id = trace.as_ref().map(TraceRef::trace_id);
+        let request =
+            Request { trace, extensions: watching(overflow), ..Request::new(ClientMessage::Submit(Box::new(submit))) };
         self.ask(request, Expects::Accepted { trace_id, reply });
     }
 
@@ -386,11 +384,12 @@ impl Driver {
     }
 
     fn framed(&self, call: &Call) -> Frame<ClientMessage> {
-        let Request { message, job, trace_id, extensions } = call.request.clone();
+        let Request { message, job, trace, extensions } = call.request.clone();
         Frame {
             session_id: self.info.session.clone(),
             job_id: job,
-            trace_id,
+            trace_id: trace.as_ref().map(TraceRef::trace_id),
+            trace_parent: trace.and_then(TraceRef::into_parent),
             extensions,
             ..Frame::new(call.id.clone(), message)
         }

@@ -1,6 +1,6 @@
 //! What a program asks for.
 
-use moorline_types::{EventSeq, TraceId};
+use moorline_types::{EventSeq, TraceRef};
 use moorline_wire::JobRef;
 use moorline_wire::payload::Submit;
 use moorline_wire::vendor::Overflow;
@@ -10,8 +10,8 @@ use moorline_wire::vendor::Overflow;
 pub struct SubmitRequest {
     /// The work.
     pub submit: Submit,
-    /// The trace that it belongs to.
-    pub trace_id: Option<TraceId>,
+    /// The trace that it belongs to, or the span below which it does; without it the runtime begins one.
+    pub trace: Option<TraceRef>,
     /// What is to happen if its updates are read too slowly; the runtime's default if not said. An extension of ours,
     /// which other runtimes ignore.
     pub overflow: Option<Overflow>,
@@ -19,7 +19,7 @@ pub struct SubmitRequest {
 
 impl From<Submit> for SubmitRequest {
     fn from(submit: Submit) -> Self {
-        Self { submit, trace_id: None, overflow: None }
+        Self { submit, trace: None, overflow: None }
     }
 }
 

@@ -8,6 +8,15 @@ use hmac_sha256::Hash;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
+impl Digest {
+    /// The first 64 bits.
+    pub(crate) fn head(&self) -> [u8; 8] {
+        let mut head = [0; 8];
+        head.copy_from_slice(&self.0[..8]);
+        head
+    }
+}
+
 /// Takes the parts in.
 pub(crate) struct Parts(Hash);
 

@@ -47,6 +47,7 @@ pub mod rate;
 pub mod record;
 pub mod resume;
 pub mod session;
+pub mod trace;
 pub mod view;
 
 mod refusal;

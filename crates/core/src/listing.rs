@@ -233,6 +233,7 @@ mod tests {
             expires_at: None,
             trace_id: None,
             credentials: Vec::new(),
+            span: None,
         }
     }
 

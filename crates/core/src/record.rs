@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credential::Provisioned;
 use crate::lease::budget::Budget;
+use crate::trace::JobSpan;
 
 mod event_text;
 
@@ -97,12 +98,15 @@ pub struct Accepted {
     /// When the job's lease ends, and the job with it (spec 9.5).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_at: Option<Timestamp>,
-    /// The trace that the job belongs to.
+    /// The trace that the job belongs to. Absent in records of earlier versions if the submitter named none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace_id: Option<TraceId>,
     /// The credentials that were issued for it, without their values (spec 9.8).
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub credentials: Vec<Provisioned>,
+    /// The job's span in it. Absent in records of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub span: Option<Box<JobSpan>>,
 }
 
 /// Which worker took the job up.
@@ -490,34 +494,49 @@ impl Fact {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use moorline_types::TraceFlags;
+
     use super::*;
+
+    /// A job with everything that can be said of one.
+    pub(crate) fn accepted() -> Accepted {
+        let now = Timestamp::from_unix_millis(1_000);
+        Accepted {
+            session: SessionId::mint(now, [2; 10]),
+            principal: "ada".parse().unwrap(),
+            tags: ["team/a".parse().unwrap()].into(),
+            agent: "echo".into(),
+            version: "1.0.0".into(),
+            input: Json::parse(r#"{"a": [1, 2.50]}"#).unwrap(),
+            lease: Json::parse("{}").unwrap(),
+            max_runtime_sec: Some(5),
+            expires_at: Some(now),
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(),
+            span: Some(Box::new(JobSpan {
+                id: "00f067aa0ba902b7".parse().unwrap(),
+                recorded: true,
+                parent: "b7ad6b7169203331".parse().ok(),
+                flags: TraceFlags::of(true),
+                state: "vendor=value".parse().ok(),
+            })),
+            credentials: vec![Provisioned {
+                id: CredentialId::mint(now, [4; 10]),
+                issue: CredentialId::mint(now, [5; 10]),
+                endpoint: "https://models.example.com/v1".into(),
+                profile: Some("openai".into()),
+                constraints: Json::parse(r#"{"model.use":["a"]}"#).unwrap(),
+                good_until: now,
+            }],
+        }
+    }
 
     fn facts() -> Vec<Fact> {
         let now = Timestamp::from_unix_millis(1_000);
         let job = JobId::mint(now, [1; 10]);
         let principal: PrincipalId = "ada".parse().unwrap();
         vec![
-            Fact::Accepted(Accepted {
-                session: SessionId::mint(now, [2; 10]),
-                principal: principal.clone(),
-                tags: ["team/a".parse().unwrap()].into(),
-                agent: "echo".into(),
-                version: "1.0.0".into(),
-                input: Json::parse(r#"{"a": [1, 2.50]}"#).unwrap(),
-                lease: Json::parse("{}").unwrap(),
-                max_runtime_sec: Some(5),
-                expires_at: Some(now),
-                trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(),
-                credentials: vec![Provisioned {
-                    id: CredentialId::mint(now, [4; 10]),
-                    issue: CredentialId::mint(now, [5; 10]),
-                    endpoint: "https://models.example.com/v1".into(),
-                    profile: Some("openai".into()),
-                    constraints: Json::parse(r#"{"model.use":["a"]}"#).unwrap(),
-                    good_until: now,
-                }],
-            }),
+            Fact::Accepted(accepted()),
             Fact::Started(Started { worker: WorkerId::mint(now, [3; 10]), fence: Fence::FIRST }),
             Fact::Event(Event {
                 kind: EventKind::Log,
@@ -555,6 +574,14 @@ mod tests {
             Fact::Detached(Detached { job }),
             Fact::Closed(Closed { reason: Some("bye".into()) }),
         ]
+    }
+
+    #[test]
+    fn a_job_of_an_earlier_version_has_no_span() {
+        let earlier = Accepted { span: None, ..accepted() };
+        let written = String::from_utf8(Fact::Accepted(earlier.clone()).encode().to_vec()).unwrap();
+        assert!(!written.contains("span"), "{written}");
+        assert_eq!(serde_json::from_str::<Accepted>(&written).unwrap(), earlier);
     }
 
     #[test]

@@ -9,12 +9,13 @@ use moorline_core::Refusal;
 use moorline_core::access::Action;
 use moorline_core::job::{Job, JobLimits, RecoverError, Recovery, Status};
 use moorline_core::record::{Accepted, Fact};
+use moorline_core::trace::JobSpan;
 use moorline_store::{
     AppendError, Change, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
 };
 use moorline_types::{
     Batch, EventKind, JobId, Principal, PrincipalId, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId,
-    StreamSeq, Timestamp,
+    StreamSeq, Timestamp, TraceRef,
 };
 use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -204,10 +205,11 @@ impl Gateway {
     }
 
     /// Accepts a job: its first record and the submitting session's are committed together, or neither is. With a key,
-    /// the key stands for the job from then on.
+    /// the key stands for the job from then on. Which trace it belongs to follows from what its submitter says of that.
     pub(crate) async fn accept(
         &self,
-        accepted: Accepted,
+        mut accepted: Accepted,
+        trace: Option<TraceRef>,
         quotas: Quotas,
         key: Option<FreeKey>,
         attach: impl FnOnce(Timestamp, JobId) -> Record,
@@ -222,6 +224,8 @@ impl Gateway {
         let (session, principal) = (accepted.session, accepted.principal.clone());
         let place = self.0.registry.reserve(&principal, quotas)?;
         let id = mint::job_id(now).map_err(no_entropy)?;
+        let (trace, span) = JobSpan::begin(id, trace, self.0.options.tracing);
+        (accepted.trace_id, accepted.span) = (Some(trace), Some(Box::new(span)));
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.
         let mut changes = JobIndex::entries(id, job.accepted());
@@ -242,7 +246,8 @@ impl Gateway {
         room.keep();
         self.0.sessions.note_bytes(session, of_session);
         job.handle_committed(self.now());
-        tracing::debug!(job = %id, agent = %job.accepted().agent, version = %job.accepted().version, "a job is accepted");
+        let Accepted { agent, version, .. } = job.accepted();
+        tracing::debug!(job = %id, trace_id = %trace, %agent, %version, "a job is accepted");
         Ok(self.start(job, place, bytes.saturating_sub(of_session)))
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use moorline_core::Refusal;
 use moorline_core::job::{DeadlineReason, Effect, Job, Status};
 use moorline_store::{AppendError, CommittedBatch, Store};
-use moorline_types::{Batch, JobId, StreamSeq, limits};
+use moorline_types::{Batch, JobId, StreamSeq, TraceId, limits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ type Confirmations = VecDeque<(StreamSeq, oneshot::Sender<Result<(), Refusal>>)>
 
 impl JobTask {
     /// Drives the job to its end.
-    #[tracing::instrument(name = "job", skip_all, fields(job = %self.job.id()))]
+    #[tracing::instrument(name = "job", skip_all, fields(job = %self.job.id(), trace_id = self.trace()))]
     pub(crate) async fn run(mut self) {
         let mut append: Option<Append> = None;
         let mut confirmations = Confirmations::new();
@@ -86,6 +86,11 @@ impl JobTask {
         };
         self.publish(&mut confirmations);
         self.finish(over).await;
+    }
+
+    /// The job's trace, for log lines.
+    fn trace(&self) -> Option<&str> {
+        self.job.accepted().trace_id.as_ref().map(TraceId::as_str)
     }
 
     fn handle_inputs(&mut self, first: JobInput, confirmations: &mut Confirmations) {

@@ -2,6 +2,7 @@
 
 use moorline_core::access::Unasked;
 use moorline_core::record::Overflow;
+use moorline_core::trace::Participation;
 use moorline_types::{EventKind, Json, Millis, Quotas};
 
 pub use crate::gateway::retention::Retention;
@@ -33,6 +34,8 @@ pub struct RuntimeOptions {
     pub audit_max_age: Option<Millis>,
     /// How large the audit trail may become, in bytes; without it, as large as the disk.
     pub audit_max_bytes: Option<u64>,
+    /// How the gateway takes part in traces.
+    pub tracing: Participation,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

@@ -478,7 +478,7 @@ impl Start {
             agent: agent.clone(),
             input: accepted.input.clone(),
             lease: accepted.lease.clone(),
-            trace_id: accepted.trace_id,
+            trace: accepted.trace_context(job.id()),
             deadline: None,
             accepted_at: job.accepted_at(),
         };

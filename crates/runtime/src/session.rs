@@ -16,7 +16,7 @@ use moorline_core::session::Session;
 use moorline_core::view::Awaited;
 use moorline_types::{
     AgentRef, Batch, EventKind, EventSeq, JobId, Json, Offset, Principal, Record, SessionId, StreamSeq, Timestamp,
-    TraceId, limits,
+    TraceId, TraceRef, limits,
 };
 
 use crate::audit::AuditPage;
@@ -50,8 +50,8 @@ pub struct SubmitRequest {
     pub max_runtime_sec: Option<u64>,
     /// When the lease is to end.
     pub expires_at: Option<Timestamp>,
-    /// The trace that it belongs to.
-    pub trace_id: Option<TraceId>,
+    /// The trace that it belongs to, or the span below which it does.
+    pub trace: Option<TraceRef>,
     /// What the client calls it, if it may be sent again.
     pub idempotency: Option<Idempotency>,
     /// What becomes of records that the session does not take in time.
@@ -261,13 +261,14 @@ impl SessionHandle {
             lease,
             max_runtime_sec,
             expires_at: request.expires_at,
-            trace_id: request.trace_id,
+            trace_id: None,
+            span: None,
             credentials: Vec::new(),
         };
         let quotas = self.gateway.quotas_of(self.principal());
         let (session, overflow) = (&self.session, request.overflow);
         let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job, overflow));
-        let summary = self.gateway.accept(accepted, quotas, key, attach).await?;
+        let summary = self.gateway.accept(accepted, request.trace, quotas, key, attach).await?;
         self.session.handle_committed([&attached(summary.job, overflow)]);
         Ok(summary)
     }

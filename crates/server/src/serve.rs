@@ -378,6 +378,7 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         },
         audit_max_age: config.retention.audit_max_age.map(Into::into),
         audit_max_bytes: Some(config.retention.audit_max_bytes.get() as u64),
+        tracing: moorline_core::trace::Participation::default(),
         check_event,
     }
 }

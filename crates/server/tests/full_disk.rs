@@ -57,7 +57,7 @@ fn request(input: &serde_json::Value) -> SubmitRequest {
         lease: Json::parse("{}").unwrap(),
         max_runtime_sec: None,
         expires_at: None,
-        trace_id: None,
+        trace: None,
         idempotency: None,
         overflow: Overflow::CatchUp,
     }

@@ -220,7 +220,7 @@ impl Simulation {
             lease: Json::parse("{}").expect("an object is JSON"),
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
             expires_at: None,
-            trace_id: None,
+            trace: None,
             idempotency: None,
             overflow: Overflow::CatchUp,
         };
@@ -461,6 +461,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
         retention: Retention::default(),
         audit_max_age: None,
         audit_max_bytes: None,
+        tracing: moorline_core::trace::Participation::default(),
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

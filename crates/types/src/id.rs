@@ -37,9 +37,6 @@ pub enum IdError {
         /// The longest text that is accepted, in bytes.
         max: usize,
     },
-    /// The text is no W3C trace id.
-    #[error("a trace id is 32 lower-case hexadecimal digits, not all zero")]
-    Trace,
 }
 
 macro_rules! ulid_ids {
@@ -183,59 +180,6 @@ impl fmt::Debug for MessageId {
     }
 }
 
-/// A W3C trace id: 32 lower-case hexadecimal digits, not all zero (spec 11).
-///
-/// Peers put either the bare id or a whole `traceparent` into the field; both are read, the bare id is written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId([u8; 32]);
-
-impl TraceId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl FromStr for TraceId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let hex = match text.split('-').collect::<Vec<_>>().as_slice() {
-            [hex] => hex.as_bytes(),
-            [version, hex, _span, _flags, ..] if version.len() == 2 => hex.as_bytes(),
-            _ => return Err(IdError::Trace),
-        };
-        let id = <[u8; 32]>::try_from(hex).map_err(|_| IdError::Trace)?;
-        let lower_hex = id.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let zero = id.iter().all(|byte| *byte == b'0');
-        if lower_hex && !zero { Ok(Self(id)) } else { Err(IdError::Trace) }
-    }
-}
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl serde::Serialize for TraceId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for TraceId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <std::borrow::Cow<'de, str>>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,17 +217,6 @@ mod tests {
         assert!("x".repeat(limits::MAX_MESSAGE_ID_BYTES).parse::<MessageId>().is_ok());
         for bad in ["", "a\nb", &"x".repeat(limits::MAX_MESSAGE_ID_BYTES + 1)] {
             assert!(bad.parse::<MessageId>().is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_trace_id_is_read_bare_or_out_of_a_traceparent() {
-        let bare = "4bf92f3577b34da6a3ce929d0e0e4736";
-        for text in [bare.to_owned(), format!("00-{bare}-00f067aa0ba902b7-01")] {
-            assert_eq!(text.parse::<TraceId>().unwrap().as_str(), bare);
-        }
-        for bad in ["", "0", &"0".repeat(32), &"A".repeat(32), "00-4bf9-00-01"] {
-            assert!(bad.parse::<TraceId>().is_err(), "{bad:?}");
         }
     }
 }

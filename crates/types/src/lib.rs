@@ -8,9 +8,11 @@
 
 mod id;
 pub use id::{
-    CredentialId, ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, MintedText, ResultId, SessionId, TraceId,
-    WorkerId,
+    CredentialId, ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, MintedText, ResultId, SessionId, WorkerId,
 };
+
+mod trace;
+pub use trace::{SpanId, TraceContext, TraceError, TraceFlags, TraceId, TraceRef, TraceState};
 
 mod seq;
 pub use seq::{Epoch, EventSeq, Fence, Offset, StreamSeq, WorkerSeq};

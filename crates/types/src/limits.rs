@@ -30,6 +30,12 @@ pub const MAX_INLINE_RESULT_BYTES: usize = MAX_EVENT_BODY_BYTES;
 /// The longest reason or message that a peer may send along, in bytes: a paragraph, not a document.
 pub const MAX_REASON_BYTES: usize = 4 * 1024;
 
+/// The longest `tracestate` that is handed on, in bytes: what W3C asks of everybody at least. It is stored with the job.
+pub const MAX_TRACE_STATE_BYTES: usize = 512;
+
+/// How many members a `tracestate` may have: W3C's number.
+pub const MAX_TRACE_STATE_MEMBERS: usize = 32;
+
 // === Names ===
 
 /// The longest agent name, in bytes. Names appear in paths, tables and metrics.

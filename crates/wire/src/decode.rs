@@ -8,7 +8,7 @@ use moorline_types::limits::{DEFAULT_MAX_FRAME_BYTES, MAX_JSON_DEPTH};
 use moorline_types::{EventSeq, Json, MessageId};
 
 use crate::message::Message;
-use crate::{ClientMessage, Frame, JobRef, MessageType, RuntimeMessage, Word};
+use crate::{ClientMessage, Frame, JobRef, MessageType, RuntimeMessage, Word, trace};
 
 mod depth;
 mod envelope;
@@ -218,14 +218,17 @@ fn read<M: Message>(envelope: &Envelope<'_>) -> Result<Frame<M>, DecodeErrorKind
     let Some(message_type) = MessageType::read(&name) else {
         return Err(DecodeErrorKind::UnknownType { name: shortened(&name), optional });
     };
+    let trace = match envelope.trace() {
+        Err(_) if M::LENIENT => None,
+        trace => trace?,
+    };
+    let (trace_id, trace_parent) = trace::of_envelope(trace, extensions.trace_context());
     let frame = Frame {
         id,
         session_id: envelope.session_id()?,
         job_id: envelope.job_id()?,
-        trace_id: match envelope.trace_id() {
-            Err(_) if M::LENIENT => None,
-            trace_id => trace_id?.or_else(|| extensions.trace_id()),
-        },
+        trace_id,
+        trace_parent,
         event_seq: envelope.event_seq()?,
         optional,
         extensions: extensions.read(M::LENIENT)?,

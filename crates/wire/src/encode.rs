@@ -188,7 +188,7 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
 }
 
 fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    let Frame { id, session_id, job_id, trace_id, event_seq, optional, extensions, message } = frame;
+    let Frame { id, session_id, job_id, trace_id, trace_parent, event_seq, optional, extensions, message } = frame;
     out.extend_from_slice(b"{\"arcp\":");
     write_text(out, PROTOCOL_VERSION)?;
     write_field(out, "id", id.as_str())?;
@@ -208,9 +208,9 @@ fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json:
     }
     out.extend_from_slice(b",\"payload\":");
     message.write(out)?;
-    if *optional || *extensions != Extensions::NONE {
+    if *optional || *extensions != Extensions::NONE || trace_parent.is_some() {
         out.extend_from_slice(b",\"extensions\":");
-        serde_json::to_writer(&mut *out, &extensions.written(*optional))?;
+        serde_json::to_writer(&mut *out, &extensions.written(*optional, trace_parent.as_ref()))?;
     }
     out.push(b'}');
     Ok(())

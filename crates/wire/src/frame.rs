@@ -1,6 +1,6 @@
 //! One envelope and the message in it.
 
-use moorline_types::{EventSeq, MessageId, TraceId};
+use moorline_types::{EventSeq, MessageId, TraceContext, TraceId};
 
 use crate::vendor::Extensions;
 use crate::{JobRef, SessionRef};
@@ -17,6 +17,8 @@ pub struct Frame<M> {
     pub job_id: Option<JobRef>,
     /// The trace that it belongs to.
     pub trace_id: Option<TraceId>,
+    /// Its sender's place in that trace, if the sender says so ([`crate::trace`]).
+    pub trace_parent: Option<TraceContext>,
     /// The session's number of what it reports (spec 8.3).
     pub event_seq: Option<EventSeq>,
     /// Whether a receiver that does not know the message's type may ignore it: `extensions.optional`.
@@ -35,6 +37,7 @@ impl<M> Frame<M> {
             session_id: None,
             job_id: None,
             trace_id: None,
+            trace_parent: None,
             event_seq: None,
             optional: false,
             extensions: Extensions::NONE,
@@ -44,7 +47,8 @@ impl<M> Frame<M> {
 
     /// The same envelope around what `wrap` makes of the message.
     pub fn map<N>(self, wrap: impl FnOnce(M) -> N) -> Frame<N> {
-        let Self { id, session_id, job_id, trace_id, event_seq, optional, extensions, message } = self;
-        Frame { id, session_id, job_id, trace_id, event_seq, optional, extensions, message: wrap(message) }
+        let Self { id, session_id, job_id, trace_id, trace_parent, event_seq, optional, extensions, message } = self;
+        let message = wrap(message);
+        Frame { id, session_id, job_id, trace_id, trace_parent, event_seq, optional, extensions, message }
     }
 }

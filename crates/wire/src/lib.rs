@@ -51,6 +51,8 @@ pub use lease::{LeaseConstraints, LeaseRequest, Pattern, is_lease_namespace};
 
 pub mod payload;
 
+pub mod trace;
+
 pub mod vendor;
 
 mod runtime_profile;

@@ -2,7 +2,7 @@
 //!
 //! Every name begins with `x-vendor.moorline.`, as the spec asks of vendors (section 15). A peer that does not know an
 //! extension ignores it; a message of our own is sent only to a client that negotiated its feature or asked for it. Of
-//! what other vendors put into `extensions`, only a trace context is read.
+//! what other vendors put into `extensions`, only a trace context is read ([`trace`](crate::trace)).
 //!
 //! | name | where |
 //! | --- | --- |
@@ -22,11 +22,11 @@
 //! | [`KEYS`] | an administrator's request, [`Keys`] |
 //! | [`KEYS_REPORT`] | its answer, [`KeysReport`] |
 
-use moorline_types::{Epoch, EventSeq, TraceId};
+use moorline_types::{Epoch, EventSeq, TraceContext};
 use serde_json::value::RawValue;
 
 use crate::decode::{FieldError, object, value};
-use crate::{MessageType, Received};
+use crate::{MessageType, Received, trace};
 
 mod audit;
 mod gc;
@@ -198,7 +198,7 @@ impl Extensions {
         Self { cursor: None, resume: None, replayed: false, subscribe: None, profile: false, retry: None };
 
     /// The `extensions` object of an envelope.
-    pub(crate) fn written(&self, optional: bool) -> impl serde::Serialize {
+    pub(crate) fn written(&self, optional: bool, trace: Option<&TraceContext>) -> impl serde::Serialize + use<> {
         let Self { cursor, resume, replayed, subscribe, profile, retry } = *self;
         Written {
             optional: optional.then_some(true),
@@ -208,6 +208,7 @@ impl Extensions {
             subscribe,
             profile: profile.then_some(PROFILE_VERSION),
             retry,
+            trace_context: trace.map(Into::into),
         }
     }
 }
@@ -228,6 +229,8 @@ struct Written {
     profile: Option<&'static str>,
     #[serde(rename = "x-vendor.moorline.retry", skip_serializing_if = "Option::is_none")]
     retry: Option<Retry>,
+    #[serde(rename = "x-vendor.opentelemetry.tracecontext", skip_serializing_if = "Option::is_none")]
+    trace_context: Option<trace::Written>,
 }
 
 /// The `extensions` object as it stands in an envelope.
@@ -236,7 +239,7 @@ pub(crate) struct RawExtensions {
     #[serde(default)]
     optional: Option<Box<RawValue>>,
     #[serde(default, rename = "x-vendor.opentelemetry.tracecontext")]
-    tracecontext: Option<Box<RawValue>>,
+    trace_context: Option<Box<RawValue>>,
     #[serde(default, rename = "x-vendor.moorline.cursor")]
     cursor: Option<Box<RawValue>>,
     #[serde(default, rename = "x-vendor.moorline.resume")]
@@ -257,16 +260,9 @@ impl RawExtensions {
         self.optional.as_ref().is_some_and(|raw| raw.get() == "true")
     }
 
-    /// The trace that the tracing layer of some clients puts here and not into `trace_id`. One that does not parse is
-    /// none: the client's own code did not write it.
-    pub(crate) fn trace_id(&self) -> Option<TraceId> {
-        #[derive(serde::Deserialize)]
-        struct TraceContext {
-            traceparent: String,
-        }
-
-        let context: TraceContext = serde_json::from_str(self.tracecontext.as_ref()?.get()).ok()?;
-        context.traceparent.parse().ok()
+    /// What the tracing layer of a client puts here.
+    pub(crate) fn trace_context(&self) -> Option<&RawValue> {
+        self.trace_context.as_deref()
     }
 
     /// Reads our own. One that is not what it has to be is an error, or left out if `lenient`.
@@ -329,9 +325,10 @@ mod tests {
             profile: true,
             retry: Some(Retry { after_ms: 1 }),
         };
-        let text = serde_json::to_string(&all.written(false)).unwrap();
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+        let text = serde_json::to_string(&all.written(false, Some(&parent))).unwrap();
         let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
-        let mut names = [CURSOR, RESUME, REPLAYED, SUBSCRIBE, PROFILE, RETRY];
+        let mut names = [CURSOR, RESUME, REPLAYED, SUBSCRIBE, PROFILE, RETRY, trace::TRACE_CONTEXT];
         names.sort_unstable();
         assert_eq!(keys.keys().map(String::as_str).collect::<Vec<_>>(), names);
         let raw: RawExtensions = serde_json::from_str(&text).unwrap();

@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         agent: agent.describe().agent,
         input: Json::parse(&input)?,
         lease: Json::parse("{}")?,
-        trace_id: None,
+        trace: None,
         deadline: None,
         accepted_at: Timestamp::from_unix_millis(1),
     };

@@ -1,8 +1,8 @@
 //! The exec shim: any program as an agent.
 //!
 //! For each job the program is started in a process group of its own. It gets the job as one line of JSON on its
-//! standard input, `{"job_id", "agent", "input", "lease", "trace_id"?, "deadline"?}`, and then the end of input. Each
-//! line that it writes to its standard output is one of:
+//! standard input, `{"job_id", "agent", "input", "lease", "trace_id"?, "traceparent"?, "tracestate"?, "deadline"?}`, and
+//! then the end of input. `TRACEPARENT` and `TRACESTATE` of its environment say the trace too. Each line that it writes to its standard output is one of:
 //!
 //! | line | meaning |
 //! | --- | --- |
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use async_trait::async_trait;
-use moorline_types::{AgentName, AgentVersion, Json, ResolvedAgent};
+use moorline_types::{AgentName, AgentVersion, Json, ResolvedAgent, TraceContext, TraceState};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdin, Command};
@@ -112,6 +112,10 @@ struct JobLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
 }
 
@@ -122,7 +126,7 @@ impl ExecAgent {
     }
 
     async fn execute(&self, job: &JobContext) -> Result<Outcome, EndedEarly> {
-        let (mut group, stdin) = self.start()?;
+        let (mut group, stdin) = self.start(job.trace())?;
         let (stdout, stderr) = group.take_output().ok_or(ExecError::Pipes)?;
         let exited = CancellationToken::new();
         let feeding = tasks::spawn("exec stdin", feed(stdin, job_line(job)));
@@ -135,19 +139,19 @@ impl ExecAgent {
         verdict.conclude(job, status, &tail).await.map_err(EndedEarly)
     }
 
-    fn start(&self) -> Result<(Group, ChildStdin), ExecError> {
+    fn start(&self, trace: Option<&TraceContext>) -> Result<(Group, ChildStdin), ExecError> {
         let (name, args) = self.spec.command.split_first().ok_or(ExecError::NoCommand)?;
         let cwd = self.spec.cwd.clone().map_or_else(std::env::current_dir, Ok).unwrap_or_else(|_| "/".into());
         if !cwd.is_dir() {
             return Err(ExecError::Cwd { path: cwd });
         }
         let program = program::find(OsStr::new(name), &self.search_path(), &cwd).map_err(ExecError::Program)?;
-        let mut child = self.command(&program, args, &cwd).spawn();
+        let mut child = self.command(&program, args, &cwd, trace).spawn();
         // A file that was just written may still be held open for writing by a process that is being started.
         for _ in 0..TEXT_BUSY_RETRIES {
             match &child {
                 Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
-                    child = self.command(&program, args, &cwd).spawn();
+                    child = self.command(&program, args, &cwd, trace).spawn();
                 }
                 _ => break,
             }
@@ -162,13 +166,14 @@ impl ExecAgent {
         own.or_else(|| std::env::var_os("PATH")).unwrap_or_default()
     }
 
-    fn command(&self, program: &Path, args: &[String], cwd: &Path) -> Command {
+    fn command(&self, program: &Path, args: &[String], cwd: &Path, trace: Option<&TraceContext>) -> Command {
         let mut command = Command::new(program);
         command
             .args(args)
             .env_clear()
             .envs(environment::inherited())
             .envs(&self.spec.env)
+            .envs(trace.into_iter().flat_map(environment::of_trace))
             .current_dir(cwd)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -204,6 +209,8 @@ fn job_line(job: &JobContext) -> Vec<u8> {
         input: job.input_json(),
         lease: job.lease_json(),
         trace_id: job.trace_id().map(|id| id.to_string()),
+        traceparent: job.trace().map(ToString::to_string),
+        tracestate: job.trace().and_then(|context| context.state.as_ref()).map(TraceState::as_str),
         deadline: job.deadline().map(|at| at.to_string()),
     };
     // Inner white space of the input is kept as it was submitted; a line break in it would end the line.

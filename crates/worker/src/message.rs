@@ -9,7 +9,7 @@ mod encode;
 use std::fmt;
 use std::str::FromStr;
 
-use moorline_types::{EventKind, JobId, Json, Millis, ResolvedAgent, Timestamp, TraceId, WorkerId, WorkerSeq};
+use moorline_types::{EventKind, JobId, Json, Millis, ResolvedAgent, Timestamp, TraceContext, WorkerId, WorkerSeq};
 
 pub use decode::{Flaw, Malformed};
 
@@ -153,8 +153,8 @@ pub struct StartJob {
     pub input: Json,
     /// What the job may do (spec 9): an object.
     pub lease: Json,
-    /// The W3C trace that the job belongs to.
-    pub trace_id: Option<TraceId>,
+    /// The job's place in its W3C trace (spec 11): what the agent does is below it.
+    pub trace: Option<TraceContext>,
     /// When the gateway will end the job.
     pub deadline: Option<Timestamp>,
     /// When the job was accepted.

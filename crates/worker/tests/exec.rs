@@ -249,7 +249,8 @@ async fn chunks_make_a_streamed_result() {
 #[tokio::test]
 async fn the_job_is_one_line_and_the_environment_is_short() {
     let script = r#"read -r line; read -r more; printf '{"result":%s}\n' "$line"
-        [ -z "$more" ] && [ "$GREETING" = hello ] && [ -z "$CARGO_MANIFEST_DIR" ]"#;
+        [ -z "$more" ] && [ "$GREETING" = hello ] && [ -z "$CARGO_MANIFEST_DIR" ] &&
+        [ "$TRACEPARENT" = 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 ] && [ "$TRACESTATE" = a=b ]"#;
     let reports = attach([program(&["sh", "-c", script])]).await.run("p@1", "{\n\"n\": 1}").await;
     let Some(Report::Result { output: moorline_worker::message::Output::Inline(read), .. }) = reports.last() else {
         panic!("{reports:?}");
@@ -258,6 +259,8 @@ async fn the_job_is_one_line_and_the_environment_is_short() {
     assert_eq!(read["job_id"], job(1).to_string());
     assert_eq!((&read["agent"], &read["input"]["n"]), (&"p@1".into(), &1.into()));
     assert_eq!(read["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(read["traceparent"], "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    assert_eq!(read["tracestate"], "a=b");
     assert!(read.get("deadline").is_none() && read["lease"].is_object());
 }
 

@@ -204,7 +204,10 @@ fn submit() -> Clap {
                 .value_parser(duration)
                 .help("End the job after running for so long, such as 30s, 5m or 1h"),
         )
-        .arg(text("trace-id", "ID").help("The W3C trace that the job belongs to: 32 hexadecimal digits"))
+        .arg(
+            text("trace-id", "ID")
+                .help("The W3C trace that the job belongs to, or a traceparent; $TRACEPARENT without it"),
+        )
         .arg(
             text("idempotency-key", "KEY")
                 .help("Makes it safe to submit again: with the same key there is one job, and other input is refused"),

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, Result};
 use moorline_client::SubmitRequest;
-use moorline_types::Json;
+use moorline_types::{Json, TraceContext, TraceRef};
 use moorline_wire::payload;
 use serde_json::json;
 
@@ -54,8 +54,19 @@ fn request(args: &Submit) -> Result<SubmitRequest> {
     if let Some(key) = &args.idempotency_key {
         submit.idempotency_key = Some(key.parse().context("--idempotency-key")?);
     }
-    let trace_id = args.trace_id.as_deref().map(str::parse).transpose().context("--trace-id")?;
-    Ok(SubmitRequest { trace_id, ..submit.into() })
+    let trace = match &args.trace_id {
+        Some(trace) => Some(trace.parse().context("--trace-id")?),
+        None => caller().map(TraceRef::Parent),
+    };
+    Ok(SubmitRequest { trace, ..submit.into() })
+}
+
+/// The place in a trace of whoever has started us, as build systems and tracing tools hand it on. What is none is left
+/// out, as W3C asks: nobody typed it.
+fn caller() -> Option<TraceContext> {
+    let context: TraceContext = std::env::var("TRACEPARENT").ok()?.parse().ok()?;
+    let state = std::env::var("TRACESTATE").ok().and_then(|state| state.parse().ok());
+    Some(TraceContext { state, ..context })
 }
 
 /// The text itself, or what is in the file or on standard input that it names.

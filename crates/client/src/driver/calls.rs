@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use moorline_types::{MessageId, TraceId};
+use moorline_types::{MessageId, TraceId, TraceRef};
 use moorline_wire::payload::{Jobs, Subscribe};
 use moorline_wire::vendor::{AuditPage, Extensions, GcReport, KeysReport};
 use moorline_wire::{ClientMessage, JobRef, MessageType};
@@ -24,13 +24,13 @@ const MAX_CALLS: usize = 256;
 pub(super) struct Request {
     pub(super) message: ClientMessage,
     pub(super) job: Option<JobRef>,
-    pub(super) trace_id: Option<TraceId>,
+    pub(super) trace: Option<TraceRef>,
     pub(super) extensions: Extensions,
 }
 
 impl Request {
     pub(super) const fn new(message: ClientMessage) -> Self {
-        Self { message, job: None, trace_id: None, extensions: Extensions::NONE }
+        Self { message, job: None, trace: None, extensions: Extensions::NONE }
     }
 
     pub(super) fn about(job: JobRef, message: ClientMessage) -> Self {

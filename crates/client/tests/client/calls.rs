@@ -18,13 +18,17 @@ async fn a_job_is_submitted_and_watched_to_its_end() {
             max_runtime_sec: Some(5),
             ..Submit::new("echo@1".parse().unwrap(), Json::parse("[1]").unwrap())
         },
-        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap()),
+        trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap()),
         overflow: None,
     };
     let serve = async {
         let submit = peer.expect("job.submit").await;
         assert_eq!(submit["session_id"], "sess_1");
         assert_eq!(submit["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(
+            submit["extensions"]["x-vendor.opentelemetry.tracecontext"],
+            json!({ "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" })
+        );
         assert_eq!(submit["payload"], json!({"agent": "echo@1", "input": [1], "max_runtime_sec": 5}));
         peer.accepted(&submit, "job_1").await;
     };

@@ -58,6 +58,7 @@ impl Bench {
             expires_at: lease.map(|lease| now + lease),
             trace_id: None,
             credentials,
+            span: None,
         };
         let job = Job::accept(now, JobId::mint(now, [2; 10]), accepted, LIMITS);
         Self { job, now, journal: Vec::new(), effects: Vec::new() }

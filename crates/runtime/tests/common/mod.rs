@@ -41,6 +41,7 @@ pub(crate) fn options() -> RuntimeOptions {
         retention: Retention::default(),
         audit_max_age: None,
         audit_max_bytes: None,
+        tracing: moorline_core::trace::Participation::default(),
         check_event: |_, _| Ok(()),
     }
 }
@@ -114,7 +115,7 @@ pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
         lease: Json::parse("{}").unwrap(),
         max_runtime_sec: None,
         expires_at: None,
-        trace_id: None,
+        trace: None,
         idempotency: None,
         overflow: Overflow::CatchUp,
     }

@@ -13,7 +13,7 @@ use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle};
-use moorline_types::{JobId, MessageId, PrincipalId, Timestamp, TraceId, limits};
+use moorline_types::{JobId, MessageId, PrincipalId, Timestamp, TraceId, TraceRef, limits};
 use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
@@ -476,10 +476,13 @@ impl<'a> Driver<'a> {
     /// Carries a request out, and answers it.
     async fn perform(&mut self, frame: Frame<ClientMessage>) {
         let asked = from_wire::asked(&frame);
-        let Frame { id, job_id, trace_id, extensions, message, .. } = frame;
+        let Frame { id, job_id, trace_id, trace_parent, extensions, message, .. } = frame;
         let deed = Deed::of(&message, job_id.as_ref(), trace_id);
         let answered = match message {
-            ClientMessage::Submit(submit) => self.submit(&id, *submit, trace_id, &extensions).await,
+            ClientMessage::Submit(submit) => {
+                let trace = trace_parent.map(TraceRef::Parent).or(trace_id.map(TraceRef::Id));
+                self.submit(&id, *submit, trace, &extensions).await
+            }
             ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref(), trace_id).await,
             ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe, &extensions).await,
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe).await,
@@ -512,11 +515,11 @@ impl<'a> Driver<'a> {
         &mut self,
         id: &MessageId,
         submit: moorline_wire::payload::Submit,
-        trace_id: Option<TraceId>,
+        trace: Option<TraceRef>,
         extensions: &Extensions,
     ) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let job = session.submit(from_wire::submit(submit, trace_id, extensions, self.features)?).await?;
+        let job = session.submit(from_wire::submit(submit, trace, extensions, self.features)?).await?;
         let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
         self.note_done(deed);
         self.traces.insert(job.job, job.accepted.trace_id);

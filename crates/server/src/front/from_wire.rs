@@ -9,7 +9,7 @@ use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
 use moorline_runtime::{GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
-use moorline_types::{COST_BUDGET, Capability, Json, Millis, Principal, Timestamp, TraceId};
+use moorline_types::{COST_BUDGET, Capability, Json, Millis, Principal, Timestamp, TraceRef};
 use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
 use moorline_wire::vendor::{self, AuditQuery, Extensions, Gc, Keys, OnGap};
@@ -113,7 +113,7 @@ pub(crate) const fn unreadable(kind: &DecodeErrorKind) -> Arrival {
 /// A submission, as far as this runtime can do what it asks for.
 pub(crate) fn submit(
     submit: Submit,
-    trace_id: Option<TraceId>,
+    trace: Option<TraceRef>,
     extensions: &Extensions,
     features: FeatureSet,
 ) -> Result<SubmitRequest, Refusal> {
@@ -136,7 +136,7 @@ pub(crate) fn submit(
         max_runtime_sec: submit.max_runtime_sec,
         // Whoever asks for it gets it, whether or not the feature was negotiated: it only takes away.
         expires_at: submit.lease_constraints.and_then(|constraints| constraints.expires_at),
-        trace_id,
+        trace,
         idempotency,
         overflow: overflow(extensions, features, Overflow::CatchUp)?,
     })

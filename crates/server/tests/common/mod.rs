@@ -248,6 +248,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         retention: Retention::default(),
         audit_max_age: None,
         audit_max_bytes: None,
+        tracing: moorline_core::trace::Participation::default(),
         check_event: |kind, body| moorline_wire::validate_body(kind, body).map_err(|error| error.to_string()),
     }
 }

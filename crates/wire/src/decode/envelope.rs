@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use moorline_types::{EventSeq, MessageId, TraceId};
+use moorline_types::{EventSeq, MessageId, TraceRef};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -70,7 +70,7 @@ impl<'a> Envelope<'a> {
         optional("job_id", self.job_id)
     }
 
-    pub(super) fn trace_id(&self) -> Result<Option<TraceId>, FieldError> {
+    pub(super) fn trace(&self) -> Result<Option<TraceRef>, FieldError> {
         optional("trace_id", self.trace_id)
     }
 

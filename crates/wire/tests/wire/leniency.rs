@@ -1,6 +1,6 @@
 //! What official peers send and the spec does not say.
 
-use moorline_types::EventSeq;
+use moorline_types::{EventSeq, TraceState};
 use moorline_wire::{ClientMessage, DecodeLimits, Feature, JobStatus, RuntimeMessage, decode_client, decode_runtime};
 
 fn client(message_type: &str, payload: &str) -> ClientMessage {
@@ -117,12 +117,19 @@ fn a_trace_that_a_tracing_layer_puts_into_the_extensions_counts_if_there_is_no_o
     const OTHER: &str = "11111111111111111111111111111111";
     let context = |traceparent: &str| format!(r#"{{"traceparent":"{traceparent}","tracestate":"a=b"}}"#);
     let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
-    for (trace_id, context, expected) in [
-        ("null".to_owned(), context(&parent), Some(TRACE)),
-        (format!("{OTHER:?}"), context(&parent), Some(OTHER)),
-        ("null".to_owned(), context("00-nothing"), None),
-        ("null".to_owned(), r#"["x"]"#.to_owned(), None),
-        ("null".to_owned(), "null".to_owned(), None),
+    let own = format!("00-{TRACE}-1111111111111111-00");
+    let none = || "null".to_owned();
+    let with_odd_state = format!(r#"{{"traceparent":"{parent}","tracestate":"not a state"}}"#);
+    for (trace_id, context, expected, below) in [
+        (none(), context(&parent), Some(TRACE), Some((parent.as_str(), Some("a=b")))),
+        (format!("{TRACE:?}"), context(&parent), Some(TRACE), Some((parent.as_str(), Some("a=b")))),
+        (format!("{OTHER:?}"), context(&parent), Some(OTHER), None),
+        (format!("{own:?}"), none(), Some(TRACE), Some((own.as_str(), None))),
+        (format!("{own:?}"), context(&parent), Some(TRACE), Some((parent.as_str(), Some("a=b")))),
+        (none(), with_odd_state, Some(TRACE), Some((parent.as_str(), None))),
+        (none(), context("00-nothing"), None, None),
+        (none(), r#"["x"]"#.to_owned(), None, None),
+        (none(), none(), None, None),
     ] {
         let frame = format!(
             r#"{{"arcp":"1.1","id":"a","type":"job.submit","trace_id":{trace_id},"payload":{{"agent":"a"}},
@@ -130,6 +137,9 @@ fn a_trace_that_a_tracing_layer_puts_into_the_extensions_counts_if_there_is_no_o
         );
         let frame = decode_client(frame.as_bytes(), DecodeLimits::default()).unwrap();
         assert_eq!(frame.trace_id.map(|trace| trace.to_string()).as_deref(), expected, "{context}");
+        let parent = frame.trace_parent.as_ref().map(ToString::to_string);
+        let state = frame.trace_parent.as_ref().and_then(|parent| parent.state.as_ref()).map(TraceState::as_str);
+        assert_eq!(parent.as_deref().map(|parent| (parent, state)), below, "{trace_id} {context}");
     }
 }
 

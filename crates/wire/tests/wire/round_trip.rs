@@ -1,6 +1,6 @@
 //! Whatever can be said is read back as it was said.
 
-use moorline_types::{Epoch, EventSeq, Json, Timestamp};
+use moorline_types::{Epoch, EventSeq, Json, Timestamp, TraceContext};
 use moorline_wire::payload::*;
 use moorline_wire::vendor::{Cursor, Extensions, OnGap, Overflow, ResumeOptions, Retry, SubscribeOptions};
 use moorline_wire::{
@@ -169,14 +169,19 @@ fn framed<M: std::fmt::Debug>(message: impl Strategy<Value = M>) -> impl Strateg
         trace,
         option::of(any_seq()),
         any::<bool>(),
+        any::<bool>(),
         any_extensions(),
         message,
     )
-        .prop_map(|(id, session_id, job_id, trace, event_seq, optional, extensions, message)| Frame {
+        .prop_map(|(id, session_id, job_id, trace, event_seq, parent, optional, extensions, message)| Frame {
             id,
             session_id,
             job_id,
             trace_id: trace.map(|trace| trace.parse().unwrap()),
+            trace_parent: trace.filter(|_| parent).map(|trace| {
+                let context: TraceContext = format!("00-{trace}-00f067aa0ba902b7-01").parse().unwrap();
+                TraceContext { state: "a=b".parse().ok(), ..context }
+            }),
             event_seq,
             optional,
             extensions,

@@ -4,7 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt as _;
-use moorline_types::{JobId, Timestamp};
+use moorline_types::{JobId, Timestamp, TraceId};
+use tracing::Instrument as _;
 
 use super::Shared;
 use super::conclude::conclude;
@@ -22,12 +23,15 @@ pub(super) fn spawn(
 ) -> Task<()> {
     let port = HostPort { shared: Arc::downgrade(shared), job: start.job };
     let job = JobContext::new(start, cancel, commands, Arc::new(port));
-    tasks::spawn("job", async move {
+    let trace_id = job.trace_id();
+    let span = tracing::info_span!("job", job = %job.job_id(), trace_id = trace_id.as_ref().map(TraceId::as_str));
+    let running = async move {
         let ended = AssertUnwindSafe(async { agent.run(job.clone()).await }).catch_unwind().await;
         let last = conclude(&job, ended);
         // The only error is that the job was killed meanwhile: then nobody wants to know.
         job.push(last).await.unwrap_or_default();
-    })
+    };
+    tasks::spawn("job", running.instrument(span))
 }
 
 /// A job's way into its outbox.

@@ -3,7 +3,9 @@
 use moorline_types::limits::{
     MAX_AGENT_NAME_BYTES, MAX_EVENT_BODY_BYTES, MAX_INLINE_RESULT_BYTES, MAX_JSON_DEPTH, MAX_REASON_BYTES,
 };
-use moorline_types::{EventKind, Json, Millis, ResolvedAgent, Timestamp, WorkerSeq};
+use moorline_types::{
+    EventKind, JobId, Json, Millis, ResolvedAgent, SpanId, Timestamp, TraceContext, TraceFlags, WorkerSeq,
+};
 
 use super::{AgentOffer, Command, Failure, FailureCode, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
 use crate::limits::{MAX_COMMAND_BYTES, MAX_DESCRIPTION_BYTES, MAX_DETAILS_BYTES, MAX_HELD_JOBS, MAX_OFFERS};
@@ -232,17 +234,32 @@ impl TryFrom<proto::StartJob> for StartJob {
 
     fn try_from(start: proto::StartJob) -> Result<Self, Malformed> {
         let fields = Fields("StartJob");
-        let trace_id = start.trace_id.map(|id| fields.parse("trace_id", &id));
+        let job = fields.parse("job_id", &start.job_id)?;
         Ok(Self {
-            job: fields.parse("job_id", &start.job_id)?,
+            job,
             agent: fields.parse("agent", &start.agent)?,
             input: fields.json("input_json", &start.input_json, usize::MAX)?,
             lease: fields.object("lease_json", &start.lease_json, usize::MAX)?,
-            trace_id: trace_id.transpose()?,
+            trace: trace(&fields, job, &start)?,
             deadline: start.deadline_ms.map(Timestamp::from_unix_millis),
             accepted_at: Timestamp::from_unix_millis(start.accepted_at_ms),
         })
     }
+}
+
+/// Gateways of earlier versions say the trace alone; the job's own span is what they would have said beside it.
+fn trace(fields: &Fields, job: JobId, start: &proto::StartJob) -> Result<Option<TraceContext>, Malformed> {
+    let proto::StartJob { trace_id, traceparent, tracestate, .. } = start;
+    let context = match (traceparent, trace_id) {
+        (Some(parent), _) => fields.parse("traceparent", parent)?,
+        (None, Some(id)) => {
+            let trace = fields.parse("trace_id", id)?;
+            TraceContext { trace, span: SpanId::of_job(job), flags: TraceFlags::default(), state: None }
+        }
+        (None, None) => return Ok(None),
+    };
+    let state = tracestate.as_ref().map(|state| fields.parse("tracestate", state)).transpose()?;
+    Ok(Some(TraceContext { state, ..context }))
 }
 
 impl TryFrom<proto::CancelJob> for ToWorker {

@@ -31,7 +31,9 @@ impl From<StartJob> for proto::StartJob {
             agent: start.agent.to_string(),
             input_json: start.input.get().to_owned(),
             lease_json: start.lease.get().to_owned(),
-            trace_id: start.trace_id.map(|id| id.to_string()),
+            trace_id: start.trace.as_ref().map(|context| context.trace.to_string()),
+            traceparent: start.trace.as_ref().map(ToString::to_string),
+            tracestate: start.trace.and_then(|context| context.state).map(|state| state.to_string()),
             deadline_ms: start.deadline.map(moorline_types::Timestamp::as_unix_millis),
             accepted_at_ms: start.accepted_at.as_unix_millis(),
         }

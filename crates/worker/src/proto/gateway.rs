@@ -117,6 +117,12 @@ pub struct StartJob {
     /// When the job was accepted, likewise.
     #[prost(uint64, tag = "7")]
     pub accepted_at_ms: u64,
+    /// The job's place in that trace: a W3C `traceparent`.
+    #[prost(string, optional, tag = "8")]
+    pub traceparent: Option<String>,
+    /// What tracing systems hand on beside it: a W3C `tracestate`.
+    #[prost(string, optional, tag = "9")]
+    pub tracestate: Option<String>,
 }
 
 /// Ask a job's agent to stop. It still reports how it ended.

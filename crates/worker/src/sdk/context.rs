@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use moorline_types::{EventKind, JobId, Json, JsonError, ResolvedAgent, Timestamp, TraceId};
+use moorline_types::{EventKind, JobId, Json, JsonError, ResolvedAgent, Timestamp, TraceContext, TraceId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -133,7 +133,13 @@ impl JobContext {
 
     /// The W3C trace that the job belongs to.
     pub fn trace_id(&self) -> Option<TraceId> {
-        self.0.start.trace_id
+        self.trace().map(|context| context.trace)
+    }
+
+    /// The job's place in its trace (spec 11), for calls of tools and other services: its text is the `traceparent` to
+    /// send along, its `state` the `tracestate`.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.0.start.trace.as_ref()
     }
 
     /// When the gateway will end the job.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_types::{Fence, JobId, Json, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
+use moorline_types::{Fence, JobId, Json, Millis, ResolvedAgent, Timestamp, TraceContext, WorkerId, WorkerSeq};
 use moorline_worker::in_process::{InProcessWorker, in_process};
 use moorline_worker::link::{AttachParams, WorkerLink};
 use moorline_worker::message::{FromWorker, GatewayEpoch, Output, Report, StartJob, ToWorker};
@@ -35,7 +35,7 @@ pub(crate) fn start(job: JobId, name: &str, input: &str) -> ToWorker {
         agent: agent(name),
         input: Json::parse(input).unwrap(),
         lease: Json::parse("{}").unwrap(),
-        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap()),
+        trace: Some(trace()),
         deadline: None,
         accepted_at: Timestamp::from_unix_millis(1),
     })
@@ -165,4 +165,10 @@ pub(crate) fn line(report: &Report) -> String {
 
 pub(crate) fn lines(reports: &[Report]) -> Vec<String> {
     reports.iter().map(line).collect()
+}
+
+/// The place in a trace of every job.
+pub(crate) fn trace() -> TraceContext {
+    let context: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    TraceContext { state: "a=b".parse().ok(), ..context }
 }
