@@ -67,7 +67,6 @@ fn every_kind_of_event_reaches_the_client() {
         ("status", json!({ "phase": "p", "message": "m" })),
         ("metric", json!({ "name": "n", "value": 1.5, "unit": "s" })),
         ("artifact_ref", json!({ "uri": "file:///x", "content_type": "text/plain", "byte_size": 3 })),
-        ("delegate", json!({ "delegate_id": "d1", "agent": "echo", "input": {} })),
         ("progress", json!({ "current": 1, "total": 2, "units": "steps" })),
         ("x-vendor.acme.heat", json!({ "celsius": 40 })),
     ];

@@ -19,6 +19,7 @@
 //!   cancellation confirmed, a job released, when it cannot be lost any more.
 //! - A refused append is offered again, the same records with the same numbers, until the store takes it.
 //! - A job that was given credentials ends when they are withdrawn, or after a bounded wait for that (spec 9.8.2).
+//! - A job ends after the jobs that it has delegated, unless they are detached.
 //! - A job is run by one worker and never moves to another. That worker may lose its link and attach again, to this
 //!   gateway or to the next: the job goes on where its records end.
 //!
@@ -26,6 +27,7 @@
 
 mod authority;
 mod cancel;
+mod children;
 mod commit;
 mod credentials;
 mod decided;
@@ -38,16 +40,21 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use moorline_types::{
-    Batch, CredentialId, Fence, JobId, Millis, PrincipalId, ResolvedAgent, StreamSeq, Timestamp, WorkerId, WorkerSeq,
+    Batch, CredentialId, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamSeq, Timestamp, WorkerId,
+    WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::delegation::DelegationLimits;
 use crate::record::{Accepted, Cause, Fact, Failure};
+use crate::trace::Participation;
 use cancel::Cancellation;
+use children::Children;
 use credentials::Credentials;
 use decided::Decided;
 
 pub use authority::{Authority, Denied, ReserveError};
+pub use children::{ChildEnding, News};
 pub use lost::Lost;
 pub use recover::{RecoverError, Recovery};
 pub use report::{Report, ReportError};
@@ -85,6 +92,9 @@ impl Status {
             | Cause::PermissionDenied
             | Cause::LeaseExpired
             | Cause::BudgetExhausted
+            | Cause::LeaseSubset
+            | Cause::AgentNotAvailable
+            | Cause::AgentVersionNotAvailable
             | Cause::NotDispatched
             | Cause::WorkerLost
             | Cause::Agent
@@ -113,6 +123,10 @@ pub struct JobLimits {
     pub cancel_grace: Millis,
     /// From acceptance, or from the gateway's start if that is later, until a worker has taken it up.
     pub max_pending: Millis,
+    /// How far it may delegate.
+    pub delegation: DelegationLimits,
+    /// How the gateway takes part in the traces of its children.
+    pub tracing: Participation,
 }
 
 /// What must happen outside because of what is committed.
@@ -155,6 +169,29 @@ pub enum Effect {
     },
     /// Withdraw all credentials of the job, then call [`Job::handle_revoked`]. Its end waits for that.
     Revoke,
+    /// A child begins: this is its first record.
+    StartChild {
+        /// The child.
+        child: JobId,
+        /// What it is called in this job.
+        delegate_id: Box<str>,
+        /// Its acceptance.
+        first: Record,
+    },
+    /// A child is to end, because its parent does.
+    CancelChild {
+        /// The child.
+        child: JobId,
+    },
+    /// Tell the worker what became of a delegation.
+    Answer {
+        /// The worker, by its attachment.
+        fence: Fence,
+        /// What the job calls the delegation.
+        delegate_id: Box<str>,
+        /// What became of it.
+        news: News,
+    },
     /// The job is over and nothing of it is left to do.
     Release,
 }
@@ -214,6 +251,11 @@ pub struct Job {
     started_at: Option<Timestamp>,
     cancel: Option<Cancellation>,
     authority: Authority,
+    children: Children,
+    /// The ending that is decided, until the last child has ended.
+    ending: Option<Fact>,
+    /// Why it has no result, if its ending says so.
+    failure: Option<Failure>,
     /// Whether a part of a streamed result has been reported.
     streaming: bool,
     /// Whether the worker has said itself that it is done with the job.
@@ -233,6 +275,8 @@ pub struct Job {
 #[derive(Debug)]
 struct UnderWay {
     batch: Batch,
+    /// How many of its records are the job's own.
+    own: usize,
     /// The size of its bodies.
     bytes: usize,
     offer: Offer,
@@ -266,6 +310,9 @@ impl Job {
             id,
             authority: Authority::of(&accepted),
             credentials: Credentials::of(now, &accepted),
+            children: Children::default(),
+            ending: None,
+            failure: None,
             accepted,
             accepted_at: now,
             limits,
@@ -347,7 +394,8 @@ impl Job {
 
     /// Whether nothing is left to commit: what [`Job::status`] says is durable.
     pub fn is_settled(&self) -> bool {
-        self.waiting.is_empty() && self.under_way.is_none() && !self.credentials.is_end_held()
+        let is_held = self.ending.is_some() || self.credentials.is_end_held();
+        self.waiting.is_empty() && self.under_way.is_none() && !is_held
     }
 
     /// The gateway cannot go on with the job.
@@ -364,8 +412,16 @@ impl Job {
             Some(cancel) => cancel.override_ending(failure),
             None => failure,
         };
-        self.status = Status::of(failure.cause);
-        self.conclude(now, Fact::Error(failure));
+        self.failure = Some(failure.clone());
+        self.end_with(now, Status::of(failure.cause), Fact::Error(failure));
+    }
+
+    /// Decides on this ending. It is recorded when no child is left that ends before its parent does.
+    fn end_with(&mut self, now: Timestamp, status: Status, ending: Fact) {
+        self.status = status;
+        self.ending = Some(ending);
+        self.cancel_children();
+        self.end_after_children(now);
     }
 }
 

@@ -34,6 +34,7 @@ pub mod backoff;
 pub mod canonical;
 pub mod connection;
 pub mod credential;
+pub mod delegation;
 pub mod digest;
 pub mod dispatch;
 pub mod idempotency;

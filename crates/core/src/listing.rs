@@ -43,6 +43,9 @@ pub struct Entry {
     /// What the job is marked with, which says in which lists it is.
     #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
     pub tags: BTreeSet<Tag>,
+    /// The job that delegated it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<JobId>,
     /// How it ended; absent until that is known here.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<Status>,
@@ -51,7 +54,7 @@ pub struct Entry {
 impl Entry {
     /// The entry of a job that is accepted.
     pub fn of(accepted: &Accepted) -> Self {
-        let Accepted { session, agent, version, trace_id, lease, tags, .. } = accepted;
+        let Accepted { session, agent, version, trace_id, lease, tags, parent, .. } = accepted;
         Self {
             session: *session,
             agent: agent.clone(),
@@ -59,6 +62,7 @@ impl Entry {
             trace_id: *trace_id,
             lease: (lease.get().len() <= MAX_INDEXED_LEASE_BYTES).then(|| lease.clone()),
             tags: tags.clone(),
+            parent: parent.as_ref().map(|parent| parent.job),
             ended: None,
         }
     }
@@ -234,6 +238,8 @@ mod tests {
             trace_id: None,
             credentials: Vec::new(),
             span: None,
+            parent: None,
+            bounds: None,
         }
     }
 

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use moorline_types::{
-    CredentialId, EventKind, Fence, JobId, Json, PrincipalId, Record, RecordKind, SessionId, StreamSeq, Tag, Timestamp,
-    TraceId, Units, WorkerId, WorkerSeq,
+    AgentPattern, CredentialId, EventKind, Fence, JobId, Json, Principal, PrincipalId, Quotas, Record, RecordKind,
+    SessionId, StreamSeq, Tag, Timestamp, TraceId, Units, WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,10 @@ use crate::credential::Provisioned;
 use crate::lease::budget::Budget;
 use crate::trace::JobSpan;
 
+mod delegation;
 mod event_text;
 
+pub use delegation::{ChildEnded, Delegated, DelegationRefused, Parent};
 pub use event_text::EventText;
 
 /// A record's body is not what its kind promises: the journal was damaged, or written by something else.
@@ -58,6 +60,12 @@ pub enum Fact {
     Settled(Settled),
     /// A credential of a job was replaced.
     CredentialRotated(CredentialRotated),
+    /// A job has delegated.
+    Delegated(Delegated),
+    /// A job was not allowed or not able to delegate.
+    DelegationRefused(DelegationRefused),
+    /// A child of a job has ended.
+    ChildEnded(ChildEnded),
     /// A session was opened.
     Opened(Opened),
     /// A session sees a job from here on.
@@ -107,6 +115,34 @@ pub struct Accepted {
     /// The job's span in it. Absent in records of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub span: Option<Box<JobSpan>>,
+    /// The job that delegated it; absent if a client submitted it by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent: Option<Parent>,
+    /// What its submitter may use and have at most, for the jobs that it delegates.
+    /// Absent if it is bounded by the configuration only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bounds: Option<Box<SubmitterBounds>>,
+}
+
+/// What the submitter of a job may use and have, as far as it is needed for children of the job. What is absent is not
+/// bounded beyond the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SubmitterBounds {
+    /// Which agents; any if there is no pattern.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub agents: Vec<AgentPattern>,
+    /// How much it may have.
+    #[serde(skip_serializing_if = "Quotas::is_default", default)]
+    pub quotas: Quotas,
+}
+
+impl SubmitterBounds {
+    /// What is bounded for jobs of this principal; `None` if nothing is.
+    pub fn of(principal: &Principal) -> Option<Box<Self>> {
+        let grants = &principal.grants;
+        let bounds = Self { agents: grants.constraints.agents.clone(), quotas: grants.quotas };
+        (bounds != Self::default()).then(|| Box::new(bounds))
+    }
 }
 
 /// Which worker took the job up.
@@ -236,6 +272,12 @@ pub enum Cause {
     LeaseExpired,
     /// The agent gave up because its budget was spent.
     BudgetExhausted,
+    /// A delegation asked for more than the job has.
+    LeaseSubset,
+    /// There is no agent of the name that a delegation asked for.
+    AgentNotAvailable,
+    /// The agent that a delegation asked for has no such version.
+    AgentVersionNotAvailable,
     /// No worker took the job up in time.
     NotDispatched,
     /// The worker that ran it is gone.
@@ -358,6 +400,9 @@ impl Fact {
             Self::Reserved(_) => RecordKind::JobReserved,
             Self::Settled(_) => RecordKind::JobSettled,
             Self::CredentialRotated(_) => RecordKind::JobCredentialRotated,
+            Self::Delegated(_) => RecordKind::JobDelegated,
+            Self::DelegationRefused(_) => RecordKind::JobDelegationRefused,
+            Self::ChildEnded(_) => RecordKind::JobChildEnded,
             Self::Opened(_) => RecordKind::SessionOpened,
             Self::Attached(_) => RecordKind::SessionAttached,
             Self::History(_) => RecordKind::SessionHistory,
@@ -385,6 +430,9 @@ impl Fact {
             | Self::Reserved(_)
             | Self::Settled(_)
             | Self::CredentialRotated(_)
+            | Self::Delegated(_)
+            | Self::DelegationRefused(_)
+            | Self::ChildEnded(_)
             | Self::Opened(_)
             | Self::Closed(_) => None,
         }
@@ -396,12 +444,15 @@ impl Fact {
             Self::Event(event) => event.worker_seq,
             Self::Result(success) => success.worker_seq,
             Self::Error(failure) => failure.worker_seq,
+            Self::Delegated(delegated) => delegated.worker_seq,
+            Self::DelegationRefused(refused) => refused.failure.worker_seq,
             Self::Accepted(_)
             | Self::Started(_)
             | Self::CancelRequested(_)
             | Self::Reserved(_)
             | Self::Settled(_)
             | Self::CredentialRotated(_)
+            | Self::ChildEnded(_)
             | Self::Opened(_)
             | Self::Attached(_)
             | Self::History(_)
@@ -431,6 +482,9 @@ impl Fact {
             Self::Reserved(fact) => serde_json::to_writer(into, fact),
             Self::Settled(fact) => serde_json::to_writer(into, fact),
             Self::CredentialRotated(fact) => serde_json::to_writer(into, fact),
+            Self::Delegated(fact) => serde_json::to_writer(into, fact),
+            Self::DelegationRefused(fact) => serde_json::to_writer(into, fact),
+            Self::ChildEnded(fact) => serde_json::to_writer(into, fact),
             Self::Opened(fact) => serde_json::to_writer(into, fact),
             Self::Attached(fact) => serde_json::to_writer(into, fact),
             Self::History(fact) => serde_json::to_writer(into, fact),
@@ -449,6 +503,7 @@ impl Fact {
             Self::Accepted(accepted) => accepted.input.get().len() + accepted.lease.get().len(),
             Self::Event(event) => event.body.get().len(),
             Self::Result(Success { output: Output::Inline(json), .. }) => json.get().len(),
+            Self::Delegated(delegated) => delegated.input.get().len() + delegated.lease.get().len(),
             Self::Result(_)
             | Self::Started(_)
             | Self::CancelRequested(_)
@@ -456,6 +511,8 @@ impl Fact {
             | Self::Reserved(_)
             | Self::Settled(_)
             | Self::CredentialRotated(_)
+            | Self::DelegationRefused(_)
+            | Self::ChildEnded(_)
             | Self::Opened(_)
             | Self::Attached(_)
             | Self::History(_)
@@ -482,6 +539,9 @@ impl Fact {
             RecordKind::JobReserved => Self::Reserved(read(record)?),
             RecordKind::JobSettled => Self::Settled(read(record)?),
             RecordKind::JobCredentialRotated => Self::CredentialRotated(read(record)?),
+            RecordKind::JobDelegated => Self::Delegated(read(record)?),
+            RecordKind::JobDelegationRefused => Self::DelegationRefused(read(record)?),
+            RecordKind::JobChildEnded => Self::ChildEnded(read(record)?),
             RecordKind::SessionOpened => Self::Opened(read(record)?),
             RecordKind::SessionAttached => Self::Attached(read(record)?),
             RecordKind::SessionHistory => Self::History(read(record)?),
@@ -498,10 +558,13 @@ pub(crate) mod tests {
     use moorline_types::TraceFlags;
 
     use super::*;
+    use crate::job::Status;
 
     /// A job with everything that can be said of one.
     pub(crate) fn accepted() -> Accepted {
         let now = Timestamp::from_unix_millis(1_000);
+        let quotas = Quotas { jobs: Some(3), ..Quotas::default() };
+        let bounds = SubmitterBounds { agents: vec!["echo*".parse().unwrap()], quotas };
         Accepted {
             session: SessionId::mint(now, [2; 10]),
             principal: "ada".parse().unwrap(),
@@ -528,6 +591,13 @@ pub(crate) mod tests {
                 constraints: Json::parse(r#"{"model.use":["a"]}"#).unwrap(),
                 good_until: now,
             }],
+            parent: Some(Parent {
+                job: JobId::mint(now, [7; 10]),
+                delegate_id: "dlg_1".into(),
+                depth: 1,
+                detached: true,
+            }),
+            bounds: Some(Box::new(bounds)),
         }
     }
 
@@ -564,6 +634,32 @@ pub(crate) mod tests {
                 credential: CredentialId::mint(now, [4; 10]),
                 issue: CredentialId::mint(now, [6; 10]),
                 good_until: now,
+            }),
+            Fact::Delegated(Delegated {
+                worker_seq: Some(WorkerSeq::new(4)),
+                delegate_id: "dlg_1".into(),
+                child: job,
+                agent: "echo@1.0.0".into(),
+                input: Json::null(),
+                lease: Json::parse(r#"{"cost.budget":["USD:1"]}"#).unwrap(),
+                expires_at: Some(now),
+                detached: false,
+            }),
+            Fact::DelegationRefused(DelegationRefused {
+                delegate_id: "dlg_2".into(),
+                failure: Failure {
+                    worker_seq: Some(WorkerSeq::new(5)),
+                    cause: Cause::LeaseSubset,
+                    message: "no".into(),
+                    retryable: false,
+                    details: None,
+                },
+            }),
+            Fact::ChildEnded(ChildEnded {
+                delegate_id: "dlg_1".into(),
+                child: job,
+                status: Status::Success,
+                failure: None,
             }),
             Fact::Opened(Opened { principal, tags: BTreeSet::new(), client: "test".into() }),
             Fact::Attached(Attached { job, from: None, overflow: Overflow::CatchUp }),

@@ -49,10 +49,14 @@ pub struct Participation {
     pub exports: bool,
 }
 
-impl Default for Participation {
+impl Participation {
     /// Hands contexts on.
+    pub const DEFAULT: Self = Self { sampling: Sampling::ALL, exports: false };
+}
+
+impl Default for Participation {
     fn default() -> Self {
-        Self { sampling: Sampling::ALL, exports: false }
+        Self::DEFAULT
     }
 }
 

@@ -17,7 +17,7 @@ use moorline_types::{
     Batch, EventKind, JobId, Principal, PrincipalId, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId,
     StreamSeq, Timestamp, TraceRef,
 };
-use tokio::sync::{RwLock, RwLockReadGuard, mpsc, oneshot, watch};
+use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -27,20 +27,19 @@ use crate::claims::{Claims, FreeKey};
 use crate::clock::Clock;
 use crate::ended::Ended;
 use crate::events::JobEvents;
-use crate::intake::{Intake, Load};
-use crate::job::JobTask;
 use crate::job_index::JobIndex;
 use crate::job_lists;
+use crate::jobs::Jobs;
 use crate::last_seen::LastSeen;
 use crate::mint::{self, NoEntropy};
 use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
 use crate::pool::Pool;
-use crate::registry::{JOB_INBOX, JobHandle, JobInput, Progress, Registry};
+use crate::registry::{JobInput, Registry};
 use crate::ruled::Ruled;
 use crate::sessions::Sessions;
 use crate::stored::StoredBytes;
-use crate::tasks::{TaskKind, Tasks};
+use crate::tasks::Tasks;
 use crate::view::Delivery;
 
 mod gc;
@@ -79,6 +78,7 @@ struct Shared {
     agents: Arc<Agents>,
     registry: Arc<Registry>,
     pool: Arc<Pool>,
+    jobs: Arc<Jobs>,
     open_jobs: OpenJobs,
     index: JobIndex,
     ended: Ended,
@@ -136,6 +136,20 @@ impl Gateway {
         let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
         let check = options.check_event;
         let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), check, tasks.clone(), audit.clone()));
+        let draining = CancellationToken::new();
+        let jobs = Arc::new(Jobs {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            agents: Arc::clone(&agents),
+            registry: Arc::clone(&registry),
+            pool: Arc::clone(&pool),
+            index: index.clone(),
+            limits: job_limits(&options),
+            quotas: options.quotas,
+            stored: stored.clone(),
+            tasks: tasks.clone(),
+            draining: draining.clone(),
+        });
         Self(Arc::new(Shared {
             store,
             clock,
@@ -143,6 +157,7 @@ impl Gateway {
             agents,
             registry,
             pool,
+            jobs,
             open_jobs,
             index,
             ended,
@@ -155,7 +170,7 @@ impl Gateway {
             admission: Admission::default(),
             retaining: Turns::default(),
             tasks,
-            draining: CancellationToken::new(),
+            draining,
         }))
     }
 
@@ -248,50 +263,12 @@ impl Gateway {
         job.handle_committed(self.now());
         let Accepted { agent, version, .. } = job.accepted();
         tracing::debug!(job = %id, trace_id = %trace, %agent, %version, "a job is accepted");
-        Ok(self.start(job, place, bytes.saturating_sub(of_session)))
+        Ok(self.0.jobs.start(job, place, bytes.saturating_sub(of_session)))
     }
 
     /// How much the principal may have.
     pub(crate) fn quotas_of(&self, principal: &Principal) -> Quotas {
         principal.grants.quotas.or(self.0.options.quotas)
-    }
-
-    /// Gives a job that is in the journal, with so many bytes, its task.
-    fn start(&self, job: Job, place: crate::registry::Place, stored: u64) -> JobSummary {
-        let (inbox, inputs) = mpsc::channel(JOB_INBOX);
-        let progress = Progress { status: job.status(), head: job.head(), acknowledged: job.acknowledged() };
-        let (progress, watching) = watch::channel(progress);
-        let accepted = Arc::new(job.accepted().clone());
-        let (id, accepted_at, status) = (job.id(), job.accepted_at(), job.status());
-        let intake = Arc::new(Intake::default());
-        let handle = JobHandle {
-            accepted: Arc::clone(&accepted),
-            accepted_at,
-            inbox,
-            intake: Arc::clone(&intake),
-            progress: watching,
-            ended: None,
-        };
-        self.0.registry.insert(id, handle);
-        let account = self.0.stored.of(job.owner());
-        let task = JobTask {
-            job,
-            store: Arc::clone(&self.0.store),
-            clock: self.0.clock.clone(),
-            pool: Arc::clone(&self.0.pool),
-            registry: Arc::clone(&self.0.registry),
-            index: self.0.index.clone(),
-            inbox: inputs,
-            intake,
-            taken: Load::default(),
-            progress,
-            place,
-            stored,
-            account,
-            stopping: self.0.tasks.stopping().clone(),
-        };
-        self.0.tasks.spawn(TaskKind::Job, task.run());
-        JobSummary { job: id, accepted, accepted_at, status }
     }
 
     /// Asks for a job's end. Answers when the request is durable.
@@ -421,7 +398,7 @@ impl Gateway {
     }
 
     fn job_limits(&self) -> JobLimits {
-        JobLimits { cancel_grace: self.0.options.cancel_grace, max_pending: self.0.options.max_pending }
+        self.0.jobs.limits
     }
 
     /// Takes up what the last run of the gateway left unfinished. A job that a worker runs goes on when that worker is
@@ -435,6 +412,7 @@ impl Gateway {
         self.count_ended().await?;
         self.0.sessions.recover(self.now()).await?;
         let mut recovered = 0_usize;
+        let mut families = Vec::new();
         let ids = self.0.open_jobs.all().await?;
         // In order, and so that one is read while another is taken in.
         let mut jobs = stream::iter(ids).map(async |id| (id, self.recover_job(id).await)).buffered(RECOVERED_AT_ONCE);
@@ -446,15 +424,34 @@ impl Gateway {
             let stored = self.count_job(id, job.owner()).await?;
             let place = self.0.registry.reserve_again(job.owner());
             self.0.pool.recover(&job);
-            self.start(job, place, stored);
+            families.push((job.id(), job.open_children().collect::<Vec<_>>()));
+            self.0.jobs.start(job, place, stored);
             recovered += 1;
         }
+        self.reunite(families).await?;
         self.0.pool.finish_recovery();
         if recovered > 0 {
             tracing::info!(jobs = recovered, "jobs of the last run are taken up");
         }
         self.start_sweeping();
         self.start_retaining();
+        Ok(())
+    }
+
+    /// Tells parents of children that have ended, which they may not have been told before, and lets them tell those that
+    /// have not.
+    async fn reunite(&self, families: Vec<(JobId, Vec<JobId>)>) -> Result<(), ReadError> {
+        for (parent, children) in families.into_iter().filter(|(_, children)| !children.is_empty()) {
+            for child in children {
+                // One that has a task tells its end itself.
+                if self.0.registry.get(child).is_none() {
+                    let ending = self.read_job(child).await?.and_then(|job| job.ending());
+                    let ended = |ending| JobInput::ChildEnded { ending: Box::new(ending) };
+                    self.tell(parent, ending.map_or(JobInput::ChildMissing { child }, ended)).await;
+                }
+            }
+            self.tell(parent, JobInput::FamilyRecovered).await;
+        }
         Ok(())
     }
 
@@ -481,8 +478,14 @@ impl Gateway {
         Ok(())
     }
 
-    /// The job from its records; `None` if it never began or is over. No more than a page of them is in memory.
+    /// The job from its records; `None` if it never began or is over.
     async fn recover_job(&self, id: JobId) -> Result<Option<Job>, ReadError> {
+        let job = self.read_job(id).await?;
+        Ok(job.filter(|job| !(job.status().is_terminal() && job.is_settled())))
+    }
+
+    /// The job from its records; `None` if there are none or they make no job. No more than a page of them is in memory.
+    async fn read_job(&self, id: JobId) -> Result<Option<Job>, ReadError> {
         const PAGE: ReadLimit = ReadLimit::new(4096, 1024 * 1024);
         let mut recovery = None;
         let mut next = StreamSeq::FIRST;
@@ -495,8 +498,7 @@ impl Gateway {
                 return Ok(None);
             }
         }
-        let job = recovery.map(|recovery| recovery.finish(self.now()));
-        Ok(job.filter(|job| !(job.status().is_terminal() && job.is_settled())))
+        Ok(recovery.map(|recovery| recovery.finish(self.now())))
     }
 
     fn replay(&self, id: JobId, recovery: &mut Option<Recovery>, page: &[CommittedRecord]) -> Result<(), RecoverError> {
@@ -538,7 +540,8 @@ impl Gateway {
                 }
             }
         }
-        for (job, handle) in self.0.registry.all() {
+        // Children before those that delegated them, who wait for their end.
+        for (job, handle) in self.0.registry.all().into_iter().rev() {
             let message = "the gateway was shut down while the job ran; submit it again".to_owned();
             self.tell(job, JobInput::Abandon { message }).await;
             if tokio::time::timeout(ABANDON_PATIENCE, handle.inbox.closed()).await.is_err() {
@@ -559,6 +562,11 @@ impl Gateway {
         self.0.audit.finish().await;
         self.0.store.close().await;
     }
+}
+
+fn job_limits(options: &RuntimeOptions) -> JobLimits {
+    let RuntimeOptions { cancel_grace, max_pending, delegation, tracing, .. } = *options;
+    JobLimits { cancel_grace, max_pending, delegation, tracing }
 }
 
 /// How the job ended, if this is its last record.

@@ -1,48 +1,43 @@
 //! The task that drives one job: [`moorline_core::job::Job`] between its worker and the store.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
-use moorline_core::job::{DeadlineReason, Effect, Job, Status};
+use moorline_core::delegation::Delegation;
+use moorline_core::job::{DeadlineReason, Effect, Job, Report, ReportError, Status};
 use moorline_store::{AppendError, CommittedBatch, Store};
-use moorline_types::{Batch, JobId, StreamSeq, TraceId, limits};
+use moorline_types::{Batch, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::intake::{Intake, Load};
-use crate::job_index::JobIndex;
-use crate::pool::Pool;
-use crate::registry::{JobInput, Place, Progress, Registry};
+use crate::jobs::{Jobs, entries_of_children};
+use crate::registry::{JobInput, Place, Progress};
 use crate::stored::Account;
 
 /// Inputs, and reports in them, that are taken in before the store is asked again. They share one append, so a burst
 /// costs one commit.
 const INPUTS_PER_APPEND: usize = limits::MAX_BATCH_RECORDS;
 
-/// What a job's task needs.
+/// A job's task, and what it needs.
 #[derive(Debug)]
 pub(crate) struct JobTask {
-    pub(crate) job: Job,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Clock,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) index: JobIndex,
-    pub(crate) inbox: mpsc::Receiver<JobInput>,
-    pub(crate) intake: Arc<Intake>,
+    jobs: Arc<Jobs>,
+    job: Job,
+    place: Place,
+    /// The room for children whose acceptance is decided and not committed, by delegation.
+    rooms: BTreeMap<Box<str>, Place>,
+    inbox: mpsc::Receiver<JobInput>,
+    intake: Arc<Intake>,
     /// What was taken in of it and is not committed.
-    pub(crate) taken: Load,
-    pub(crate) progress: watch::Sender<Progress>,
-    pub(crate) place: Place,
+    taken: Load,
+    progress: watch::Sender<Progress>,
     /// Bytes of the job's committed records.
-    pub(crate) stored: u64,
+    stored: u64,
     /// Where its owner's are counted.
-    pub(crate) account: Account,
-    pub(crate) stopping: CancellationToken,
+    account: Account,
 }
 
 type Append = Pin<Box<dyn Future<Output = Result<CommittedBatch, AppendError>> + Send>>;
@@ -51,14 +46,31 @@ type Append = Pin<Box<dyn Future<Output = Result<CommittedBatch, AppendError>> +
 type Confirmations = VecDeque<(StreamSeq, oneshot::Sender<Result<(), Refusal>>)>;
 
 impl JobTask {
+    pub(crate) fn new(
+        jobs: Arc<Jobs>,
+        job: Job,
+        place: Place,
+        inbox: mpsc::Receiver<JobInput>,
+        intake: Arc<Intake>,
+        progress: watch::Sender<Progress>,
+        stored: u64,
+    ) -> Self {
+        let (rooms, taken) = (BTreeMap::new(), Load::default());
+        let account = jobs.stored.of(job.owner());
+        Self { jobs, job, place, rooms, inbox, intake, taken, progress, stored, account }
+    }
+
     /// Drives the job to its end.
     #[tracing::instrument(name = "job", skip_all, fields(job = %self.job.id(), trace_id = self.trace()))]
     pub(crate) async fn run(mut self) {
         let mut append: Option<Append> = None;
         let mut confirmations = Confirmations::new();
+        let stopping = self.jobs.tasks.stopping().clone();
+        let clock = self.jobs.clock.clone();
         let over = loop {
             if append.is_none() {
-                append = self.job.poll_append().map(|batch| start_append(&self.store, batch));
+                let parent = self.job.id();
+                append = self.job.poll_append().map(|batch| start_append(&self.jobs.store, parent, batch));
             }
             self.release_committed();
             if self.perform_effects() {
@@ -74,14 +86,14 @@ impl JobTask {
                     }
                 }
                 Some(input) = self.inbox.recv() => self.handle_inputs(input, &mut confirmations),
-                () = self.clock.sleep_until(deadline.map(|deadline| deadline.at)) => {
+                () = clock.sleep_until(deadline.map(|deadline| deadline.at)) => {
                     if deadline.is_some_and(|deadline| deadline.why == DeadlineReason::LeaseExpiry) {
-                        self.pool.record_expiry(self.job.id(), self.job.accepted());
+                        self.jobs.pool.record_expiry(self.job.id(), self.job.accepted());
                     }
-                    self.job.handle_timeout(self.clock.now());
+                    self.job.handle_timeout(clock.now());
                 }
                 // The job stays open in the store, and the next start takes it up.
-                () = self.stopping.cancelled() => break false,
+                () = stopping.cancelled() => break false,
             }
         };
         self.publish(&mut confirmations);
@@ -104,7 +116,7 @@ impl JobTask {
     }
 
     fn handle_input(&mut self, input: JobInput, confirmations: &mut Confirmations) {
-        let now = self.clock.now();
+        let now = self.jobs.clock.now();
         match input {
             JobInput::Attached { worker, fence } => self.job.handle_attached(now, worker, fence),
             JobInput::WorkerLost { worker, lost } => self.job.handle_worker_lost(now, worker, lost),
@@ -113,14 +125,23 @@ impl JobTask {
                 self.taken += Load::of(&reports);
                 let mut worker_seq = first;
                 for report in reports {
-                    if let Err(error) = self.job.handle_report(now, fence, worker_seq, report) {
+                    if let Err(error) = self.handle_report(now, fence, worker_seq, report) {
                         tracing::warn!(%error, "a report was not taken in; its worker is dropped");
-                        self.pool.drop_link(fence);
+                        self.jobs.pool.drop_link(fence);
                         return;
                     }
                     worker_seq = worker_seq.next();
                 }
             }
+            JobInput::CancelByParent => {
+                let reason = Some("the job that delegated it is to end".to_owned());
+                if let Err(refusal) = self.job.handle_cancel(now, None, reason) {
+                    tracing::debug!(%refusal, "the parent's end comes after the job's own");
+                }
+            }
+            JobInput::ChildEnded { ending } => self.job.handle_child_ended(now, *ending),
+            JobInput::ChildMissing { child } => self.job.handle_child_missing(now, child),
+            JobInput::FamilyRecovered => self.job.handle_family_recovered(),
             JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, Some(by), reason) {
                 Ok(at) => confirmations.push_back((at, confirmed)),
                 Err(refusal) => answer(confirmed, Err(refusal)),
@@ -128,9 +149,38 @@ impl JobTask {
         }
     }
 
+    /// Takes a report in. A delegation is looked into first.
+    fn handle_report(
+        &mut self,
+        now: Timestamp,
+        fence: Fence,
+        worker_seq: WorkerSeq,
+        report: Report,
+    ) -> Result<(), ReportError> {
+        let Report::Event { kind: EventKind::Delegate, ts, body } = report else {
+            return self.job.handle_report(now, fence, worker_seq, report);
+        };
+        let delegation = match Delegation::read(&body) {
+            Ok(delegation) => delegation,
+            Err(problem) => {
+                let (kind, body) = Report::dropped(&EventKind::Delegate, &problem);
+                return self.job.handle_report(now, fence, worker_seq, Report::Event { kind, ts, body });
+            }
+        };
+        let (found, place) = self.jobs.look(self.job.accepted(), &delegation);
+        let delegate_id = delegation.delegate_id.clone();
+        let was_open = self.job.has_open_child(&delegate_id);
+        let report = Report::Delegate { delegation: Box::new(delegation), found: Box::new(found) };
+        self.job.handle_report(now, fence, worker_seq, report)?;
+        if let (false, true, Some(place)) = (was_open, self.job.has_open_child(&delegate_id), place) {
+            self.rooms.insert(delegate_id, place);
+        }
+        Ok(())
+    }
+
     /// Takes the store's answer in. Answers whether the job can go on.
     fn handle_appended(&mut self, result: Result<CommittedBatch, AppendError>) -> bool {
-        let now = self.clock.now();
+        let now = self.jobs.clock.now();
         match result {
             Ok(committed) => {
                 let bytes = committed.body_bytes() as u64;
@@ -170,13 +220,21 @@ impl JobTask {
         let mut over = false;
         while let Some(effect) = self.job.poll_effect() {
             match effect {
-                Effect::Dispatch => self.pool.enqueue(&self.job),
-                Effect::Acknowledge { fence, worker_seq } => self.pool.acknowledge(fence, job, worker_seq),
-                Effect::Cancel { fence, reason, grace } => self.pool.cancel(fence, job, reason, grace),
-                Effect::Kill { fence } => self.pool.kill(fence, job),
+                Effect::Dispatch => self.jobs.pool.enqueue(&self.job),
+                Effect::Acknowledge { fence, worker_seq } => self.jobs.pool.acknowledge(fence, job, worker_seq),
+                Effect::Cancel { fence, reason, grace } => self.jobs.pool.cancel(fence, job, reason, grace),
+                Effect::Kill { fence } => self.jobs.pool.kill(fence, job),
                 // No job is given a credential yet.
                 Effect::Rotate { .. } | Effect::RevokePrior { .. } => {}
-                Effect::Revoke => self.job.handle_revoked(self.clock.now()),
+                Effect::Revoke => self.job.handle_revoked(self.jobs.clock.now()),
+                Effect::StartChild { child, first, delegate_id } => {
+                    let place = self.rooms.remove(&delegate_id);
+                    // It was in this job's batch and is not this job's.
+                    self.stored = self.stored.saturating_sub(first.body.len() as u64);
+                    self.jobs.start_child(child, &first, place);
+                }
+                Effect::CancelChild { child } => self.jobs.tell(child, JobInput::CancelByParent),
+                Effect::Answer { .. } => {}
                 Effect::Release => over = true,
             }
         }
@@ -201,19 +259,23 @@ impl JobTask {
     }
 
     async fn finish(self, over: bool) {
-        let Self { job, clock, registry, index, pool, place, inbox, stored, .. } = self;
+        let Self { jobs, job, place, inbox, stored, .. } = self;
         let id: JobId = job.id();
         // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
-            registry.remove(id);
-            pool.release(id);
-            if let Err(error) = index.end(clock.now(), id, job.accepted(), job.status(), stored).await {
+            jobs.registry.remove(id);
+            jobs.pool.release(id);
+            drop(place);
+            if let Some(ending) = job.ending() {
+                jobs.tell_parent(job.accepted(), ending);
+            }
+            if let Err(error) = jobs.index.end(jobs.clock.now(), id, job.accepted(), job.status(), stored).await {
                 // As an open job it is found by the next start, which does it.
                 tracing::warn!(%error, "the job's end is not in the index yet");
             }
             tracing::debug!(status = %job.status(), records = %job.head(), "the job is over");
         }
-        drop((place, inbox));
+        drop(inbox);
     }
 }
 
@@ -225,9 +287,10 @@ async fn appended(append: &mut Option<Append>) -> Result<CommittedBatch, AppendE
     }
 }
 
-fn start_append(store: &Arc<dyn Store>, batch: Batch) -> Append {
+fn start_append(store: &Arc<dyn Store>, job: JobId, batch: Batch) -> Append {
     let store = Arc::clone(store);
-    Box::pin(async move { store.append(batch).await })
+    let changes = entries_of_children(&batch, job);
+    Box::pin(async move { store.append_with(batch, changes).await })
 }
 
 fn answer(to: oneshot::Sender<Result<(), Refusal>>, answer: Result<(), Refusal>) {

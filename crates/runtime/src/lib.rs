@@ -30,6 +30,7 @@ mod intake;
 mod job;
 mod job_index;
 mod job_lists;
+mod jobs;
 mod last_seen;
 mod mailbox;
 mod open_jobs;

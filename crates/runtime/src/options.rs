@@ -1,6 +1,7 @@
 //! What the operator decides about the runtime.
 
 use moorline_core::access::Unasked;
+use moorline_core::delegation::DelegationLimits;
 use moorline_core::record::Overflow;
 use moorline_core::trace::Participation;
 use moorline_types::{EventKind, Json, Millis, Quotas};
@@ -36,6 +37,8 @@ pub struct RuntimeOptions {
     pub audit_max_bytes: Option<u64>,
     /// How the gateway takes part in traces.
     pub tracing: Participation,
+    /// How far jobs may delegate.
+    pub delegation: DelegationLimits,
     /// How events are checked.
     pub check_event: CheckEvent,
 }

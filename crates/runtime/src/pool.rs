@@ -377,7 +377,13 @@ impl Pool {
                 self.drop_link(fence);
             }
             // Nobody says it again, so it waits for room.
-            JobInput::WorkerLost { .. } | JobInput::Cancel { .. } | JobInput::Abandon { .. } => {
+            JobInput::WorkerLost { .. }
+            | JobInput::Cancel { .. }
+            | JobInput::CancelByParent
+            | JobInput::ChildEnded { .. }
+            | JobInput::ChildMissing { .. }
+            | JobInput::FamilyRecovered
+            | JobInput::Abandon { .. } => {
                 let inbox = handle.inbox.clone();
                 self.tasks.spawn(TaskKind::Job, async move {
                     if inbox.send(input).await.is_err() {

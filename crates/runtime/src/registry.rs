@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use moorline_core::Refusal;
-use moorline_core::job::{Lost, Report, Status};
+use moorline_core::job::{ChildEnding, Lost, Report, Status};
 use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
@@ -29,6 +29,14 @@ pub(crate) enum JobInput {
     WorkerLost { worker: WorkerId, lost: Lost },
     /// Somebody with the right to wants it ended. Answered when the request is durable.
     Cancel { by: PrincipalId, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
+    /// The job that delegated it is to end, and it with that one.
+    CancelByParent,
+    /// A job that it has delegated has ended. May be said more than once.
+    ChildEnded { ending: Box<ChildEnding> },
+    /// A job that it has delegated is not in the journal any more.
+    ChildMissing { child: JobId },
+    /// Every job of the last run has its task again.
+    FamilyRecovered,
     /// The gateway cannot go on with it.
     Abandon { message: String },
 }

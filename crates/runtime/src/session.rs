@@ -9,7 +9,7 @@ use moorline_core::access::{Action, Asked, Granted, Ruling, check_submission};
 use moorline_core::audit::AuditFilter;
 use moorline_core::backlog::{Backlog, Missed};
 use moorline_core::record::{
-    Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, Subscribed,
+    Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, SubmitterBounds, Subscribed,
 };
 use moorline_core::resume::ResumeState;
 use moorline_core::session::Session;
@@ -264,6 +264,8 @@ impl SessionHandle {
             trace_id: None,
             span: None,
             credentials: Vec::new(),
+            parent: None,
+            bounds: SubmitterBounds::of(self.principal()),
         };
         let quotas = self.gateway.quotas_of(self.principal());
         let (session, overflow) = (&self.session, request.overflow);

@@ -41,8 +41,8 @@ pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTIO
 pub use allowed::Allowed;
 pub use files::{Entry, Files, RealFiles};
 pub use high::{
-    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig, JwtKeys, LimitsConfig,
-    LogConfig, RetentionConfig, SessionConfig, Transport,
+    ClientCertsConfig, Config, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig,
+    JwtKeys, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport,
 };
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;

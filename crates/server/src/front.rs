@@ -2,5 +2,6 @@
 //!
 //! Nothing else in the gateway names both. A change of the protocol is a change here and in `moorline-wire`.
 
+mod delegation;
 pub(crate) mod from_wire;
 pub(crate) mod to_wire;

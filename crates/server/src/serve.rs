@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use moorline_core::access::Unasked;
 use moorline_core::audit::{AuditAction, AuditEntry};
+use moorline_core::delegation::DelegationLimits;
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
@@ -369,6 +370,10 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
             any_model: config.jobs.any_model,
         },
         quotas: quotas(&config.limits),
+        delegation: DelegationLimits {
+            depth: u32::try_from(config.delegation.max_depth.get()).unwrap_or(u32::MAX),
+            open_children: config.delegation.max_children.get(),
+        },
         resume_window: config.session.resume_window.into(),
         back_pressure_lag: config.session.back_pressure_lag.get() as u64,
         overflow: config.session.overflow.into(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use moorline_core::Refusal;
+use moorline_core::delegation::DelegationLimits;
 use moorline_core::idempotency::{Fingerprint, Parameters};
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
@@ -462,6 +463,7 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
         audit_max_age: None,
         audit_max_bytes: None,
         tracing: moorline_core::trace::Participation::default(),
+        delegation: DelegationLimits::DEFAULT,
         check_event: |_, _| Ok(()),
     };
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);

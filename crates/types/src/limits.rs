@@ -131,6 +131,23 @@ pub const MAX_LIST_JOBS_SCANNED: usize = 5_000;
 /// whose it is, and its entry is read by itself: some tens of microseconds for each.
 pub const MAX_LIST_JOBS_LOOKED_UP: usize = 1_000;
 
+// === Delegation ===
+
+/// How many generations of children a job may have below it unless configured otherwise. Organisations of agents that
+/// are written down have three or four; one that delegates to itself by mistake is stopped after eight jobs.
+pub const DEFAULT_DELEGATION_DEPTH: u32 = 8;
+
+/// Children that one job may have at once unless configured otherwise. What fans out over more is better off in rounds:
+/// the workers that run the children have some tens of places too.
+pub const DEFAULT_OPEN_CHILDREN: usize = 32;
+
+/// Delegations that one job may make in its whole life, those that were refused included. The gateway knows each by its
+/// `delegate_id` for as long as the job lives, in some hundred bytes.
+pub const MAX_DELEGATIONS: usize = 4_096;
+
+/// The longest `delegate_id`, in bytes: any scheme of ids with a prefix.
+pub const MAX_DELEGATE_ID_BYTES: usize = 128;
+
 // === Connections ===
 
 /// How long a connection may stay without a `session.hello`. Two round trips over a bad satellite link fit ten times.

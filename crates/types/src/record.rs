@@ -123,6 +123,12 @@ record_kinds! {
     JobSettled = 8, false;
     /// A credential of the job has another value: `job.event`, with the value for the submitter only.
     JobCredentialRotated = 9, true;
+    /// The job has delegated to a child, whose first record is committed with this one: `job.event` of kind `delegate`.
+    JobDelegated = 10, true;
+    /// The job was to delegate, and may not or cannot: `job.event` of kind `tool_result`, with an error.
+    JobDelegationRefused = 11, true;
+    /// A child of the job has ended: `job.event` of kind `tool_result`.
+    JobChildEnded = 12, true;
     /// A session was opened: the first record of its stream.
     SessionOpened = 16, false;
     /// From here on the session sees a job live.

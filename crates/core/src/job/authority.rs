@@ -188,6 +188,13 @@ impl Authority {
         }
     }
 
+    /// Sets aside what a child is given.
+    pub(super) fn set_aside(&mut self, child: JobId, budget: Budget) -> Result<(), Shortfall> {
+        self.counters.set_aside(&budget)?;
+        self.reserved.insert(child, budget);
+        Ok(())
+    }
+
     pub(super) fn replay_reserved(&mut self, reserved: Reserved) {
         let Reserved { child, budget } = reserved;
         // What was recorded did fit.

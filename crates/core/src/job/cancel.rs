@@ -66,6 +66,7 @@ impl Job {
         if let Some(cancel) = &mut self.cancel {
             cancel.confirmed = true;
         }
+        self.cancel_children();
         if self.status == Status::Pending {
             self.end_cancelled(now);
         } else {
@@ -91,7 +92,7 @@ impl Job {
 
     /// The number that the last of all facts decided so far has or will have.
     pub(super) fn last_decided(&self) -> StreamSeq {
-        let under_way = self.under_way.as_ref().map_or(0, |under_way| under_way.batch.records.len());
-        StreamSeq::new(self.head.get() + (under_way + self.waiting.len()) as u64)
+        let under_way = self.under_way.as_ref().map_or(0, |under_way| under_way.own);
+        StreamSeq::new(self.head.get() + (under_way + self.waiting.own()) as u64)
     }
 }

@@ -24,7 +24,19 @@ impl Job {
     pub fn handle_committed(&mut self, now: Timestamp) {
         let Some(UnderWay { batch, worker_seq, ends, .. }) = self.under_way.take() else { return };
         for record in &batch.records {
+            if let StreamId::Job(child) = record.stream
+                && child != self.id
+            {
+                self.handle_child_committed(child, record);
+                continue;
+            }
             self.head = record.seq;
+            if matches!(
+                record.kind,
+                RecordKind::JobDelegated | RecordKind::JobDelegationRefused | RecordKind::JobChildEnded
+            ) {
+                self.handle_delegation_committed(record);
+            }
             if record.kind == RecordKind::JobAccepted {
                 self.effects.push_back(Effect::Dispatch);
             }
@@ -72,24 +84,26 @@ impl Job {
     }
 
     fn next_batch(&mut self) -> Option<UnderWay> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
+        let (mut records, mut own, mut bytes) = (Vec::new(), 0, 0);
         let (mut worker_seq, mut ends) = (self.acknowledged, false);
         let fits = |records: &Vec<Record>, bytes: usize| {
             records.is_empty() || records.len() < limits::MAX_BATCH_RECORDS && bytes <= limits::MAX_BATCH_BYTES
         };
-        while let Some(next) = self.waiting.pop_if(|more| fits(&records, bytes + more)) {
+        while let Some(next) = self.waiting.pop_if(|next| next.joined || fits(&records, bytes + next.body.len())) {
             bytes += next.body.len();
             worker_seq = next.worker_seq.unwrap_or(worker_seq);
-            ends = matches!(next.kind, RecordKind::JobResult | RecordKind::JobError);
+            ends = next.child.is_none() && next.kind.is_last();
+            own += usize::from(next.child.is_none());
+            let own_seq = StreamSeq::new(self.head.get() + own as u64);
             records.push(Record {
-                stream: StreamId::Job(self.id),
-                seq: StreamSeq::new(self.head.get() + records.len() as u64 + 1),
+                stream: StreamId::Job(next.child.unwrap_or(self.id)),
+                seq: if next.child.is_some() { StreamSeq::FIRST } else { own_seq },
                 at: next.at,
                 kind: next.kind,
                 body: next.body,
             });
         }
         let batch = Batch { records };
-        (!batch.records.is_empty()).then_some(UnderWay { batch, bytes, offer: Offer::WithStore, worker_seq, ends })
+        (!batch.records.is_empty()).then_some(UnderWay { batch, own, bytes, offer: Offer::WithStore, worker_seq, ends })
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use moorline_types::{RecordKind, Timestamp, WorkerSeq};
+use moorline_types::{JobId, RecordKind, Timestamp, WorkerSeq};
 
 use crate::record::Fact;
 
@@ -26,6 +26,8 @@ pub(super) struct Decided {
     open: Vec<Open>,
     bodies: Vec<u8>,
     bytes: usize,
+    /// How many of them are records of children.
+    foreign: usize,
 }
 
 /// A record that has no number yet.
@@ -35,6 +37,10 @@ pub(super) struct Next {
     pub(super) kind: RecordKind,
     /// The worker's report that it came from, if it came from one.
     pub(super) worker_seq: Option<WorkerSeq>,
+    /// Whose first record it is, if it is a child's.
+    pub(super) child: Option<JobId>,
+    /// Whether it is to be in one batch with the record before it.
+    pub(super) joined: bool,
     pub(super) body: Bytes,
 }
 
@@ -43,18 +49,35 @@ struct Open {
     at: Timestamp,
     kind: RecordKind,
     worker_seq: Option<WorkerSeq>,
+    child: Option<JobId>,
+    joined: bool,
     /// Where its body ends.
     end: usize,
 }
 
 impl Decided {
     pub(super) fn push(&mut self, at: Timestamp, fact: &Fact) {
+        self.encode(at, fact, None, false);
+    }
+
+    /// Facts of the job, and perhaps the first of a child, that are to be committed together.
+    pub(super) fn push_together(&mut self, at: Timestamp, own: &[Fact], child: Option<(JobId, &Fact)>) {
+        for (place, fact) in own.iter().enumerate() {
+            self.encode(at, fact, None, place > 0);
+        }
+        if let Some((child, fact)) = child {
+            self.encode(at, fact, Some(child), true);
+            self.foreign += 1;
+        }
+    }
+
+    fn encode(&mut self, at: Timestamp, fact: &Fact, child: Option<JobId>, joined: bool) {
         let start = self.bodies.len();
         self.bodies.reserve(FIELDS_BYTES + fact.carried_bytes());
         fact.encode_into(&mut self.bodies);
         let end = self.bodies.len();
         self.bytes += end - start;
-        self.open.push(Open { at, kind: fact.kind(), worker_seq: fact.worker_seq(), end });
+        self.open.push(Open { at, kind: fact.kind(), worker_seq: fact.worker_seq(), child, joined, end });
         if end >= SHARED_BYTES {
             self.seal();
         }
@@ -68,18 +91,24 @@ impl Decided {
         self.sealed.len() + self.open.len()
     }
 
+    /// How many of them are the job's own.
+    pub(super) fn own(&self) -> usize {
+        self.len() - self.foreign
+    }
+
     /// The size of all bodies.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The oldest, if `fits` says so of the size of its body.
-    pub(super) fn pop_if(&mut self, fits: impl FnOnce(usize) -> bool) -> Option<Next> {
+    /// The oldest, if `fits` says so.
+    pub(super) fn pop_if(&mut self, fits: impl FnOnce(&Next) -> bool) -> Option<Next> {
         if self.sealed.is_empty() {
             self.seal();
         }
-        let next = self.sealed.pop_front_if(|next| fits(next.body.len()))?;
+        let next = self.sealed.pop_front_if(|next| fits(next))?;
         self.bytes -= next.body.len();
+        self.foreign -= usize::from(next.child.is_some());
         Some(next)
     }
 
@@ -88,8 +117,8 @@ impl Decided {
         bodies.shrink_to_fit();
         let bodies = Bytes::from(bodies);
         let mut start = 0;
-        for Open { at, kind, worker_seq, end } in self.open.drain(..) {
-            self.sealed.push_back(Next { at, kind, worker_seq, body: bodies.slice(start..end) });
+        for Open { at, kind, worker_seq, child, joined, end } in self.open.drain(..) {
+            self.sealed.push_back(Next { at, kind, worker_seq, child, joined, body: bodies.slice(start..end) });
             start = end;
         }
     }

@@ -3,7 +3,7 @@
 use moorline_types::{Committed, EventKind, JobId, Record, Timestamp, WorkerSeq};
 
 use super::cancel::Cancellation;
-use super::{Job, JobLimits, Status};
+use super::{Effect, Job, JobLimits, Status};
 use crate::record::{Corrupt, EventText, Fact};
 
 /// Why records make no job.
@@ -72,6 +72,16 @@ impl Recovery {
 }
 
 impl Job {
+    /// A job that begins with this record, which is committed: a child, whose parent has recorded it.
+    ///
+    /// # Errors
+    /// If it does not accept the job.
+    pub fn begin(now: Timestamp, job: JobId, first: &Record, limits: JobLimits) -> Result<Self, RecoverError> {
+        let mut job = Recovery::begin(job, first, limits)?.finish(now);
+        job.effects.push_back(Effect::Dispatch);
+        Ok(job)
+    }
+
     /// The job that these records make: all of its stream, in order. For a stream that is not in memory there is
     /// [`Recovery`].
     ///
@@ -125,6 +135,9 @@ impl Job {
                     self.authority.replay_metric(event.worker_seq.is_some(), event.body.get());
                 }
             }
+            Fact::Delegated(delegated) => self.children.replay_delegated(delegated),
+            Fact::DelegationRefused(refused) => self.children.replay_refused(refused),
+            Fact::ChildEnded(ended) => self.children.replay_ended(ended),
             Fact::Reserved(reserved) => self.authority.replay_reserved(reserved),
             Fact::Settled(settled) => self.authority.replay_settled(&settled),
             Fact::CancelRequested(request) => {
@@ -133,7 +146,10 @@ impl Job {
             }
             Fact::CredentialRotated(rotated) => self.credentials.replay(record.at, &rotated),
             Fact::Result(_) => self.status = Status::Success,
-            Fact::Error(failure) => self.status = Status::of(failure.cause),
+            Fact::Error(failure) => {
+                self.status = Status::of(failure.cause);
+                self.failure = Some(failure);
+            }
             Fact::Accepted(_)
             | Fact::Opened(_)
             | Fact::Attached(_)

@@ -6,6 +6,7 @@
 use moorline_types::{Capability, EventKind, Fence, Json, Timestamp, WorkerId, WorkerSeq};
 
 use super::{Denied, Job, Status};
+use crate::delegation::{Delegation, Found};
 use crate::record::{Cause, Event, Fact, Failure, Output, Started};
 
 /// One report.
@@ -19,6 +20,13 @@ pub enum Report {
         ts: Timestamp,
         /// The kind's fields, checked by the caller.
         body: Json,
+    },
+    /// The agent delegates.
+    Delegate {
+        /// What it asks for.
+        delegation: Box<Delegation>,
+        /// What is known of the agent and of the room for another job.
+        found: Box<Found>,
     },
     /// The agent is done.
     Result {
@@ -53,6 +61,9 @@ impl Report {
     pub fn carried_bytes(&self) -> usize {
         match self {
             Self::Event { body, .. } => body.get().len(),
+            Self::Delegate { delegation, .. } => {
+                delegation.wanted.as_ref().map_or(0, |wanted| wanted.input.get().len() + wanted.lease.get().len())
+            }
             Self::Result { output: Output::Inline(json), .. } => json.get().len(),
             Self::Result { output: Output::Streamed { .. }, .. } => 0,
             Self::Failure { details, .. } => details.as_ref().map_or(0, |details| details.get().len()),
@@ -161,7 +172,7 @@ impl Job {
             return Ok(());
         }
         self.reported = worker_seq;
-        self.worker_done |= !matches!(report, Report::Event { .. });
+        self.worker_done |= matches!(report, Report::Result { .. } | Report::Failure { .. });
         if self.status.is_terminal() {
             if self.is_settled() {
                 self.acknowledged = worker_seq;
@@ -173,9 +184,10 @@ impl Job {
         Ok(())
     }
 
-    fn take_in(&mut self, now: Timestamp, worker_seq: WorkerSeq, report: Report) {
-        let worker_seq = Some(worker_seq);
+    fn take_in(&mut self, now: Timestamp, number: WorkerSeq, report: Report) {
+        let worker_seq = Some(number);
         match report {
+            Report::Delegate { delegation, found } => self.delegate(now, number, *delegation, *found),
             Report::Event { kind, ts, body } => {
                 self.streaming |= kind == EventKind::ResultChunk;
                 let (kind, body) = self.charge(kind, body);
@@ -192,9 +204,8 @@ impl Job {
                 self.end(now, Failure { worker_seq, cause, message, retryable: true, details: None });
             }
             Report::Result { output, summary } => {
-                self.status = Status::Success;
                 let success = crate::record::Success { worker_seq, output, summary };
-                self.conclude(now, Fact::Result(success));
+                self.end_with(now, Status::Success, Fact::Result(success));
             }
             // Nobody asked this job to stop: its worker did, for its own reasons.
             Report::Failure { cause: Cause::Cancelled, message, details, .. } if self.cancel.is_none() => {

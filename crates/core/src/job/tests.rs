@@ -13,7 +13,12 @@ use crate::record::{Output, Success};
 
 mod authority;
 
-const LIMITS: JobLimits = JobLimits { cancel_grace: Millis::from_secs(30), max_pending: Millis::from_secs(300) };
+const LIMITS: JobLimits = JobLimits {
+    cancel_grace: Millis::from_secs(30),
+    max_pending: Millis::from_secs(300),
+    delegation: DelegationLimits::DEFAULT,
+    tracing: Participation::DEFAULT,
+};
 const FENCE: Fence = Fence::FIRST;
 
 fn worker() -> WorkerId {
@@ -59,6 +64,8 @@ impl Bench {
             trace_id: None,
             credentials,
             span: None,
+            parent: None,
+            bounds: None,
         };
         let job = Job::accept(now, JobId::mint(now, [2; 10]), accepted, LIMITS);
         Self { job, now, journal: Vec::new(), effects: Vec::new() }

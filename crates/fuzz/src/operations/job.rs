@@ -1,5 +1,6 @@
 //! A job with its worker and its way into the journal.
 
+use moorline_core::delegation::DelegationLimits;
 use moorline_core::job::{Effect, Job, JobLimits, Lost, Report, Status};
 use moorline_core::record::{Cause, Fact, Output};
 use moorline_types::{Batch, EventKind, Fence, Json, Millis, StreamId, Timestamp, WorkerId, WorkerSeq};
@@ -7,8 +8,12 @@ use moorline_types::{Batch, EventKind, Fence, Json, Millis, StreamId, Timestamp,
 use super::journal::Journal;
 use crate::bytes::Decisions;
 
-pub(super) const LIMITS: JobLimits =
-    JobLimits { cancel_grace: Millis::from_secs(30), max_pending: Millis::from_secs(300) };
+pub(super) const LIMITS: JobLimits = JobLimits {
+    cancel_grace: Millis::from_secs(30),
+    max_pending: Millis::from_secs(300),
+    delegation: DelegationLimits::DEFAULT,
+    tracing: moorline_core::trace::Participation::DEFAULT,
+};
 
 #[derive(Debug)]
 pub(super) struct JobRun {

@@ -50,6 +50,8 @@ pub struct ListedJob {
     pub status: Status,
     /// What it may do.
     pub lease: Json,
+    /// The job that delegated it.
+    pub parent: Option<JobId>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// The trace that it belongs to.
@@ -147,6 +149,7 @@ impl Gateway {
             version: entry.version,
             status,
             lease,
+            parent: entry.parent,
             created_at: listing::created_at(job),
             trace_id: entry.trace_id,
             last_event_seq: self.0.last_seen.get(job, entry.session),

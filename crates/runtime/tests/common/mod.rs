@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use moorline_core::Refusal;
+use moorline_core::delegation::DelegationLimits;
 use moorline_core::quota::Quota;
 use moorline_core::record::{Fact, Overflow};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
@@ -42,6 +43,7 @@ pub(crate) fn options() -> RuntimeOptions {
         audit_max_age: None,
         audit_max_bytes: None,
         tracing: moorline_core::trace::Participation::default(),
+        delegation: DelegationLimits::DEFAULT,
         check_event: |_, _| Ok(()),
     }
 }

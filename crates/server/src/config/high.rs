@@ -43,6 +43,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Jobs.
     pub jobs: JobsConfig,
+    /// Jobs that jobs delegate.
+    pub delegation: DelegationConfig,
     /// For how long what is over is kept.
     pub retention: RetentionConfig,
     /// How long an orderly stop may take.
@@ -196,6 +198,15 @@ pub struct JobsConfig {
     pub default_max_runtime: Option<Duration>,
     /// Whether a lease that does not name `model.use` allows every model.
     pub any_model: bool,
+}
+
+/// How far jobs may delegate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DelegationConfig {
+    /// Generations of jobs below one that a client has submitted.
+    pub max_depth: NonZeroUsize,
+    /// Children of one job at once.
+    pub max_children: NonZeroUsize,
 }
 
 /// For how long what is over is kept.

@@ -42,6 +42,12 @@ const MAX_CONNECTIONS: usize = 1_000_000;
 /// The most sessions or jobs of one principal. Their documents are listed by key; beyond this a listing takes minutes.
 const MAX_PER_PRINCIPAL: usize = 1_000_000;
 
+/// The most generations of delegated jobs: each ends after the one below it, so an end takes as many steps.
+const MAX_DELEGATION_DEPTH: usize = 64;
+
+/// The most children of one job at once: more than that has not been tried.
+const MAX_CHILDREN: usize = 1_000;
+
 macro_rules! options {
     ($($field:ident = $key:literal, $kind_type:ty, $kind:expr, $default:expr, $example:literal, $doc:literal;)*) => {
         /// Every option, in the order of the documentation.
@@ -224,6 +230,10 @@ options! {
     any_model = "jobs.any_model", Switch, Switch, Text("false"), "true",
         "Whether a job whose lease does not name `model.use` may use every model that its submitter may lease. Without it \
          such a job may use none.";
+    delegation_max_depth = "delegation.max_depth", Count, Count { max: MAX_DELEGATION_DEPTH }, Text("8"), "2",
+        "How many generations of jobs a job may have below it that agents delegate to each other.";
+    delegation_max_children = "delegation.max_children", Count, Count { max: MAX_CHILDREN }, Text("32"), "100",
+        "How many jobs that have not ended one job may have delegated.";
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
         "How long an orderly stop with `stop_workers` waits for jobs to end. Jobs that have not ended by then are ended, \
          with an error that says so.";

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use super::agents::AgentConfig;
 use super::file;
 use super::high::{
-    ClientCertsConfig, Config, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig, LimitsConfig,
-    LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
+    ClientCertsConfig, Config, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig,
+    LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
@@ -189,6 +189,10 @@ fn config(
             max_pending: found.max_pending?.value,
             default_max_runtime: found.default_max_runtime?.value,
             any_model: found.any_model?.value,
+        },
+        delegation: DelegationConfig {
+            max_depth: found.delegation_max_depth?.value,
+            max_children: found.delegation_max_children?.value,
         },
         shutdown_grace: found.shutdown_grace?.value,
         log: LogConfig { format: found.log_format?.value, filter: found.log_filter?.value },

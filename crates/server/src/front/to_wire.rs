@@ -23,6 +23,7 @@ use moorline_wire::{
     Secret, Text,
 };
 
+use super::delegation;
 use crate::key_store::KeysAnswer;
 use crate::keys::KeyRecord;
 
@@ -67,8 +68,8 @@ pub(crate) fn accepted(job: &JobSummary, request: &MessageId, features: FeatureS
         credentials: None,
         accepted_at: Some(job.accepted_at),
         trace_id: job.accepted.trace_id,
-        parent_job_id: None,
-        delegate_id: None,
+        parent_job_id: job.accepted.parent.as_ref().map(|parent| parent.job.into()),
+        delegate_id: job.accepted.parent.as_ref().map(|parent| parent.delegate_id.to_string()),
         request_id: Some(request.clone()),
     }))
 }
@@ -84,7 +85,7 @@ pub(crate) fn subscribed(subscription: &Subscription, request: &MessageId) -> Ru
         lease: job.accepted.lease.clone(),
         lease_constraints: constraints(job),
         budget: None,
-        parent_job_id: None,
+        parent_job_id: job.accepted.parent.as_ref().map(|parent| parent.job.into()),
         trace_id: job.accepted.trace_id,
         subscribed_from: subscription.subscribed_from,
         replayed: subscription.replayed,
@@ -99,7 +100,7 @@ pub(crate) fn jobs(page: JobPage, request: &MessageId) -> RuntimeMessage {
         agent: format!("{}@{}", job.agent, job.version),
         status: job_status(job.status).into(),
         lease: job.lease,
-        parent_job_id: None,
+        parent_job_id: job.parent.map(Into::into),
         owner: job.owner.map(|owner| owner.to_string()),
         created_at: Some(job.created_at),
         submitted_at: Some(job.created_at),
@@ -220,6 +221,9 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
             let body = credential::rotated(&rotated.credential.to_string(), None);
             Some(RuntimeMessage::Event(JobEvent::new(&EventKind::Status, record.at, body)))
         }
+        Fact::Delegated(fact) => Some(RuntimeMessage::Event(delegation::delegated(&fact, record.at))),
+        Fact::DelegationRefused(fact) => Some(RuntimeMessage::Event(delegation::refused(&fact, record.at))),
+        Fact::ChildEnded(fact) => Some(RuntimeMessage::Event(delegation::ended(&fact, record.at))),
         Fact::Accepted(_)
         | Fact::Started(_)
         | Fact::CancelRequested(_)
@@ -286,18 +290,25 @@ fn job_error(failure: Failure, at: Timestamp) -> JobError {
         Status::TimedOut => FinalStatus::TimedOut,
         Status::Pending | Status::Running | Status::Success | Status::Error => FinalStatus::Error,
     };
-    let code = match failure.cause {
+    let mut error = JobError::new(status, code_of(failure.cause), &failure.message, failure.retryable, at);
+    error.details = failure.details;
+    error
+}
+
+/// The code of a cause.
+pub(super) const fn code_of(cause: Cause) -> ErrorCode {
+    match cause {
         Cause::Cancelled => ErrorCode::Cancelled,
         Cause::TimedOut => ErrorCode::Timeout,
         Cause::InvalidRequest => ErrorCode::InvalidRequest,
         Cause::PermissionDenied => ErrorCode::PermissionDenied,
         Cause::LeaseExpired => ErrorCode::LeaseExpired,
         Cause::BudgetExhausted => ErrorCode::BudgetExhausted,
+        Cause::LeaseSubset => ErrorCode::LeaseSubsetViolation,
+        Cause::AgentNotAvailable => ErrorCode::AgentNotAvailable,
+        Cause::AgentVersionNotAvailable => ErrorCode::AgentVersionNotAvailable,
         Cause::NotDispatched | Cause::WorkerLost | Cause::Agent | Cause::Gateway => ErrorCode::InternalError,
-    };
-    let mut error = JobError::new(status, code, &failure.message, failure.retryable, at);
-    error.details = failure.details;
-    error
+    }
 }
 
 /// Numbers that are left out before the record with the next one.

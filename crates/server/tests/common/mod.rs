@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use moorline_agents::Echo;
+use moorline_core::delegation::DelegationLimits;
 use moorline_core::record::Overflow;
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks};
@@ -249,6 +250,7 @@ pub(crate) fn runtime_options() -> RuntimeOptions {
         audit_max_age: None,
         audit_max_bytes: None,
         tracing: moorline_core::trace::Participation::default(),
+        delegation: DelegationLimits::DEFAULT,
         check_event: |kind, body| moorline_wire::validate_body(kind, body).map_err(|error| error.to_string()),
     }
 }
