@@ -81,3 +81,49 @@ fn what_was_answered_is_in_the_trail_of_a_gateway_that_is_killed_at_the_answer()
         assert!(trail.iter().any(|entry| is_it(&entry)), "{action} in {session}: {trail:?}");
     }
 }
+
+/// What the operator decides is in the trail too, and nothing secret of it.
+#[test]
+fn the_trail_tells_of_starts_settings_and_enrolments_and_of_none_twice() {
+    let config = r#"
+        [[agents]]
+        name = "shell"
+        version = "1.0.0"
+        command = ["sh", "-c", "cat # an-argument-4c1e"]
+        env = { API_TOKEN = "a-value-77d0" }
+    "#;
+    let flags = |grace: &'static str| ["--workers-listen=127.0.0.1:0", "--jobs-cancel-grace", grace];
+    let gateway = Gateway::with(config, &flags("10s"));
+    assert!(gateway.run(&["workers", "enroll", "--name", "gpu", "--agents", "fold,echo*"]).status.success());
+    let found = |gateway: &Gateway, action: &str| json_lines(&gateway.run(&["audit", "--json", "--action", action]));
+    wait_for("the enrolment is told", || !stdout(&gateway.run(&["audit", "--action", "worker_enroll"])).is_empty());
+    let (home, _) = gateway.end(Signal::TERM);
+
+    assert!(
+        moorline(["--data-dir", home.path().join("data").to_str().unwrap(), "workers", "revoke", "gpu"])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let changed = config.replace("an-argument-4c1e", "another-2b90");
+    let gateway = Gateway::over(home, &changed, &flags("20s"));
+    wait_for("the revocation is told", || !stdout(&gateway.run(&["audit", "--action", "worker_revoke"])).is_empty());
+    let starts = found(&gateway, "start");
+    let reasons: Vec<_> = starts.iter().map(|entry| entry["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons[0].ends_with("the first start") && reasons[1].ends_with("2 settings are not as before"));
+    let settings = found(&gateway, "configuration");
+    let later: Vec<_> =
+        settings.iter().filter(|entry| entry["reason"].as_str().unwrap().contains(" before, ")).collect();
+    let names: Vec<_> = later.iter().map(|entry| entry["object"].as_str().unwrap()).collect();
+    assert_eq!(names, ["agents.shell@1.0.0", "jobs.cancel_grace"], "{settings:?}");
+    assert!(later[1]["reason"].as_str().unwrap().starts_with("\"10s\" before, \"20s\" now"), "{later:?}");
+    let (enrolled, revoked) = (found(&gateway, "worker_enroll"), found(&gateway, "worker_revoke"));
+    assert_eq!((enrolled.len(), revoked.len()), (1, 1));
+    assert_eq!(enrolled[0]["object"], revoked[0]["object"]);
+    assert!(enrolled[0]["reason"].as_str().unwrap().starts_with("gpu, for fold, echo*"), "{enrolled:?}");
+    let trail = stdout(&gateway.run(&["audit", "--json"]));
+    for secret in ["an-argument-4c1e", "another-2b90", "a-value-77d0"] {
+        assert!(!trail.contains(secret), "{secret}: {trail}");
+    }
+}

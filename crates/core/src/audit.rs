@@ -100,11 +100,16 @@ actions! {
     LeaseExpiry = "lease_expiry";
     /// A worker attached, or somebody wanted to as one.
     WorkerAttach = "worker_attach";
+    /// A worker of another machine may attach from now on.
+    WorkerEnrol = "worker_enroll";
     /// A worker of another machine may not attach any more.
     WorkerRevoke = "worker_revoke";
     /// An API key was made, or changed.
     Keys = "keys";
-    /// Certificates were loaded anew while the gateway ran, or were to be.
+    /// The gateway was started.
+    Start = "start";
+    /// A setting is not what it was at the last start; or certificates were loaded anew while the gateway ran, or were to
+    /// be.
     Configuration = "configuration";
     /// An administrator removed what was over.
     Gc = "gc";
@@ -199,14 +204,19 @@ impl AuditEntry {
         }
     }
 
-    /// Something that was not, and why.
-    pub fn refused(at: Timestamp, action: AuditAction, reason: &str) -> Self {
+    /// The same, for this reason or in this way, of which at most [`MAX_REASON_BYTES`] are kept.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
         let mut end = reason.len().min(MAX_REASON_BYTES);
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        let reason = reason.get(..end).map(str::to_owned);
-        Self { decision: AuditDecision::Refused, reason, ..Self::allowed(at, action) }
+        Self { reason: reason.get(..end).map(str::to_owned), ..self }
+    }
+
+    /// Something that was not, and why.
+    pub fn refused(at: Timestamp, action: AuditAction, reason: &str) -> Self {
+        Self { decision: AuditDecision::Refused, ..Self::allowed(at, action) }.because(reason)
     }
 }
 

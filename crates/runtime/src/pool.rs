@@ -11,6 +11,7 @@ mod leftover;
 mod report;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use moorline_core::audit::{AuditAction, AuditEntry};
@@ -67,6 +68,15 @@ struct Attached {
     dropped: CancellationToken,
 }
 
+/// Where a worker of another machine is, and what the operator calls it.
+#[derive(Debug, Clone)]
+pub struct Whence {
+    /// Its address.
+    pub from: IpAddr,
+    /// Its name.
+    pub name: String,
+}
+
 /// What a worker is told when it is given a job.
 #[derive(Debug)]
 struct Start {
@@ -86,15 +96,11 @@ impl Pool {
         Self { registry, clock, check_event, tasks, audit, state: Mutex::default() }
     }
 
-    /// Somebody was not let in as a worker.
-    pub(crate) fn record_refusal(&self, reason: &str) {
-        self.audit.note(AuditEntry::refused(self.clock.now(), AuditAction::WorkerAttach, reason));
-    }
-
-    /// A worker may not attach any more.
-    pub(crate) fn record_revocation(&self, worker: WorkerId) {
-        let entry = AuditEntry::allowed(self.clock.now(), AuditAction::WorkerRevoke);
-        self.audit.note(AuditEntry { object: Some(worker.to_string()), ..entry });
+    /// Somebody was not let in as a worker, perhaps one that has proven to be this worker.
+    pub(crate) fn record_refusal(&self, reason: &str, worker: Option<WorkerId>, from: Option<IpAddr>) {
+        let entry = AuditEntry::refused(self.clock.now(), AuditAction::WorkerAttach, reason);
+        let (who, from) = (worker.map(|worker| worker.to_string()), from.map(|from| from.to_string()));
+        self.audit.note(AuditEntry { who, from, ..entry });
     }
 
     /// A job has ended because its lease did.
@@ -249,7 +255,7 @@ impl Pool {
     /// Serves a worker until its link ends. At shutdown the worker is told to leave, which ends the link, or left
     /// alone.
     #[tracing::instrument(name = "worker", skip_all, fields(worker = %link.info.worker, fence = %link.sender.fence()))]
-    pub async fn serve(&self, link: WorkerLink) {
+    pub async fn serve(&self, link: WorkerLink, whence: Option<Whence>) {
         let WorkerLink { info, sender, mut receiver } = link;
         let (worker, fence) = (info.worker, sender.fence());
         let mailbox = Arc::new(Mailbox::default());
@@ -261,7 +267,16 @@ impl Pool {
         };
         let dropped = attached.dropped.clone();
         tracing::info!(pid = info.pid, sdk = %info.sdk, holds = info.held.len(), "a worker is attached");
-        let reason = format!("process {}, {}, {fence}, holding {} jobs", info.pid, info.sdk, info.held.len());
+        let offers: Vec<_> = info.offers.iter().map(|offer| offer.agent.to_string()).collect();
+        let (from, name) = whence.map(|Whence { from, name }| (from.to_string(), format!("{name}, "))).unzip();
+        let reason = format!(
+            "{}process {}, {}, {fence}, holding {} jobs, offering {}",
+            name.unwrap_or_default(),
+            info.pid,
+            info.sdk,
+            info.held.len(),
+            offers.join(", ")
+        );
         {
             let mut state = lock(&self.state);
             if let Some(grace) = state.leaving {
@@ -275,7 +290,7 @@ impl Pool {
             self.perform(state);
         }
         let allowed = AuditEntry::allowed(self.clock.now(), AuditAction::WorkerAttach);
-        let entry = AuditEntry { who: Some(worker.to_string()), reason: Some(reason), ..allowed };
+        let entry = AuditEntry { who: Some(worker.to_string()), from, ..allowed.because(&reason) };
         self.audit.note(entry);
         tokio::select! {
             () = self.receive(&mut receiver, worker, fence) => {}

@@ -32,6 +32,7 @@ mod profiles;
 mod reference;
 mod resolve;
 mod resolved;
+mod settings;
 mod sources;
 mod suggest;
 mod tokens;
@@ -51,6 +52,7 @@ pub use option::{ConfigOption, DefaultValue};
 pub use origin::Origin;
 pub use reference::reference_markdown;
 pub use resolved::{Resolved, Row};
+pub use settings::{Setting, Settings};
 pub use sources::{ConfigFile, Environment, Sources};
 pub use words::{
     BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,

@@ -154,6 +154,11 @@ impl Enrolments {
     /// # Errors
     /// If one cannot be read.
     pub fn all(&self) -> Result<Vec<Enrolled>, EnrolmentsError> {
+        self.workers()?.into_iter().filter_map(|worker| self.read(worker).transpose()).collect()
+    }
+
+    /// Their ids, in the same order.
+    pub(crate) fn workers(&self) -> Result<Vec<WorkerId>, EnrolmentsError> {
         let path = self.directory();
         let entries = match fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -164,10 +169,10 @@ impl Enrolments {
         let mut workers: Vec<WorkerId> =
             names.filter_map(|name| name.file_stem()?.to_str()?.parse().ok()).take(MAX_ENROLMENTS).collect();
         workers.sort_unstable();
-        workers.into_iter().filter_map(|worker| self.read(worker).transpose()).collect()
+        Ok(workers)
     }
 
-    fn read(&self, worker: WorkerId) -> Result<Option<Enrolled>, EnrolmentsError> {
+    pub(crate) fn read(&self, worker: WorkerId) -> Result<Option<Enrolled>, EnrolmentsError> {
         let path = self.path(worker);
         let mut text = Vec::new();
         let read = fs::File::open(&path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut text));

@@ -3,6 +3,7 @@
 //! Things are made in the order in which they depend on each other, and sockets are bound before anything is
 //! announced: who reads the address can connect to it.
 
+mod audited;
 mod error;
 pub mod workers;
 
@@ -22,7 +23,7 @@ use moorline_types::{Epoch, Json, Millis, Quotas};
 use moorline_worker::limits::FORGETFUL_ORPHAN_LIFETIME;
 use moorline_worker::secret::GatewaySecret;
 
-use crate::config::{ClientAuth, ClientCertsConfig, Config, Durability, LimitsConfig, StoreKind, Transport};
+use crate::config::{ClientAuth, ClientCertsConfig, Config, Durability, LimitsConfig, Settings, StoreKind, Transport};
 use crate::connection::{Connection, Service, ServiceOptions};
 use crate::data_dir::{DataDir, Endpoint};
 use crate::door::Peer;
@@ -96,12 +97,12 @@ pub enum Doors {
 }
 
 impl Server {
-    /// Starts a gateway: when this returns, its sockets are open, its address is in the data directory and its workers
+    /// Starts a gateway, of whose `settings` the audit trail tells: when this returns, its sockets are open, its address is in the data directory and its workers
     /// are being started. Who connects waits until [`Server::run`] serves.
     ///
     /// # Errors
     /// See [`StartError`]. What was started is ended again with the process.
-    pub async fn start(config: Config, doors: Doors) -> Result<Self, StartError> {
+    pub async fn start(config: Config, settings: &Settings, doors: Doors) -> Result<Self, StartError> {
         let clock = Clock::system();
         let data_dir = DataDir::open(&config.data_dir, config.runtime_dir.as_deref())?;
         let tasks = Tasks::default();
@@ -134,6 +135,7 @@ impl Server {
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
         let agents = agents.chain(inside.iter().map(|(agent, _)| (agent.clone(), true)));
         let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
+        audited::record_start(&gateway, store.as_ref(), settings).await;
         certificates.iter().for_each(|certificates| watch(certificates, &gateway, &tasks));
         jwt.iter().for_each(|jwt| watch_token_keys(jwt, &gateway, &tasks));
         let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
@@ -148,6 +150,7 @@ impl Server {
         workers::prune_logs(&data_dir, survivors.logs());
         if worker_listener.is_some() {
             external.recover().await?;
+            watch_enrolments(&data_dir, &keys_store, &gateway, &tasks);
         }
         gateway.recover().await?;
         door.listen(data_dir.worker_socket())?;
@@ -280,6 +283,18 @@ fn watch(certificates: &Arc<Certificates>, gateway: &Gateway, tasks: &Tasks) {
     tasks.spawn(TaskKind::Certificates, async move {
         tokio::select! {
             () = watched.watch(|is_loaded| note_reload(&gateway, CERTIFICATES, is_loaded)) => {}
+            () = stopping.cancelled() => {}
+        }
+    });
+}
+
+/// Looks who is enrolled.
+fn watch_enrolments(data_dir: &DataDir, store: &Arc<dyn Store>, gateway: &Gateway, tasks: &Tasks) {
+    let (enrolments, stopping) = (Enrolments::of(data_dir.path()), tasks.stopping().clone());
+    let (gateway, store) = (gateway.clone(), Arc::clone(store));
+    tasks.spawn(TaskKind::WorkerDoor, async move {
+        tokio::select! {
+            () = audited::watch_enrolments(gateway, store, enrolments) => {}
             () = stopping.cancelled() => {}
         }
     });

@@ -69,7 +69,7 @@ async fn attach(Accepted { stream, from, place }: Accepted, workers: &ExternalWo
         Err(source) => Err(DoorError::Encryption { from, source }),
     };
     if let Err(refusal) = attached {
-        workers.tell(&refusal);
+        workers.tell(&refusal, from);
     }
     drop(place);
 }

@@ -12,11 +12,11 @@ use crate::output::{Output, Style};
 use crate::signals::{Hangups, Signals};
 
 pub(crate) async fn run(stdio: bool, args: ConfigArgs, output: &Output) -> Result<Exit> {
-    let (config, _) = super::config::resolve(args)?;
+    let (config, resolved) = super::config::resolve(args)?;
     logging::init(&config.log)?;
     let signals = Arc::new(Mutex::new(Signals::listen().context("signals cannot be listened for")?));
     let doors = if stdio { Doors::Stdio } else { Doors::Network };
-    let server = Server::start(config, doors).await?;
+    let server = Server::start(config, &resolved.settings(), doors).await?;
     if let Some(key) = server.admin_key() {
         let (title, path) =
             (output.styled_note(Style::Bold, "The administrator's API key"), server.data_dir().admin_token());

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::external::EnrolmentsError;
 use crate::clock::Clock;
-use crate::pool::Pool;
+use crate::pool::{Pool, Whence};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
 use refusals::Refusals;
@@ -159,6 +159,23 @@ pub enum DoorError {
     },
 }
 
+impl DoorError {
+    /// Who it has proven to be.
+    const fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::NotRecorded { worker }
+            | Self::OtherProcess { worker, .. }
+            | Self::Revoked { worker }
+            | Self::NotAllowed { worker, .. }
+            | Self::InUse { worker, .. }
+            | Self::Enrolments { worker, .. }
+            | Self::NotWritten { worker, .. }
+            | Self::NotExpected { worker } => Some(*worker),
+            Self::Peer(_) | Self::Attach(_) | Self::Encryption { .. } | Self::External { .. } => None,
+        }
+    }
+}
+
 /// Attaches workers that the gateway knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WorkerDoor(Arc<Shared>);
@@ -235,9 +252,9 @@ impl WorkerDoor {
     }
 
     /// Tells the operator that somebody was not let in, at a bounded rate.
-    pub(crate) fn tell(&self, refusal: &DoorError) {
+    pub(crate) fn tell(&self, refusal: &DoorError, from: Option<IpAddr>) {
         if self.0.refusals.tell(refusal) {
-            self.0.pool.record_refusal(&chain(refusal));
+            self.0.pool.record_refusal(&chain(refusal), refusal.worker(), from);
         }
     }
 
@@ -252,12 +269,12 @@ impl WorkerDoor {
     }
 
     /// Takes a worker of this process, and serves it in a task of its own.
-    pub(crate) async fn admit(&self, candidate: Candidate) -> Result<(), AttachError> {
+    pub(crate) async fn admit(&self, candidate: Candidate, whence: Option<Whence>) -> Result<(), AttachError> {
         let fence = self.next_fence();
         let committed = self.0.pool.committed(&candidate.info().held);
         let link = candidate.admit(fence, committed).await?;
         let pool = Arc::clone(&self.0.pool);
-        self.0.tasks.spawn(TaskKind::WorkerLink, async move { pool.serve(link).await });
+        self.0.tasks.spawn(TaskKind::WorkerLink, async move { pool.serve(link, whence).await });
         Ok(())
     }
 
@@ -286,7 +303,7 @@ impl WorkerDoor {
             candidate.refuse(reason, false).await.map_err(DoorError::Attach)?;
             return Err(DoorError::OtherProcess { worker, peer, started });
         }
-        self.admit(candidate).await.map_err(DoorError::Attach)
+        self.admit(candidate, None).await.map_err(DoorError::Attach)
     }
 
     async fn accept_all(self, listener: UnixListener) {
@@ -307,7 +324,7 @@ impl WorkerDoor {
             let door = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerLink, async move {
                 if let Err(error) = door.attach_peer(stream).await {
-                    door.tell(&error);
+                    door.tell(&error, None);
                 }
                 drop(room);
             });

@@ -32,6 +32,7 @@ use super::door::DoorError;
 use super::ledger::Ledger;
 use super::{WorkerDoor, supervisor};
 use crate::agents::{Agents, Offered};
+use crate::pool::Whence;
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
 
@@ -153,7 +154,7 @@ impl ExternalWorkers {
         let candidate = accept(stream, key, self.0.door.params()).await;
         let candidate = candidate.map_err(|source| DoorError::External { from, source })?;
         match self.judge(&candidate) {
-            Ok(offers) => self.admit(candidate, offers).await,
+            Ok((name, offers)) => self.admit(candidate, Whence { from, name }, offers).await,
             Err(refusal) => {
                 let is_for_good = matches!(refusal, DoorError::Revoked { .. } | DoorError::NotAllowed { .. });
                 candidate.refuse(refusal.to_string(), is_for_good).await.map_err(DoorError::Attach)?;
@@ -163,12 +164,12 @@ impl ExternalWorkers {
     }
 
     /// Tells the operator that somebody was not let in, at a bounded rate.
-    pub fn tell(&self, refusal: &DoorError) {
-        self.0.door.tell(refusal);
+    pub fn tell(&self, refusal: &DoorError, from: IpAddr) {
+        self.0.door.tell(refusal, Some(from));
     }
 
-    /// What the worker may offer, or why it is refused.
-    fn judge(&self, candidate: &Candidate) -> Result<Vec<Offered>, DoorError> {
+    /// What the worker is called and may offer, or why it is refused.
+    fn judge(&self, candidate: &Candidate) -> Result<(String, Vec<Offered>), DoorError> {
         let info = candidate.info();
         let worker = info.worker;
         let found = self.0.enrolments.find(worker).map_err(|source| DoorError::Enrolments { worker, source })?;
@@ -181,10 +182,10 @@ impl ExternalWorkers {
         if self.0.door.pool().instance_of(worker).is_some_and(|instance| instance != info.instance) {
             return Err(DoorError::InUse { worker, name: enrolment.name });
         }
-        Ok(info.offers.iter().map(|offer| (offer.agent.clone(), offer.is_default)).collect())
+        Ok((enrolment.name, info.offers.iter().map(|offer| (offer.agent.clone(), offer.is_default)).collect()))
     }
 
-    async fn admit(&self, candidate: Candidate, offers: Vec<Offered>) -> Result<(), DoorError> {
+    async fn admit(&self, candidate: Candidate, whence: Whence, offers: Vec<Offered>) -> Result<(), DoorError> {
         let worker = candidate.info().worker;
         let is_new = lock(&self.0.known).get(&worker).is_none_or(|known| known.offers != offers);
         // Written down before it is let in: the next start must know whoever was given a job.
@@ -193,7 +194,7 @@ impl ExternalWorkers {
             written.map_err(|source| DoorError::NotWritten { worker, source })?;
             self.know(worker, offers);
         }
-        self.0.door.admit(candidate).await.map_err(DoorError::Attach)
+        self.0.door.admit(candidate, Some(whence)).await.map_err(DoorError::Attach)
     }
 
     /// Lists what the worker offers, and watches over its absence from here on.
@@ -236,7 +237,6 @@ impl ExternalWorkers {
     async fn revoke(&self, worker: WorkerId) {
         let Some(known) = lock(&self.0.known).remove(&worker) else { return };
         tracing::warn!(%worker, "the worker was revoked");
-        self.0.door.pool().record_revocation(worker);
         known.revoked.cancel();
         self.0.agents.withdraw(worker);
         self.0.door.pool().dismiss(worker, Lost::Revoked);

@@ -134,7 +134,7 @@ impl InProcess {
                 return tracing::error!(error = &error as &dyn std::error::Error, "the agents cannot be started");
             }
         };
-        if let Err(error) = self.door.admit(candidate).await {
+        if let Err(error) = self.door.admit(candidate, None).await {
             return tracing::error!(error = &error as &dyn std::error::Error, "the agents were not attached");
         }
         tokio::select! {
