@@ -22,6 +22,7 @@
 //! | [`access::authorise`] | no | who may do what, to what |
 //! | [`audit::Throttle`] | no | which refusals are written down, and which only counted |
 //! | [`backoff::Backoff`] | no | which addresses wait before they may try to authenticate again |
+//! | [`span::JobSpans`] | derived | what is told of a job to a collector of traces |
 //! | [`inventory::Inventory`] | no | which agent and version a reference means |
 
 #![forbid(unsafe_code)]
@@ -48,6 +49,7 @@ pub mod rate;
 pub mod record;
 pub mod resume;
 pub mod session;
+pub mod span;
 pub mod trace;
 pub mod view;
 

@@ -128,6 +128,8 @@ pub enum Operation {
     ToolCall,
     /// The start of a child, by its `delegate_id`.
     Delegation,
+    /// A batch on its way into the journal.
+    Commit,
 }
 
 /// The span of an operation: a function of the job and of what the job calls the operation, so that it is the same
@@ -136,6 +138,7 @@ pub fn operation_span(job: JobId, operation: Operation, name: &str) -> SpanId {
     let purpose = match operation {
         Operation::ToolCall => "span of a tool call",
         Operation::Delegation => "span of a delegation",
+        Operation::Commit => "span of a commit",
     };
     let digest = Parts::new(purpose).with(job.to_bytes()).with(name).finish();
     SpanId::from_bytes(digest.head())

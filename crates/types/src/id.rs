@@ -59,6 +59,11 @@ macro_rules! ulid_ids {
                 self.0.to_bytes()
             }
 
+            /// When it was minted.
+            pub fn minted_at(self) -> Timestamp {
+                self.0.minted_at()
+            }
+
             /// The identifier that [`Self::to_bytes`] was taken from.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Ulid::from_bytes(bytes))
@@ -189,6 +194,7 @@ mod tests {
         let id = JobId::mint(Timestamp::from_unix_millis(1_700_000_000_000), [7; 10]);
         assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
         assert_eq!(JobId::from_bytes(id.to_bytes()), id);
+        assert_eq!(id.minted_at(), Timestamp::from_unix_millis(1_700_000_000_000));
         assert_eq!(id.to_string().len(), "job_".len() + 26);
     }
 

@@ -48,6 +48,11 @@ impl Ulid {
         Self(time << (u128::BITS - TIME_BITS) | u128::from_be_bytes(bytes))
     }
 
+    pub(crate) fn minted_at(self) -> Timestamp {
+        let millis = self.0 >> (u128::BITS - TIME_BITS);
+        Timestamp::from_unix_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
     pub(crate) const fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
