@@ -25,7 +25,7 @@ mod schema;
 mod trim;
 
 pub(crate) use append::insert_batch;
-pub(crate) use documents::{delete, document, list, put, revision};
+pub(crate) use documents::{delete, document, list, note_revision, put, revision};
 pub(crate) use log::{copy_log, empty_log, log_bytes, page_bytes, watch_log};
 pub(crate) use read::{read_stream, read_streams, stream_bounds, stream_bytes};
 pub(crate) use schema::{

@@ -7,9 +7,15 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::{from_sql, to_sql};
 use crate::fault::SqlError;
 
+/// Makes or replaces a document. Its revision is to be noted ([`note_revision`]) in the same transaction.
 pub(crate) fn put(tx: &Transaction<'_>, key: &DocKey, value: &[u8], revision: Revision) -> Result<(), SqlError> {
     tx.prepare_cached("INSERT OR REPLACE INTO documents (collection, key, revision, value) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![key.collection().as_str(), key.key(), to_sql(revision.get()), value])?;
+    Ok(())
+}
+
+/// Takes note of the last revision that was given, which a document that is gone again does not tell.
+pub(crate) fn note_revision(tx: &Transaction<'_>, revision: Revision) -> Result<(), SqlError> {
     tx.prepare_cached("UPDATE store SET revision = ?1")?.execute(params![to_sql(revision.get())])?;
     Ok(())
 }

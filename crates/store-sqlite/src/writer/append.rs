@@ -38,7 +38,7 @@ impl Append {
         let heads = admit::next_heads(&self.batch, |stream| heads.get(&stream).copied().unwrap_or_default());
         // Every decision before the first change, because a refusal does not undo what its neighbours have done.
         for Change { key, expect, .. } in &self.changes {
-            if let Err(source) = expect.check(sql::revision(staging.tx, key)?) {
+            if let Err(source) = staging.check(key, *expect)? {
                 return Ok(heads.and(Err(AppendError::Document { key: key.clone(), source })));
             }
         }

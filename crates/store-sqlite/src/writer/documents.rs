@@ -28,8 +28,7 @@ impl Write for Put {
     }
 
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
-        let found = sql::revision(staging.tx, &self.key)?;
-        self.decision = self.expect.check(found).map(|()| staging.revision.next());
+        self.decision = staging.check(&self.key, self.expect)?.map(|()| staging.revision.next());
         if let Ok(revision) = &self.decision {
             sql::put(staging.tx, &self.key, &self.value, *revision)?;
             staging.revision = *revision;
@@ -62,8 +61,7 @@ impl Write for Delete {
     }
 
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
-        let found = sql::revision(staging.tx, &self.key)?;
-        self.decision = self.expect.check(found);
+        self.decision = staging.check(&self.key, self.expect)?;
         if self.decision.is_ok() {
             sql::delete(staging.tx, &self.key)?;
         }

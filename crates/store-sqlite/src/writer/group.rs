@@ -94,6 +94,9 @@ impl Committer {
             write.stage(&mut staging)?;
         }
         let state = State { head: staging.head, revision: staging.revision, ..self.state };
+        if state.revision != self.state.revision {
+            sql::note_revision(&tx, state.revision)?;
+        }
         tx.commit()?;
         self.state = state;
         // Without the note the next opening may not notice that numbers went back; the commit stands.

@@ -1,6 +1,6 @@
 //! What every write has in common.
 
-use moorline_store::{Revision, Tail};
+use moorline_store::{DocKey, Expect, PutError, Revision, Tail};
 use moorline_types::Offset;
 use rusqlite::Transaction;
 use tokio::sync::oneshot;
@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::heads::Heads;
 use crate::fault::{Failure, SqlError};
 use crate::row::Encoder;
+use crate::sql;
 
 /// Where the answer goes. Whoever stopped waiting does not want it.
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -37,4 +38,15 @@ pub(crate) struct Staging<'a> {
     pub(super) head: Offset,
     /// The last revision that is taken.
     pub(super) revision: Revision,
+}
+
+impl Staging<'_> {
+    /// Decides about a change of a document. Where anything may be there, nothing is looked up.
+    pub(super) fn check(&self, key: &DocKey, expect: Expect) -> Result<Result<(), PutError>, SqlError> {
+        let found = match expect {
+            Expect::Any => None,
+            Expect::Absent | Expect::Revision(_) => sql::revision(self.tx, key)?,
+        };
+        Ok(expect.check(found))
+    }
 }
