@@ -45,6 +45,8 @@ pub(crate) struct LogKeeper {
     empty_at: u64,
     /// The thread was asked for the last copy before that.
     is_last_copy: bool,
+    /// The log is to begin anew after the next commit.
+    is_long: bool,
 }
 
 impl LogKeeper {
@@ -59,12 +61,18 @@ impl LogKeeper {
         let page_bytes = sql::page_bytes(conn).map_err(|error| open::classify(path, error))?;
         sql::watch_log(conn);
         let thread = Checkpointer::start(open::open_checkpointer(path, durability)?, data)?;
-        Ok(Self { thread, page_bytes, copy_at: COPY_BYTES, empty_at: LOG_BYTES, is_last_copy: false })
+        Ok(Self { thread, page_bytes, copy_at: COPY_BYTES, empty_at: LOG_BYTES, is_last_copy: false, is_long: false })
+    }
+
+    /// Whether what follows the next commit may have to wait for readers and for the disk.
+    pub(crate) const fn is_long(&self) -> bool {
+        self.is_long
     }
 
     /// Something was committed.
     pub(crate) fn after_commit(&mut self, conn: &Connection) {
         let bytes = sql::log_bytes(self.page_bytes);
+        self.is_long = bytes >= self.empty_at;
         if bytes < COPY_BYTES {
             (self.copy_at, self.empty_at, self.is_last_copy) = (COPY_BYTES, LOG_BYTES, false);
         } else if bytes >= self.empty_at {

@@ -31,6 +31,14 @@ impl SqlError {
             Self::Damaged { .. } | Self::DamagedTable { .. } => StoreFault::Corrupt,
         }
     }
+
+    /// Whether somebody else has the file locked.
+    pub(crate) fn is_locked(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy),
+            Self::UnknownKind { .. } | Self::Damaged { .. } | Self::DamagedTable { .. } => false,
+        }
+    }
 }
 
 /// What a failure of SQLite means.

@@ -1,4 +1,4 @@
-//! The embedded default store: SQLite behind one writer thread with group commit (DESIGN 4).
+//! The embedded default store: SQLite behind group commit (DESIGN 4).
 //!
 //! ```text
 //!   append ──┐  bounded queue   ┌ moorline-store ┐  commit   ┌──────┐  publish
@@ -7,11 +7,12 @@
 //!   read_* ──── bounded queue ─▶ moorline-read (two threads, a read-only connection each)
 //! ```
 //!
-//! The writer takes everything that waits into one transaction, so the cost of a commit is shared by all who wait for
-//! it. Each command is decided for itself: one that conflicts leaves no trace and its neighbours are committed. If the
-//! transaction fails, everyone in it gets the fault and nobody has seen anything; only when the store is full is each
-//! command tried again alone, because a trim or a small append may still succeed. A reader works on a snapshot of its
-//! own and never blocks the writer.
+//! A small write that nobody is before is committed in its caller's thread (module `writer`). Otherwise the writer's
+//! thread takes everything that waits into one transaction, so the cost of a commit is shared by all who wait for it. Each
+//! command is decided for itself: one that conflicts leaves no trace and its neighbours are committed. If the transaction
+//! fails, everyone in it gets the fault and nobody has seen anything; only when the store is full is each command tried
+//! again alone, because a trim or a small append may still succeed. A reader works on a snapshot of its own and never
+//! blocks the writer.
 //!
 //! A fourth thread (`moorline-log`, module `checkpoint`) copies the write-ahead log into the file while commits go on.
 //!

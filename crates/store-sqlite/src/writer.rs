@@ -1,7 +1,15 @@
 //! The thread that writes, and the queue before it.
+//!
+//! A small write that finds nobody before it is committed where it is asked for. What a thread costs is two wake-ups,
+//! which take as long as the commit itself. As soon as one write is under way the next ones queue, and the thread takes
+//! all of them along; so nothing overtakes, and a busy store commits in groups.
+//!
+//! Only what waits for nothing is done that way: with the durability of a process a commit is a few copies into the
+//! system's memory. What may wait (for the disk, for somebody who has the file locked, for the log to begin anew) is the
+//! thread's.
 
 use std::fs::File;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use moorline_store::{Tail, WriteError};
 use moorline_types::Epoch;
@@ -10,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use crate::checkpoint::LogKeeper;
 use crate::lock::{self, StoreLock};
 use crate::open::{self, OpenError};
-use crate::options::SqliteOptions;
+use crate::options::{Durability, SqliteOptions};
 use crate::thread::{self, Ended};
 
 mod append;
@@ -32,7 +40,7 @@ use write::{Reply, Write};
 /// the caller waits.
 const QUEUE: usize = 1024;
 
-/// Kibibytes of bodies that may wait for the writer. The queue above would admit its number of the largest batches,
+/// Kibibytes of bodies that may wait for the writer, each write counted as one at least. The queue above would admit its number of the largest batches,
 /// which is 9 GiB; this admits seven of those, or a full queue of usual ones.
 const QUEUE_KIB: u32 = 64 * 1024;
 
@@ -42,6 +50,10 @@ const GROUP_COMMANDS: usize = QUEUE;
 /// Bytes of bodies in one transaction, beyond its first command. Bounds how long the first of a group waits for the
 /// rest: a disk that writes 200 MB a second needs 80 ms for it.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of bodies that are committed where they are asked for: a hundred usual events, in about a tenth of a
+/// millisecond. A larger batch is better written while its owner prepares the next one.
+const AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// What the writer found in the file.
 #[derive(Debug)]
@@ -64,21 +76,33 @@ enum Command {
 #[derive(Debug)]
 pub(crate) struct Writer {
     commands: mpsc::Sender<Command>,
+    /// All of it is there only while no write waits for the thread or is under way in it.
     room: Arc<Semaphore>,
+    committer: SharedCommitter,
+    /// Whether a commit waits for the disk.
+    waits: bool,
     ended: Ended,
 }
+
+/// Who commits has it for so long; nobody waits for it but the thread. Gone when the store is closed.
+type SharedCommitter = Arc<Mutex<Option<Committer>>>;
 
 impl Writer {
     /// Starts the thread, which opens the store.
     pub(crate) async fn start(options: SqliteOptions) -> Result<(Self, Opened), OpenError> {
+        let waits = options.durability == Durability::Power;
         let (commands, queue) = mpsc::channel(QUEUE);
         let (reply, opened) = oneshot::channel();
+        let committer = SharedCommitter::default();
+        let shared = Arc::clone(&committer);
         let ended = thread::spawn("moorline-store", move || match open(options) {
             Ok((held, committer)) => {
                 let opened = Opened { epoch: committer.epoch(), tail: committer.tail() };
+                let shared = Shared::of(shared, committer);
                 // If the opener has gone, the queue is closed and the thread ends at once.
                 drop(reply.send(Ok(opened)));
-                run(queue, committer);
+                run(queue, &shared);
+                drop(shared);
                 drop(held);
             }
             Err(error) => drop(reply.send(Err(error))),
@@ -86,20 +110,35 @@ impl Writer {
         .map_err(|source| OpenError::Thread { source: Some(source) })?;
         let opened = opened.await.unwrap_or(Err(OpenError::Thread { source: None }))?;
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        Ok((Self { commands, room, ended }, opened))
+        Ok((Self { commands, room, committer, waits, ended }, opened))
     }
 
-    /// Queues a write and waits until it is committed or refused. `None` if the store has been closed.
+    /// Commits a write, or queues it and waits until it is committed or refused. `None` if the store has been closed.
     pub(crate) async fn write<T, E, W: Write + 'static>(
         &self,
         make: impl FnOnce(Reply<T, E>) -> W,
     ) -> Option<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
         let write: Box<dyn Write> = Box::new(make(reply));
-        let kib = u32::try_from(write.bytes().div_ceil(1024)).unwrap_or(QUEUE_KIB).min(QUEUE_KIB);
-        let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok()?;
-        self.commands.send(Command::Write { write, _room: room }).await.ok()?;
+        if let Err(write) = self.commit_at_once(write) {
+            let kib = u32::try_from(write.bytes().div_ceil(1024)).unwrap_or(QUEUE_KIB).clamp(1, QUEUE_KIB);
+            let room = Arc::clone(&self.room).acquire_many_owned(kib).await.ok()?;
+            self.commands.send(Command::Write { write, _room: room }).await.ok()?;
+        }
         answer.await.ok()
+    }
+
+    /// Commits a write in its caller's thread, or hands it back for the queue.
+    fn commit_at_once(&self, write: Box<dyn Write>) -> Result<(), Box<dyn Write>> {
+        if self.waits || !write.is_brief() {
+            return Err(write);
+        }
+        let Ok(mut committer) = self.committer.try_lock() else { return Err(write) };
+        match committer.as_mut() {
+            // Whoever came before has room in the queue until it is answered.
+            Some(committer) if self.room.available_permits() == QUEUE_KIB as usize => committer.commit_at_once(write),
+            Some(_) | None => Err(write),
+        }
     }
 
     /// Changes how large the data file may become.
@@ -136,10 +175,30 @@ fn open(options: SqliteOptions) -> Result<(Held, Committer), OpenError> {
     Ok((held, Committer::new(conn, state, witness, log, options.tail)))
 }
 
-fn run(mut queue: mpsc::Receiver<Command>, mut committer: Committer) {
+/// The committer, for as long as the thread lives.
+struct Shared(SharedCommitter);
+
+impl Shared {
+    fn of(shared: SharedCommitter, committer: Committer) -> Self {
+        *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(committer);
+        Self(shared)
+    }
+}
+
+impl Drop for Shared {
+    /// Also when the thread has panicked: nobody commits without it.
+    fn drop(&mut self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+fn run(mut queue: mpsc::Receiver<Command>, shared: &Shared) {
     while let Some(command) = queue.blocking_recv() {
         let mut next = Some(command);
         while let Some(command) = next.take() {
+            // Whoever has panicked in the middle of a commit has left nobody knows what: that ends the store.
+            let Ok(mut held) = shared.0.lock() else { return };
+            let Some(committer) = held.as_mut() else { return };
             match command {
                 Command::Write { write, _room } => {
                     let (group, following) = collect(write, _room, &mut queue);
@@ -148,7 +207,7 @@ fn run(mut queue: mpsc::Receiver<Command>, mut committer: Committer) {
                 }
                 Command::LimitSize { max_bytes, reply } => drop(reply.send(committer.limit_size(max_bytes))),
                 // Whatever waits behind this is dropped with the queue, which its callers read as `Closed`.
-                Command::Close => return committer.close(),
+                Command::Close => return held.take().map_or((), Committer::close),
             }
         }
     }

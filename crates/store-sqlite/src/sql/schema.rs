@@ -61,6 +61,15 @@ pub(crate) const LOG_MODE: &str = "wal";
 /// longer than the usual patience of whoever waits for a reply.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Whether a connection waits for a tool that has the file locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// For [`BUSY_TIMEOUT`].
+    Usual,
+    /// Not at all.
+    None,
+}
+
 /// Prepared statements that a connection keeps: every statement below.
 const STATEMENTS: usize = 32;
 
@@ -84,6 +93,15 @@ pub(crate) fn identity(conn: &Connection) -> Result<Identity, SqlError> {
     let version = number("PRAGMA user_version")?;
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     Ok(Identity { application_id, version, is_fresh: application_id == 0 && version == 0 && tables == 0 })
+}
+
+/// From here on the connection waits so long for somebody who has the file locked.
+pub(crate) fn wait_for_lock(conn: &Connection, patience: Patience) -> Result<(), SqlError> {
+    let length = match patience {
+        Patience::Usual => BUSY_TIMEOUT,
+        Patience::None => Duration::ZERO,
+    };
+    Ok(conn.busy_timeout(length)?)
 }
 
 pub(crate) fn is_readonly(conn: &Connection) -> Result<bool, SqlError> {

@@ -11,10 +11,11 @@ use super::write::{Staging, Write};
 use crate::checkpoint::LogKeeper;
 use crate::fault::{Failure, SqlError};
 use crate::row::Encoder;
-use crate::sql::{self, State};
+use crate::sql::{self, Patience, State};
 use crate::witness::Witness;
 
 /// Has the connection that writes. What it remembers of the database is what the last commit left.
+#[derive(Debug)]
 pub(super) struct Committer {
     conn: Connection,
     heads: Heads,
@@ -41,7 +42,32 @@ impl Committer {
 
     /// Commits the writes together and answers each, in their order.
     pub(super) fn commit(&mut self, mut group: Vec<Box<dyn Write>>) {
-        let Err(error) = self.transact(&mut group) else {
+        let outcome = self.transact(&mut group);
+        self.finish(group, outcome);
+    }
+
+    /// Commits a write and answers it, or hands it back if that would mean to wait.
+    pub(super) fn commit_at_once(&mut self, write: Box<dyn Write>) -> Result<(), Box<dyn Write>> {
+        if self.log.is_long() || sql::wait_for_lock(&self.conn, Patience::None).is_err() {
+            return Err(write);
+        }
+        let mut group = [write];
+        let outcome = self.transact(&mut group);
+        let [write] = group;
+        if let Err(error) = sql::wait_for_lock(&self.conn, Patience::Usual) {
+            tracing::warn!(%error, "a file that somebody else has locked is not waited for");
+        }
+        if outcome.as_ref().is_err_and(SqlError::is_locked) {
+            self.heads.forget();
+            return Err(write);
+        }
+        self.finish(vec![write], outcome);
+        Ok(())
+    }
+
+    /// Answers each write, or tries again what may still succeed.
+    fn finish(&mut self, group: Vec<Box<dyn Write>>, outcome: Result<(), SqlError>) {
+        let Err(error) = outcome else {
             for write in group {
                 write.answer(Ok(&self.tail));
             }

@@ -34,6 +34,11 @@ impl Write for Trim {
         0
     }
 
+    /// What is removed is read first, and is rarely in memory any more.
+    fn is_brief(&self) -> bool {
+        false
+    }
+
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
         let bounds = sql::stream_bounds(staging.tx, self.stream)?;
         let goal = self.before.min(bounds.head.next()).max(bounds.oldest);

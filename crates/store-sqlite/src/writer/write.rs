@@ -5,6 +5,7 @@ use moorline_types::Offset;
 use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
+use super::AT_ONCE_BYTES;
 use super::heads::Heads;
 use crate::fault::{Failure, SqlError};
 use crate::row::Encoder;
@@ -21,6 +22,11 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 pub(crate) trait Write: Send {
     /// Bytes of what is written, by which queues and groups are bounded.
     fn bytes(&self) -> usize;
+
+    /// Whether it is done soon enough to be done in its caller's thread.
+    fn is_brief(&self) -> bool {
+        self.bytes() <= AT_ONCE_BYTES
+    }
 
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError>;
 
