@@ -269,13 +269,13 @@ impl JobTask {
             if let Some(ending) = job.ending() {
                 jobs.tell_parent(job.accepted(), ending);
             }
-            if let Err(error) = jobs.index.end(jobs.clock.now(), id, job.accepted(), job.status(), stored).await {
-                // As an open job it is found by the next start, which does it.
-                tracing::warn!(%error, "the job's end is not in the index yet");
-            }
-            tracing::debug!(status = %job.status(), records = %job.head(), "the job is over");
         }
         drop(inbox);
+        if over {
+            let stopping = jobs.tasks.stopping();
+            jobs.index.end_soon(jobs.clock.now(), id, job.accepted(), job.status(), stored, stopping).await;
+            tracing::debug!(status = %job.status(), records = %job.head(), "the job is over");
+        }
     }
 }
 

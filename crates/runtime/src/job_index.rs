@@ -4,30 +4,42 @@
 //! leaves one without an ending, which is then read from the journal; the next start repairs it, guided by
 //! [`OpenJobs`]. In a journal of an earlier version there may be an entry without a job, which is not shown.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use moorline_core::job::Status;
 use moorline_core::listing::{Entry, Range};
 use moorline_core::record::Accepted;
 use moorline_store::{AppendError, Change, Collection, DocKey, Expect, ReadError, Store};
 use moorline_types::{Batch, JobId, PrincipalId, Timestamp};
+use tokio_util::sync::CancellationToken;
 
 use crate::ended::Ended;
 use crate::job_lists;
 use crate::open_jobs::OpenJobs;
+use crate::sync::lock;
 
 /// Entries that are read at once.
 const PAGE: usize = 256;
+
+/// How long what is noted of one job's end waits for others, so that jobs that end together share a commit: as long as
+/// some short jobs take, and nothing to whoever lists jobs.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// Changes in one commit of ends: some dozens of jobs, so that whoever commits next waits for less than a millisecond.
+const CHANGES_AT_ONCE: usize = 192;
 
 /// See the module's documentation. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct JobIndex {
     store: Arc<dyn Store>,
+    /// Ends that are to be noted. Whoever put the first of them here notes all.
+    ends: Arc<Mutex<Vec<Change>>>,
 }
 
 impl JobIndex {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, ends: Arc::default() }
     }
 
     /// The entries of a job, to be committed with its first record.
@@ -47,12 +59,44 @@ impl JobIndex {
         status: Status,
         bytes: u64,
     ) -> Result<(), AppendError> {
-        let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
-        let changes = vec![
-            write(job, &accepted.principal, &entry),
-            Ended::job(now, job, &accepted.principal, bytes),
-            OpenJobs::removal(job),
-        ];
+        self.write(end(now, job, accepted, status, bytes).into()).await
+    }
+
+    /// The same, soon, together with other jobs that end. Returns when somebody else does it or it is done; `hurry` has
+    /// it done at once. As open jobs, those whose ends cannot be noted are found by the next start, which does it.
+    pub(crate) async fn end_soon(
+        &self,
+        now: Timestamp,
+        job: JobId,
+        accepted: &Accepted,
+        status: Status,
+        bytes: u64,
+        hurry: &CancellationToken,
+    ) {
+        let is_first = {
+            let mut ends = lock(&self.ends);
+            let is_first = ends.is_empty();
+            ends.extend(end(now, job, accepted, status, bytes));
+            is_first
+        };
+        if !is_first {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LINGER) => {}
+            () = hurry.cancelled() => {}
+        }
+        let mut ends = std::mem::take(&mut *lock(&self.ends));
+        while !ends.is_empty() {
+            let following = ends.split_off(ends.len().min(CHANGES_AT_ONCE));
+            if let Err(error) = self.write(ends).await {
+                tracing::warn!(%error, "how some jobs have ended is not in the index yet");
+            }
+            ends = following;
+        }
+    }
+
+    async fn write(&self, changes: Vec<Change>) -> Result<(), AppendError> {
         self.store.append_with(Batch::default(), changes).await.map(drop)
     }
 
@@ -89,6 +133,11 @@ impl JobIndex {
         let own = documents.iter().map_while(|(key, found)| Some((range.job(key.key())?, &found.value)));
         Ok(own.map(|(job, value)| (job, read(job, value))).collect())
     }
+}
+
+fn end(now: Timestamp, job: JobId, accepted: &Accepted, status: Status, bytes: u64) -> [Change; 3] {
+    let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
+    [write(job, &accepted.principal, &entry), Ended::job(now, job, &accepted.principal, bytes), OpenJobs::removal(job)]
 }
 
 fn write(job: JobId, principal: &PrincipalId, entry: &Entry) -> Change {

@@ -43,8 +43,8 @@ async fn run(session: &mut SessionHandle, count: usize) -> (Vec<JobId>, u64) {
         last = see_to_end(session, job).await.last().unwrap().event_seq.get();
         jobs.push(job);
     }
-    // An end is noted a little after it is seen.
-    pass(Duration::from_millis(2)).await;
+    // An end is noted a little after it is seen, together with others.
+    pass(Duration::from_millis(10)).await;
     (jobs, last)
 }
 
