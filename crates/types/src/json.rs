@@ -24,6 +24,11 @@ impl Json {
         Ok(Self(Arc::from(serde_json::from_str::<Box<RawValue>>(text)?)))
     }
 
+    /// The same of a text that is not copied before it is checked. White space around the value is no part of it.
+    pub fn owned(text: String) -> Result<Self, JsonError> {
+        Ok(Self(Arc::from(RawValue::from_string(text)?)))
+    }
+
     /// The JSON form of `value`.
     pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         Ok(Self(Arc::from(serde_json::value::to_raw_value(value)?)))
