@@ -374,6 +374,11 @@ impl Job {
         self.worker
     }
 
+    /// The attachment of that worker, the last that there was.
+    pub const fn fence(&self) -> Option<Fence> {
+        self.fence
+    }
+
     /// The last of its worker's reports that need not be sent again.
     pub const fn acknowledged(&self) -> WorkerSeq {
         self.acknowledged

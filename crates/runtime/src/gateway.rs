@@ -42,6 +42,7 @@ use crate::stored::StoredBytes;
 use crate::tasks::Tasks;
 use crate::view::Delivery;
 
+mod backend;
 mod gc;
 mod list;
 mod repeat;
@@ -219,15 +220,16 @@ impl Gateway {
         !self.0.draining.is_cancelled() && self.0.store.probe().await.is_ok()
     }
 
-    /// Accepts a job: its first record and the submitting session's are committed together, or neither is. With a key,
-    /// the key stands for the job from then on. Which trace it belongs to follows from what its submitter says of that.
+    /// Accepts a job: its first record and the submitting session's, if there is one, are committed together, or neither
+    /// is. With a key, the key stands for the job from then on. Which trace it belongs to follows from what its submitter
+    /// says of that.
     pub(crate) async fn accept(
         &self,
         mut accepted: Accepted,
         trace: Option<TraceRef>,
         quotas: Quotas,
         key: Option<FreeKey>,
-        attach: impl FnOnce(Timestamp, JobId) -> Record,
+        attach: impl FnOnce(Timestamp, JobId) -> Option<Record>,
     ) -> Result<JobSummary, Refusal> {
         if self.0.draining.is_cancelled() {
             return Err(Refusal::Draining);
@@ -247,7 +249,7 @@ impl Gateway {
         changes.push(OpenJobs::entry(id, job.owner()));
         changes.extend(key.as_ref().map(|key| key.claim(now, id)));
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
-        let mut records = vec![attach(now, id)];
+        let mut records = Vec::from_iter(attach(now, id));
         let of_session = records.iter().map(|record| record.body.len() as u64).sum();
         records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
         let batch = Batch::from(records);
@@ -284,7 +286,7 @@ impl Gateway {
         let ended = || Refusal::JobEnded { status: summary.status };
         let Some(handle) = self.0.registry.get(id) else { return Err(ended()) };
         let (confirmed, confirmation) = oneshot::channel();
-        let input = JobInput::Cancel { by: principal.id.clone(), reason, confirmed };
+        let input = JobInput::Cancel { by: Some(principal.id.clone()), reason, confirmed };
         if handle.inbox.send(input).await.is_err() {
             return Err(self
                 .find(principal, Action::Cancel, job, ruled)

@@ -142,7 +142,7 @@ impl JobTask {
             JobInput::ChildEnded { ending } => self.job.handle_child_ended(now, *ending),
             JobInput::ChildMissing { child } => self.job.handle_child_missing(now, child),
             JobInput::FamilyRecovered => self.job.handle_family_recovered(),
-            JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, Some(by), reason) {
+            JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, by, reason) {
                 Ok(at) => confirmations.push_back((at, confirmed)),
                 Err(refusal) => answer(confirmed, Err(refusal)),
             },
@@ -254,7 +254,7 @@ impl JobTask {
         if status != Status::Pending {
             self.place.leave_queue();
         }
-        let now = Progress { status, head, acknowledged: self.job.acknowledged() };
+        let now = Progress { status, ..Progress::of(&self.job) };
         self.progress.send_if_modified(|progress| std::mem::replace(progress, now) != now);
     }
 

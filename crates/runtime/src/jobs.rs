@@ -47,7 +47,7 @@ impl Jobs {
     /// Gives a job that is in the journal, with so many bytes, its task.
     pub(crate) fn start(self: &Arc<Self>, job: Job, place: Place, stored: u64) -> JobSummary {
         let (inbox, inputs) = mpsc::channel(JOB_INBOX);
-        let progress = Progress { status: job.status(), head: job.head(), acknowledged: job.acknowledged() };
+        let progress = Progress::of(&job);
         let (progress, watching) = watch::channel(progress);
         let accepted = Arc::new(job.accepted().clone());
         let (id, accepted_at, status) = (job.id(), job.accepted_at(), job.status());

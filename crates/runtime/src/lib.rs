@@ -11,6 +11,7 @@
 //! knows neither sockets of clients nor the wire.
 
 pub mod agents;
+pub mod backend_sessions;
 pub mod clock;
 pub mod ended;
 mod events;

@@ -20,7 +20,7 @@ use moorline_core::placement::{Action, Placement};
 use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
-use moorline_worker::message::{FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
+use moorline_worker::message::{Command, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -160,6 +160,12 @@ impl Pool {
 
     pub(crate) fn cancel(&self, fence: Fence, job: JobId, reason: String, grace: Millis) {
         self.send(fence, ToWorker::Cancel { job, reason, grace });
+    }
+
+    /// Hands a command to the agent of a job. One that does not arrive, because the link is lost, is for the next
+    /// attachment: whoever sends it sees that there is one.
+    pub(crate) fn command(&self, fence: Fence, job: JobId, command: Command) {
+        self.send(fence, ToWorker::Command { job, command });
     }
 
     pub(crate) fn kill(&self, fence: Fence, job: JobId) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use moorline_core::Refusal;
-use moorline_core::job::{ChildEnding, Lost, Report, Status};
+use moorline_core::job::{ChildEnding, Job, Lost, Report, Status};
 use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
@@ -28,7 +28,7 @@ pub(crate) enum JobInput {
     /// Its worker will not finish it.
     WorkerLost { worker: WorkerId, lost: Lost },
     /// Somebody with the right to wants it ended. Answered when the request is durable.
-    Cancel { by: PrincipalId, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
+    Cancel { by: Option<PrincipalId>, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
     /// The job that delegated it is to end, and it with that one.
     CancelByParent,
     /// A job that it has delegated has ended. May be said more than once.
@@ -50,6 +50,16 @@ pub(crate) struct Progress {
     pub head: StreamSeq,
     /// The last of its worker's reports that need not be sent again.
     pub acknowledged: WorkerSeq,
+    /// The last attachment of its worker, once it has one.
+    pub attached: Option<(WorkerId, Fence)>,
+}
+
+impl Progress {
+    /// What is known about a job as it is.
+    pub(crate) fn of(job: &Job) -> Self {
+        let attached = job.worker().zip(job.fence());
+        Self { status: job.status(), head: job.head(), acknowledged: job.acknowledged(), attached }
+    }
 }
 
 /// A job that has not ended. Its inbox is closed when this gateway does not drive it any more.

@@ -269,7 +269,7 @@ impl SessionHandle {
         };
         let quotas = self.gateway.quotas_of(self.principal());
         let (session, overflow) = (&self.session, request.overflow);
-        let attach = |now: Timestamp, job: JobId| session.record(now, 0, &attached(job, overflow));
+        let attach = |now: Timestamp, job: JobId| Some(session.record(now, 0, &attached(job, overflow)));
         let summary = self.gateway.accept(accepted, request.trace, quotas, key, attach).await?;
         self.session.handle_committed([&attached(summary.job, overflow)]);
         Ok(summary)

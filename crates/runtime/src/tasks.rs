@@ -3,6 +3,7 @@
 //! | kind | ends | at shutdown |
 //! | --- | --- | --- |
 //! | [`TaskKind::Job`] | when the job is over and settled | told to stop, waited for; what is committed stays |
+//! | [`TaskKind::BackendSession`] | when the session is over | told to stop, waited for; what is committed stays |
 //! | [`TaskKind::WorkerLink`] | with the link | its worker is told to leave, or left alone; waited for |
 //! | [`TaskKind::WorkerProcess`] | never by itself | its process is ended, or left alone; waited for |
 //! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
@@ -25,6 +26,8 @@ use tracing::Instrument as _;
 pub enum TaskKind {
     /// Drives one job, or waits to tell it something.
     Job,
+    /// Drives one gateway session.
+    BackendSession,
     /// Serves one attached worker.
     WorkerLink,
     /// Keeps one managed worker running.
@@ -49,6 +52,7 @@ impl fmt::Display for TaskKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Job => "job",
+            Self::BackendSession => "backend_session",
             Self::WorkerLink => "worker_link",
             Self::WorkerProcess => "worker_process",
             Self::WorkerDoor => "worker_door",

@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("worker", &["types"]),
     ("agents", &["types", "worker"]),
     ("backend", &["types", "worker"]),
-    ("runtime", &["types", "core", "store", "worker"]),
+    ("runtime", &["types", "core", "store", "worker", "backend"]),
     ("server", &["types", "wire", "core", "store", "store-sqlite", "worker", "agents", "runtime"]),
     ("client", &["types", "wire"]),
     ("gateway-proto", &[]),

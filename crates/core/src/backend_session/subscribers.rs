@@ -96,8 +96,8 @@ pub struct Begin {
 #[derive(Debug)]
 pub(super) struct Subscriber {
     kind: SubscriberKind,
-    /// Events that it has not been given.
-    behind: usize,
+    /// Events that it has not been given. Less than none while it has read what is not yet counted.
+    behind: i64,
 }
 
 impl BackendSession {
@@ -119,7 +119,7 @@ impl BackendSession {
         }
         let subscriber = self.next_subscriber;
         self.next_subscriber = subscriber.next();
-        self.subscribers.insert(subscriber, Subscriber { kind, behind });
+        self.subscribers.insert(subscriber, Subscriber { kind, behind: signed(behind) });
         Ok(Begin { subscriber })
     }
 
@@ -155,8 +155,8 @@ impl BackendSession {
         let bounded = self.options.overflow != OverflowPolicy::CatchUp;
         let mut overflowed = Vec::new();
         for (id, subscriber) in &mut self.subscribers {
-            subscriber.behind = subscriber.behind.saturating_add(count);
-            if bounded && subscriber.behind > capacity {
+            subscriber.behind = subscriber.behind.saturating_add(signed(count));
+            if bounded && subscriber.behind > signed(capacity) {
                 overflowed.push(*id);
             }
         }
@@ -168,7 +168,7 @@ impl BackendSession {
     /// A subscriber was given so many events.
     pub fn handle_delivered(&mut self, subscriber: SubscriberId, count: usize) {
         if let Some(subscriber) = self.subscribers.get_mut(&subscriber) {
-            subscriber.behind = subscriber.behind.saturating_sub(count);
+            subscriber.behind = subscriber.behind.saturating_sub(signed(count));
         }
     }
 
@@ -201,4 +201,8 @@ impl BackendSession {
             self.effects.push_back(Effect::Disconnect { subscriber, reason });
         }
     }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -87,9 +87,9 @@ pub struct Session {
     /// `wrk_…`, once there is one.
     #[prost(string, tag = "20")]
     pub worker_id: ::prost::alloc::string::String,
-    /// How often a gateway that was started anew has taken the session over.
-    #[prost(uint32, tag = "21")]
-    pub adoptions: u32,
+    /// Whether this start of the gateway has taken it over from an earlier one.
+    #[prost(bool, tag = "21")]
+    pub adopted: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetSessionRequest {

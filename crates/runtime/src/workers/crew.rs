@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moorline_core::job::Lost;
@@ -23,10 +23,14 @@ use moorline_types::{ResolvedAgent, WorkerId};
 use moorline_worker::process::{Process, ProcessError};
 use moorline_worker::{leftover, peer};
 
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
 use super::WorkerDoor;
 use super::keeper::Keeper;
 use super::manifest::{Entry, Manifest, Offer};
 use crate::clock::Clock;
+use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
 
 /// What the operator decides about worker processes.
@@ -92,6 +96,24 @@ pub(super) struct Shared {
     pub(super) tasks: Tasks,
     pub(super) manifest: Manifest,
     pub(super) options: CrewOptions,
+    /// Those that are watched, to be killed by.
+    pub(super) kills: Kills,
+}
+
+/// The workers that are watched, each with what has it killed.
+#[derive(Debug, Default)]
+pub(super) struct Kills(Mutex<HashMap<WorkerId, CancellationToken>>);
+
+impl Kills {
+    /// A worker is watched from here on. What is returned is cancelled when it is to be killed.
+    pub(super) fn watch(&self, worker: WorkerId) -> CancellationToken {
+        lock(&self.0).entry(worker).or_default().clone()
+    }
+
+    /// A worker is not watched any more.
+    pub(super) fn forget(&self, worker: WorkerId) {
+        lock(&self.0).remove(&worker);
+    }
 }
 
 /// What there is of a worker of the last run.
@@ -134,7 +156,8 @@ impl Survivors {
 impl Crew {
     /// The workers that attach at `door` and are written down in `store`.
     pub fn new(door: WorkerDoor, clock: Clock, tasks: Tasks, store: Arc<dyn Store>, options: CrewOptions) -> Self {
-        Self(Arc::new(Shared { door, clock, tasks, manifest: Manifest::new(store), options }))
+        let (manifest, kills) = (Manifest::new(store), Kills::default());
+        Self(Arc::new(Shared { door, clock, tasks, manifest, options, kills }))
     }
 
     /// Finds the workers of the last run, and expects those that are to be adopted: in the place of one of `specs`, or
@@ -222,6 +245,27 @@ impl Crew {
         for survivor in retiring {
             let crew = self.clone();
             self.0.tasks.spawn(TaskKind::WorkerProcess, async move { crew.watch_retiring(survivor).await });
+        }
+    }
+
+    /// Starts a worker that is not started again when it ends, under this id. Resolves when it is gone, or if it cannot
+    /// be started.
+    pub fn hire(&self, worker: WorkerId, spec: ProcessSpec) -> oneshot::Receiver<()> {
+        let (ended, gone) = oneshot::channel();
+        let fingerprint = self.fingerprint(&spec);
+        let keeper = Keeper::new(self.clone(), spec, fingerprint);
+        self.0.tasks.spawn(TaskKind::WorkerProcess, async move {
+            keeper.run_once(worker).await;
+            // Whoever has hired it may not wait for it any more.
+            ended.send(()).unwrap_or_default();
+        });
+        gone
+    }
+
+    /// Ends the process of a worker at once, with all that it has started.
+    pub fn kill(&self, worker: WorkerId) {
+        if let Some(kill) = lock(&self.0.kills.0).get(&worker) {
+            kill.cancel();
         }
     }
 

@@ -47,10 +47,14 @@ impl Keeper {
     }
 
     async fn start(&self) {
-        let worker = match mint::worker_id(self.crew.0.clock.now()) {
-            Ok(worker) => worker,
-            Err(error) => return tracing::error!(%error, "no worker can be named"),
-        };
+        match mint::worker_id(self.crew.0.clock.now()) {
+            Ok(worker) => self.run_once(worker).await,
+            Err(error) => tracing::error!(%error, "no worker can be named"),
+        }
+    }
+
+    /// Starts a worker and watches it until it is gone or the gateway stops.
+    pub(super) async fn run_once(&self, worker: WorkerId) {
         let mut entry = self.crew.entry(worker, &self.spec, &self.fingerprint);
         // Written down before it runs, so that a gateway that dies in between leaves nothing that nobody knows.
         if let Err(error) = self.crew.0.manifest.put(worker, &entry).await {

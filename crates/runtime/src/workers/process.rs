@@ -33,6 +33,8 @@ pub(super) async fn watch(
 ) -> Fate {
     let shared = &crew.0;
     let window = shared.options.adoption_window;
+    let kill = shared.kills.watch(worker);
+    let mut is_killed = false;
     let lost = loop {
         let is_away = !*attachment.borrow_and_update();
         tokio::select! {
@@ -43,6 +45,12 @@ pub(super) async fn watch(
                     end(worker, process).await;
                 }
                 break Lost::Ended;
+            }
+            () = kill.cancelled(), if !is_killed => {
+                is_killed = true;
+                if let Err(error) = process.signal(Signal::Kill) {
+                    tracing::error!(%worker, %error, "the worker cannot be killed");
+                }
             }
             changed = attachment.changed() => if changed.is_err() { break Lost::Ended },
             () = shared.tasks.stopping().cancelled() => {
@@ -59,6 +67,7 @@ pub(super) async fn watch(
             }
         }
     };
+    shared.kills.forget(worker);
     kill_rest(worker, process);
     crew.bury(worker, entry, lost).await;
     Fate::Gone

@@ -1,0 +1,301 @@
+//! The task that drives one gateway session: between its machine, its job, its worker and the journal.
+
+use std::sync::Arc;
+
+use moorline_backend::contract::{Answer, CommandResult, Done, EventBody};
+use moorline_backend::{ANSWER_KIND, EVENT_KIND};
+use moorline_core::backend_session::{Answer as Unanswered, CloseReason, CommandNumber, Effect, State};
+use moorline_core::record::{Cause, Event, Fact};
+use moorline_store::{CommittedRecord, Interest, ReadLimit};
+use moorline_types::{Json, StreamId, StreamSeq, WorkerId, WorkerSeq, limits};
+use moorline_worker::message::Command;
+use tokio::sync::{oneshot, watch};
+
+use super::shared::{Inner, Session};
+use super::{BackendSessions, SessionError};
+use crate::registry::Progress;
+use crate::tasks::TaskKind;
+use crate::view::ViewError;
+
+pub(super) const PAGE: ReadLimit = ReadLimit::new(limits::VIEW_READ_RECORDS, limits::VIEW_READ_BYTES);
+
+/// What a driver listens to, besides the journal.
+struct Driver {
+    sessions: BackendSessions,
+    session: Arc<Session>,
+    interest: Interest,
+    next: StreamSeq,
+    progress: Option<watch::Receiver<Progress>>,
+    attachment: Option<(WorkerId, watch::Receiver<bool>)>,
+    /// Resolves when a worker that was started for the session is gone.
+    gone: Option<oneshot::Receiver<()>>,
+    is_open: bool,
+    is_over: bool,
+}
+
+impl BackendSessions {
+    /// Drives a session until its job is over.
+    pub(super) fn drive(&self, session: Arc<Session>, gone: Option<oneshot::Receiver<()>>) {
+        let stream = StreamId::Job(session.about.job);
+        let mut interest = self.0.gateway.store().tail().subscribe();
+        interest.add(stream);
+        let progress = self.0.gateway.open_job(session.about.job).map(|handle| handle.progress);
+        let driver = Driver {
+            sessions: self.clone(),
+            session,
+            interest,
+            next: StreamSeq::FIRST,
+            progress,
+            attachment: None,
+            gone,
+            is_open: false,
+            is_over: false,
+        };
+        self.0.gateway.tasks().spawn(TaskKind::BackendSession, driver.run());
+    }
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let gateway = self.sessions.0.gateway.clone();
+        let stopping = gateway.tasks().stopping().clone();
+        loop {
+            if let Err(error) = self.take_in().await {
+                tracing::error!(%error, "a gateway session's records cannot be read");
+                self.session.with(|inner| inner.machine.handle_ended(Some(error.to_string())));
+            }
+            self.look_at_worker();
+            self.session.with(|inner| inner.machine.handle_timeout(gateway.now()));
+            self.perform().await;
+            if self.is_over && !matches!(self.session.lock().machine.state(), State::Faulted(_)) {
+                break;
+            }
+            let due = self.session.lock().machine.poll_timeout();
+            tokio::select! {
+                () = self.interest.changed(), if !self.is_over => {}
+                () = changed(&mut self.progress) => {}
+                () = changed_attachment(&mut self.attachment) => {}
+                () = ended(&mut self.gone), if !self.is_over => {
+                    // If its job has begun, that ends for it, with a better reason.
+                    let message = "its worker could not be started; the gateway's log says why".to_owned();
+                    let has_begun = self.attachment.is_some();
+                    if !has_begun {
+                        self.session.with(|inner| inner.machine.handle_ended(Some(message)));
+                        gateway.end_job(self.session.about.job, None, CloseReason::OpenFailed.as_str()).await;
+                    }
+                }
+                () = self.session.changed.notified() => {}
+                () = gateway.clock().sleep_until(due) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
+        self.sessions.remove(self.session.about.job);
+    }
+
+    /// Takes in what was committed.
+    async fn take_in(&mut self) -> Result<(), ViewError> {
+        while !self.is_over {
+            let stream = StreamId::Job(self.session.about.job);
+            let page = self.sessions.0.gateway.store().read_stream(stream, self.next, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            self.next = last.seq.next();
+            for record in &page {
+                self.take_in_record(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in_record(&mut self, record: &CommittedRecord) -> Result<(), ViewError> {
+        // What else a job's records say does not concern its session.
+        let fact = Fact::decode(record.get())?;
+        if let Fact::Started(started) = &fact {
+            self.session.with(|inner| inner.worker = Some(started.worker));
+        } else if let Fact::Event(event) = &fact {
+            self.take_in_event(record, event);
+        } else if let Fact::CancelRequested(request) = &fact {
+            let reason = request.reason.as_deref();
+            let known = CloseReason::ALL.into_iter().find(|known| reason == Some(known.as_str()));
+            // Whoever has cancelled the job has closed the session.
+            self.session.with(|inner| inner.machine.handle_close(known.unwrap_or(CloseReason::ClientClose)));
+        } else if let Fact::Result(_) = &fact {
+            self.end(None);
+        } else if let Fact::Error(failure) = &fact {
+            let was_wanted = failure.cause == Cause::Cancelled;
+            self.end(if was_wanted { None } else { Some(failure.message.clone()) });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, fault: Option<String>) {
+        self.is_over = true;
+        self.session.with(|inner| inner.machine.handle_ended(fault));
+        // A worker of the last run retires anyway, and one that is gone need not.
+        let worker = self.session.lock().worker.filter(|_| self.gone.is_some());
+        if let Some(worker) = worker {
+            self.sessions.0.gateway.pool().retire(worker);
+        }
+    }
+
+    fn take_in_event(&mut self, record: &CommittedRecord, event: &Event) {
+        let Some(seq) = event.worker_seq else { return };
+        let now = self.sessions.0.gateway.now();
+        let kind = event.kind.as_str();
+        if kind == ANSWER_KIND {
+            match event.body.to::<Answer>() {
+                Ok(answer) => self.session.with(|inner| take_in_answer(inner, seq, &answer)),
+                Err(error) => tracing::error!(%error, %seq, "an answer of a back end cannot be read"),
+            }
+        } else if kind == EVENT_KIND {
+            if !self.is_open && is_opening(&event.body) {
+                self.is_open = true;
+                self.session.with(|inner| inner.machine.handle_opened());
+                return;
+            }
+            self.session.with(|inner| {
+                inner.highest = inner.highest.max(seq);
+                inner.window.push(now, seq, record.seq, record.at, record.body.len());
+                inner.machine.handle_events(now, 1);
+            });
+        }
+    }
+
+    /// Looks whether the worker is attached, and where.
+    fn look_at_worker(&mut self) {
+        let Some(attached) = self.progress.as_ref().and_then(|progress| progress.borrow().attached) else { return };
+        let (worker, fence) = attached;
+        if self.attachment.as_ref().is_none_or(|(watched, _)| *watched != worker) {
+            self.attachment = Some((worker, self.sessions.0.gateway.pool().watch_worker(worker)));
+        }
+        let is_there = self.attachment.as_mut().is_some_and(|(_, attached)| *attached.borrow_and_update());
+        let is_open = self.is_open;
+        self.session.with(|inner| match is_there {
+            true => inner.machine.handle_attached(fence, is_open),
+            false => inner.machine.handle_away(),
+        });
+    }
+
+    async fn perform(&mut self) {
+        loop {
+            let effect = self.session.lock().machine.poll_effect();
+            match effect {
+                None => break,
+                Some(Effect::Send { command, fence }) => self.send(command, fence),
+                Some(Effect::Answer { command, answer }) => self.answer(command, answer),
+                Some(Effect::Disconnect { subscriber, reason }) => {
+                    let stream = self.session.lock().streams.remove(&subscriber);
+                    if let Some(stream) = stream {
+                        stream.send_replace(Some(reason));
+                    }
+                }
+                Some(Effect::Close(reason)) => self.end_job(reason.as_str()).await,
+                Some(Effect::Kill) => {
+                    let worker = self.session.lock().worker;
+                    self.end_job(CloseReason::Killed.as_str()).await;
+                    if let Some(worker) = worker {
+                        self.sessions.0.workers.kill(worker);
+                    }
+                }
+            }
+        }
+        let state = self.session.lock().machine.state().clone();
+        self.session.state.send_if_modified(|shown| std::mem::replace(shown, state.clone()) != state);
+    }
+
+    async fn end_job(&self, reason: &str) {
+        let by = self.session.lock().closed_by.clone();
+        self.sessions.0.gateway.end_job(self.session.about.job, by, reason).await;
+    }
+
+    fn send(&self, command: CommandNumber, fence: moorline_types::Fence) {
+        let invocation = self.session.lock().waiting.get(&command).map(|waiting| Json::of(&waiting.invocation));
+        match invocation {
+            Some(Ok(json)) => {
+                self.sessions.0.gateway.pool().command(fence, self.session.about.job, Command::new(json));
+            }
+            Some(Err(error)) => tracing::error!(%error, "a command cannot be written"),
+            None => {}
+        }
+    }
+
+    fn answer(&self, command: CommandNumber, answer: Unanswered) {
+        let waiting = self.session.lock().waiting.remove(&command);
+        let error = match answer {
+            Unanswered::TimedOut { after } => SessionError::CommandTimeout { after },
+            Unanswered::SessionOver { state } => SessionError::SessionOver { state },
+        };
+        if let Some(waiting) = waiting {
+            // Whoever asked may have gone.
+            waiting.reply.send(Err(error)).unwrap_or_default();
+        }
+    }
+}
+
+/// An answer is for everybody who asked under its name.
+fn take_in_answer(inner: &mut Inner, seq: WorkerSeq, answer: &Answer) {
+    inner.highest = inner.highest.max(seq);
+    note_items(inner, &answer.result);
+    let asked: Vec<_> = inner
+        .waiting
+        .iter()
+        .filter(|(_, waiting)| waiting.invocation.id == answer.id)
+        .map(|(command, _)| *command)
+        .collect();
+    for command in asked {
+        inner.machine.handle_answer(command);
+        if let Some(waiting) = inner.waiting.remove(&command) {
+            waiting.reply.send(Ok((answer.clone(), seq))).unwrap_or_default();
+        }
+    }
+}
+
+fn note_items(inner: &mut Inner, result: &CommandResult) {
+    match &result.done {
+        Done::Item { server, item, name } => {
+            inner.items.insert((*server, *item), name.as_str().into());
+        }
+        Done::Results(results) => results.iter().for_each(|result| note_items(inner, result)),
+        Done::Nothing
+        | Done::Server(_)
+        | Done::User(_)
+        | Done::Interval(_)
+        | Done::Readings(_)
+        | Done::Session(_)
+        | Done::Worker(_) => {}
+    }
+}
+
+fn is_opening(body: &Json) -> bool {
+    body.to::<moorline_backend::contract::Event>().is_ok_and(|event| event.said == EventBody::Opened)
+}
+
+async fn changed(progress: &mut Option<watch::Receiver<Progress>>) {
+    let is_over = match progress {
+        Some(progress) => progress.changed().await.is_err(),
+        None => std::future::pending().await,
+    };
+    if is_over {
+        *progress = None;
+    }
+}
+
+async fn changed_attachment(attachment: &mut Option<(WorkerId, watch::Receiver<bool>)>) {
+    match attachment {
+        Some((_, attached)) => {
+            if attached.changed().await.is_err() {
+                // The worker is gone; what that means for the job is in its records.
+                std::future::pending().await
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn ended(gone: &mut Option<oneshot::Receiver<()>>) {
+    match gone {
+        // Told or dropped, it is gone.
+        Some(receiver) => drop(receiver.await),
+        None => std::future::pending().await,
+    }
+    *gone = None;
+}

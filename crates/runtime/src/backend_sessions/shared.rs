@@ -1,0 +1,163 @@
+//! A session, as everybody who has to do with it shares it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use moorline_backend::SessionInput;
+use moorline_backend::contract::{Answer, Invocation, ItemHandle, ServerHandle};
+use moorline_core::backend_session::{
+    BackendSession, CommandNumber, Disconnect, ReplayWindow, SessionOptions, State, SubscriberId,
+};
+use moorline_types::{JobId, Millis, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::{BackendOptions, GatewaySessionId, SessionError, SessionSummary, id};
+use crate::registry::JobHandle;
+use crate::sync::lock;
+
+/// What does not change of a session.
+#[derive(Debug)]
+pub(super) struct About {
+    pub(super) job: JobId,
+    pub(super) backend: String,
+    pub(super) owner: PrincipalId,
+    pub(super) tag: Option<Tag>,
+    pub(super) client_session_name: String,
+    pub(super) command_timeout: Millis,
+    pub(super) opened_at: Timestamp,
+    pub(super) adopted: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) about: About,
+    inner: Mutex<Inner>,
+    /// The machine was told something: its driver has a look.
+    pub(super) changed: Notify,
+    /// Where the session stands, for those who wait for that.
+    pub(super) state: watch::Sender<State>,
+}
+
+/// What changes, under one lock that nobody holds over an await.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) machine: BackendSession,
+    pub(super) window: ReplayWindow,
+    /// The highest number of an event or an answer.
+    pub(super) highest: WorkerSeq,
+    /// Commands that wait for their answers.
+    pub(super) waiting: HashMap<CommandNumber, Waiting>,
+    /// What ends the streams of those who are disconnected.
+    pub(super) streams: HashMap<SubscriberId, watch::Sender<Option<Disconnect>>>,
+    /// What items are called, by which is judged who may write them.
+    pub(super) items: BTreeMap<(ServerHandle, ItemHandle), Box<str>>,
+    pub(super) worker: Option<WorkerId>,
+    /// On whose behalf it is closed.
+    pub(super) closed_by: Option<PrincipalId>,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) invocation: Invocation,
+    pub(super) reply: oneshot::Sender<Result<(Answer, WorkerSeq), SessionError>>,
+}
+
+impl Session {
+    /// A session whose job was just accepted, and whose worker is being started.
+    pub(super) fn open(
+        now: Timestamp,
+        job: JobId,
+        handle: &JobHandle,
+        worker: WorkerId,
+        options: &BackendOptions,
+    ) -> Arc<Self> {
+        let session = |session_options| BackendSession::open(now, session_options);
+        Self::new(job, handle, Some(worker), options, false, session)
+    }
+
+    /// A session that an earlier gateway has opened.
+    pub(super) fn adopt(now: Timestamp, job: JobId, handle: &JobHandle, options: &BackendOptions) -> Arc<Self> {
+        Self::new(job, handle, None, options, true, |session_options| BackendSession::adopt(now, session_options))
+    }
+
+    fn new(
+        job: JobId,
+        handle: &JobHandle,
+        worker: Option<WorkerId>,
+        options: &BackendOptions,
+        adopted: bool,
+        machine: impl FnOnce(SessionOptions) -> BackendSession,
+    ) -> Arc<Self> {
+        let accepted = &handle.accepted;
+        let input = accepted.input.to::<SessionInput>().ok();
+        let (name, timeout) =
+            input.map(|input| (input.client_session_name, input.command_timeout_ms)).unwrap_or_default();
+        let command_timeout = timeout.map_or(options.session.command_timeout, Millis::new);
+        let machine = machine(SessionOptions { command_timeout, ..options.session });
+        let about = About {
+            job,
+            backend: id::backend_of(accepted).unwrap_or_default().to_owned(),
+            owner: accepted.principal.clone(),
+            tag: accepted.tags.first().cloned(),
+            client_session_name: name,
+            command_timeout,
+            opened_at: handle.accepted_at,
+            adopted,
+        };
+        let state = watch::Sender::new(machine.state().clone());
+        let inner = Inner {
+            machine,
+            window: ReplayWindow::new(options.retention),
+            highest: WorkerSeq::ZERO,
+            waiting: HashMap::new(),
+            streams: HashMap::new(),
+            items: BTreeMap::new(),
+            worker,
+            closed_by: None,
+        };
+        Arc::new(Self { about, inner: Mutex::new(inner), changed: Notify::new(), state })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        lock(&self.inner)
+    }
+
+    /// Does something under the lock. For the driver, and for what leaves it nothing to do.
+    pub(super) fn with<T>(&self, does: impl FnOnce(&mut Inner) -> T) -> T {
+        does(&mut self.lock())
+    }
+
+    /// Tells the machine something, and its driver that there may be something to do.
+    pub(super) fn tell<T>(&self, told: impl FnOnce(&mut Inner) -> T) -> T {
+        let answer = self.with(told);
+        self.changed.notify_one();
+        answer
+    }
+
+    /// What there is to know of it.
+    pub(super) fn summary(&self, now: Timestamp) -> SessionSummary {
+        let mut inner = self.lock();
+        inner.window.evict(now);
+        let about = &self.about;
+        SessionSummary {
+            id: GatewaySessionId::of(about.job),
+            state: inner.machine.state().clone(),
+            backend: about.backend.clone(),
+            owner: about.owner.clone(),
+            tag: about.tag.clone(),
+            client_session_name: about.client_session_name.clone(),
+            opened_at: about.opened_at,
+            last_activity: inner.machine.last_activity(),
+            lease_expires: inner.machine.lease_expires(),
+            detached: inner.machine.detached(),
+            subscribers: inner.machine.external_subscribers(),
+            pending_commands: inner.machine.pending_commands(),
+            last_worker_seq: inner.highest,
+            oldest_worker_seq: inner.window.oldest(),
+            command_timeout: about.command_timeout,
+            worker: inner.worker,
+            adopted: about.adopted,
+        }
+    }
+}

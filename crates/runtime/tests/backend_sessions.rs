@@ -1,0 +1,385 @@
+//! Gateway sessions over the simulated back end: real jobs, workers inside the process, and a journal in memory.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{memory, options, principal};
+use moorline_backend::BackendAgent;
+use moorline_backend::contract::{Command, Done, EventBody, ItemAt, ServerHandle, UserHandle, Value, Write};
+use moorline_backend::simulated::{NAME, Simulated};
+use moorline_core::backend_session::{
+    CloseReason, OverflowPolicy, Refused, Retention, SessionOptions, State, SubscriberKind,
+};
+use moorline_runtime::backend_sessions::{
+    BackendOptions, BackendSessions, EventStream, OpenRequest, SessionError, SessionHandle, SessionWorkers, StreamItem,
+    SubscribeFrom,
+};
+use moorline_runtime::workers::{WorkerDoor, raise_generation};
+use moorline_runtime::{Clock, Gateway, Tasks};
+use moorline_store::{MemoryStore, Store};
+use moorline_types::{Json, Millis, Principal, Scope, Scopes, Timestamp, WorkerSeq};
+use moorline_worker::sdk::Agent;
+use moorline_worker::secret::GatewaySecret;
+
+/// Virtual time: no delay.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// A plant whose tags do not move by themselves, so that virtual time can run as it likes.
+const STILL: &str =
+    r#"{"tick_ms":31536000000,"tags":{"Set":{"wave":"memory","value":0},"Other":{"wave":"memory","value":0}}}"#;
+
+struct Bench {
+    sessions: BackendSessions,
+    gateway: Gateway,
+}
+
+fn backend_options() -> BackendOptions {
+    BackendOptions {
+        session: SessionOptions {
+            startup_timeout: Millis::from_secs(30),
+            command_timeout: Millis::from_secs(30),
+            max_pending_commands: 128,
+            lease: Millis::from_secs(1_800),
+            sweep_interval: Millis::from_secs(30),
+            detach_grace: Millis::from_secs(30),
+            multiple_subscribers: true,
+            max_subscribers: 8,
+            overflow: OverflowPolicy::CatchUp,
+            queue_capacity: 10_000,
+        },
+        max_sessions: 2,
+        retention: Retention { events: 1_024, age: Millis::from_secs(300), bytes: 8 << 20 },
+        shutdown_timeout: Millis::from_secs(10),
+        backends: vec![NAME],
+    }
+}
+
+impl Bench {
+    async fn start(options: BackendOptions) -> Self {
+        Self::over(memory(), options).await
+    }
+
+    async fn over(store: Arc<MemoryStore>, backend_options: BackendOptions) -> Self {
+        let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
+        let tasks = Tasks::default();
+        let shared: Arc<dyn Store> = store;
+        let generation = raise_generation(shared.as_ref()).await.unwrap();
+        let gateway = Gateway::new(shared, clock.clone(), options(), [], tasks.clone());
+        gateway.recover().await.unwrap();
+        let pool = Arc::clone(gateway.pool());
+        let door = WorkerDoor::new(pool, tasks.clone(), clock, generation, GatewaySecret::new([9; 32]));
+        let agent = |agent: &moorline_types::ResolvedAgent| -> Arc<dyn Agent> {
+            Arc::new(BackendAgent::new(agent.clone(), Simulated))
+        };
+        let workers = SessionWorkers::in_process(door, tasks, Arc::new(agent));
+        let sessions = BackendSessions::new(gateway.clone(), workers, backend_options);
+        sessions.recover();
+        Self { sessions, gateway }
+    }
+
+    async fn open(&self) -> SessionHandle {
+        self.open_as(&ada(), OpenRequest::default()).await
+    }
+
+    async fn open_as(&self, principal: &Principal, request: OpenRequest) -> SessionHandle {
+        let options = Some(Json::parse(STILL).unwrap());
+        within(self.sessions.open(principal, OpenRequest { options, ..request })).await.unwrap()
+    }
+}
+
+fn ada() -> Principal {
+    principal("ada", Scopes::JOBS)
+}
+
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it does not come")
+}
+
+async fn done(session: &SessionHandle, command: Command) -> Done {
+    let invoked = within(session.invoke(None, None, command)).await.unwrap();
+    assert!(invoked.result.success, "{invoked:?}");
+    invoked.result.done
+}
+
+/// An advised item.
+async fn item(session: &SessionHandle, name: &str) -> ItemAt {
+    let Done::Server(server) = done(session, Command::Register { client: "test".into() }).await else { panic!() };
+    let add = Command::AddItem { server, item: name.into(), context: String::new(), buffered: false };
+    let Done::Item { item, .. } = done(session, add).await else { panic!() };
+    let at = ItemAt { server, item };
+    done(session, Command::Advise { at, supervisory: false }).await;
+    at
+}
+
+fn write(at: ItemAt, value: i64) -> Command {
+    let value = Value::Integer(value);
+    Command::Write(Write { at, value, user: UserHandle(0), verifier: None, source_time: None })
+}
+
+const FRESH: SubscribeFrom = SubscribeFrom { after: WorkerSeq::ZERO, epoch: None };
+
+fn stream(session: &SessionHandle, from: SubscribeFrom) -> EventStream {
+    session.subscribe(SubscriberKind::External, from).unwrap()
+}
+
+/// The next value that a stream tells, with its number.
+async fn value(stream: &mut EventStream) -> (i64, WorkerSeq) {
+    loop {
+        let item = within(stream.next()).await.unwrap().expect("the stream has ended");
+        let StreamItem::Event(event) = item else { panic!("a gap: {item:?}") };
+        if let EventBody::DataChange(sample) = event.event.said {
+            let Value::Integer(value) = sample.value else { panic!("{sample:?}") };
+            return (value, event.worker_seq);
+        }
+    }
+}
+
+async fn state(session: &SessionHandle, wanted: impl Fn(&State) -> bool) -> State {
+    within(async {
+        loop {
+            let state = session.summary().state;
+            if wanted(&state) {
+                return state;
+            }
+            // not a wait: lets virtual time pass between two looks
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_opened_used_watched_and_closed() {
+    let bench = Bench::start(backend_options()).await;
+    let request = OpenRequest { client_session_name: "line 1".into(), ..OpenRequest::default() };
+    let session = bench.open_as(&ada(), request).await;
+    let summary = session.summary();
+    assert_eq!((summary.state, &*summary.client_session_name, &*summary.backend), (State::Ready, "line 1", NAME));
+    let at = item(&session, "Set").await;
+    let mut events = stream(&session, FRESH);
+    done(&session, write(at, 7)).await;
+    assert_eq!(value(&mut events).await.0, 7);
+    assert_eq!(within(session.close()).await.unwrap(), (State::Closed(CloseReason::ClientClose), false));
+    while within(events.next()).await.unwrap().is_some() {}
+    let gone = bench.sessions.get(&ada(), &summary.id.to_string()).unwrap_err();
+    assert!(matches!(gone, SessionError::NotFound { .. }), "{gone}");
+    assert_eq!(bench.gateway.open_jobs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_opened_is_refused_and_leaves_nothing() {
+    let bench = Bench::start(BackendOptions { max_sessions: 1, ..backend_options() }).await;
+    let options = |text: &str| Some(Json::parse(text).unwrap());
+    for (request, expected) in [
+        (OpenRequest { backend: Some("opcua".into()), ..OpenRequest::default() }, "there are: simulated"),
+        (OpenRequest { tag: Some("team".parse().unwrap()), ..OpenRequest::default() }, "none of this identity's"),
+        (OpenRequest { client_session_name: "a\nb".into(), ..OpenRequest::default() }, "printable"),
+        (OpenRequest { options: options("[]"), ..OpenRequest::default() }, "must be an object"),
+        (OpenRequest { options: options(r#"{"tick":1}"#), ..OpenRequest::default() }, "tick"),
+        (OpenRequest { command_timeout: Some(Millis::ZERO), ..OpenRequest::default() }, "command_timeout"),
+    ] {
+        let error = within(bench.sessions.open(&ada(), request)).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let watcher = principal("eve", Scope::Observe.into());
+    let denied = within(bench.sessions.open(&watcher, OpenRequest::default())).await.unwrap_err();
+    assert!(matches!(denied, SessionError::Denied { needs: Scope::Submit }), "{denied}");
+    bench.open().await;
+    assert_eq!(bench.sessions.list(&ada()).len(), 1, "the places of those that failed are free");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_as_many_sessions_as_may_be_and_a_closed_one_makes_room() {
+    let bench = Bench::start(BackendOptions { max_sessions: 1, ..backend_options() }).await;
+    let session = bench.open().await;
+    let refused = within(bench.sessions.open(&ada(), OpenRequest::default())).await.unwrap_err();
+    assert!(matches!(refused, SessionError::SessionLimit { limit: 1 }), "{refused}");
+    within(session.close()).await.unwrap();
+    bench.open().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_its_owners_and_seen_by_its_tag() {
+    let bench = Bench::start(backend_options()).await;
+    let tagged = |name: &str, scopes: Scopes| {
+        let mut principal = principal(name, scopes);
+        principal.grants.tags = [("team").parse().unwrap()].into();
+        principal
+    };
+    let tag = Some("team".parse().unwrap());
+    let marked = bench.open_as(&tagged("ada", Scopes::JOBS), OpenRequest { tag, ..OpenRequest::default() }).await;
+    let untagged = bench.open_as(&tagged("ada", Scopes::JOBS), OpenRequest::default()).await;
+    for (who, sees_marked, sees_untagged, controls) in [
+        (principal("ada", Scopes::JOBS), true, true, true),
+        (tagged("bob", Scopes::JOBS), true, false, false),
+        (principal("eve", Scopes::JOBS), false, false, false),
+        (principal("root", Scopes::ADMIN), true, true, true),
+    ] {
+        let id = |session: &SessionHandle| session.summary().id.to_string();
+        let sees = |session: &SessionHandle| bench.sessions.get(&who, &id(session)).is_ok();
+        assert_eq!((sees(&marked), sees(&untagged)), (sees_marked, sees_untagged), "{who:?}");
+        let control = bench.sessions.control(&who, &id(&marked));
+        assert_eq!(control.is_ok(), controls, "{who:?}");
+        let expected = usize::from(sees_marked) + usize::from(sees_untagged);
+        assert_eq!(bench.sessions.list(&who).len(), expected, "{who:?}");
+        match control {
+            Ok(_) => {}
+            Err(SessionError::Denied { needs }) => assert!(sees_marked && needs == Scope::ControlAll),
+            Err(error) => assert!(matches!(error, SessionError::NotFound { .. }) && !sees_marked, "{error}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_repeated_is_carried_out_once() {
+    let bench = Bench::start(backend_options()).await;
+    let session = bench.open().await;
+    let register = || Command::Register { client: "test".into() };
+    let both = tokio::join!(session.invoke(Some("r1"), None, register()), session.invoke(Some("r1"), None, register()));
+    let (first, second) = (both.0.unwrap(), both.1.unwrap());
+    assert_eq!(first.result.done, Done::Server(ServerHandle(1)));
+    assert_eq!(second.result.done, first.result.done);
+    let later = session.invoke(Some("r1"), None, register()).await.unwrap();
+    assert!(later.repeated && later.result.done == first.result.done && later.worker_seq > first.worker_seq);
+    for id in ["", "a\nb", &"x".repeat(200)] {
+        let refused = session.invoke(Some(id), None, register()).await.unwrap_err();
+        assert!(matches!(refused, SessionError::Invalid { .. }), "{refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_comes_back_gets_exactly_the_rest_or_a_gap() {
+    let retention = Retention { events: 4, age: Millis::ZERO, bytes: usize::MAX };
+    let bench = Bench::start(BackendOptions { retention, ..backend_options() }).await;
+    let session = bench.open().await;
+    let at = item(&session, "Set").await;
+    let mut events = stream(&session, FRESH);
+    let mut seqs = Vec::new();
+    for number in 1..=2 {
+        done(&session, write(at, number)).await;
+        seqs.push(value(&mut events).await.1);
+    }
+    drop(events);
+    let from = |after| SubscribeFrom { after, epoch: Some(bench.sessions.epoch()) };
+    let mut again = stream(&session, from(seqs[0]));
+    assert_eq!(value(&mut again).await, (2, seqs[1]), "what it had not seen, under its number");
+    for number in 3..=5 {
+        done(&session, write(at, number)).await;
+        assert_eq!(value(&mut again).await.0, number);
+    }
+    let mut late = stream(&session, from(seqs[0]));
+    let Some(StreamItem::Gap { gap, is_other_journal: false, .. }) = within(late.next()).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(gap.requested_after, seqs[0]);
+    assert!(value(&mut late).await.1 >= gap.oldest_available);
+    let before = WorkerSeq::new(gap.oldest_available.get() - 1);
+    let first = within(stream(&session, from(before)).next()).await.unwrap();
+    assert!(matches!(first, Some(StreamItem::Event(_))), "from there on there is no gap: {first:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_of_another_journal_is_a_gap() {
+    let bench = Bench::start(backend_options()).await;
+    let session = bench.open().await;
+    let other = Some(moorline_types::Epoch::mint(Timestamp::from_unix_millis(5), [1; 10]));
+    let mut events = stream(&session, SubscribeFrom { after: WorkerSeq::new(3), epoch: other });
+    let first = within(events.next()).await.unwrap();
+    assert!(matches!(first, Some(StreamItem::Gap { is_other_journal: true, .. })), "{first:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn constraints_decide_item_by_item() {
+    let bench = Bench::start(backend_options()).await;
+    let owner = bench.open().await;
+    let mut reader = ada();
+    reader.grants.constraints =
+        serde_json::from_str(r#"{"lease":{"x-vendor.moorline.item-read":["set"],"x-vendor.moorline.item-write":[]}}"#)
+            .unwrap();
+    let (set, other) = (item(&owner, "Set").await, item(&owner, "Other").await);
+    let session = bench.sessions.control(&reader, &owner.summary().id.to_string()).unwrap();
+    let denied = session.invoke(None, None, write(set, 1)).await.unwrap_err();
+    assert!(matches!(&denied, SessionError::ItemDenied { what: "write", item } if item == "Set"), "{denied}");
+    let read = Command::Read { items: vec!["Other".into(), "Set".into()] };
+    let invoked = within(session.invoke(None, None, read)).await.unwrap();
+    let Done::Readings(readings) = invoked.result.done else { panic!() };
+    let each: Vec<_> = readings.iter().map(|reading| (&*reading.item, reading.success)).collect();
+    assert_eq!(each, [("Other", false), ("Set", true)]);
+    let bulk = Command::Bulk { commands: vec![write(set, 1), Command::WorkerInfo] };
+    let Done::Results(results) = within(session.invoke(None, None, bulk)).await.unwrap().result.done else { panic!() };
+    assert_eq!(results.iter().map(|result| result.success).collect::<Vec<_>>(), [false, true]);
+    let mut events = stream(&session, FRESH);
+    for (at, number) in [(other, 1), (set, 2)] {
+        done(&owner, write(at, number)).await;
+    }
+    assert_eq!(value(&mut events).await.0, 2, "what it may not read it is not told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_nobody_needs_is_closed() {
+    let bench = Bench::start(backend_options()).await;
+    let (left, idle) = (bench.open().await, bench.open().await);
+    drop(stream(&left, FRESH));
+    let closed = |state: &State| matches!(state, State::Closed(_));
+    assert_eq!(state(&left, closed).await, State::Closed(CloseReason::DetachGraceExpired));
+    assert_eq!(idle.summary().state, State::Ready);
+    assert_eq!(state(&idle, closed).await, State::Closed(CloseReason::LeaseExpired));
+    assert_eq!((bench.sessions.list(&ada()).len(), bench.gateway.open_jobs()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_worker_ends_its_session_and_no_other() {
+    let bench = Bench::start(backend_options()).await;
+    let (killed, other) = (bench.open().await, bench.open().await);
+    let refused = killed.kill("  ").await.unwrap_err();
+    assert!(matches!(refused, SessionError::Invalid { .. }), "{refused}");
+    let ends = tokio::join!(killed.kill("stuck"), killed.close());
+    assert_eq!(ends.0.unwrap(), State::Closed(CloseReason::Killed));
+    assert!(ends.1.unwrap().1, "the close came second");
+    done(&other, Command::WorkerInfo).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_back_end_that_fails_is_a_fault_that_stays_until_it_is_closed() {
+    let bench = Bench::start(BackendOptions { max_sessions: 1, ..backend_options() }).await;
+    let options = r#"{"tick_ms":31536000000,"faults":[{"after_ms":200,"kind":"failure"}]}"#;
+    let request = OpenRequest { options: Some(Json::parse(options).unwrap()), ..OpenRequest::default() };
+    let session = within(bench.sessions.open(&ada(), request)).await.unwrap();
+    let mut events = stream(&session, FRESH);
+    let error = within(events.next()).await.unwrap_err();
+    assert!(matches!(error, SessionError::Refused(Refused::Faulted { .. })), "{error}");
+    assert!(matches!(session.summary().state, State::Faulted(_)));
+    let refused = session.invoke(None, None, Command::WorkerInfo).await.unwrap_err();
+    assert!(matches!(refused, SessionError::Refused(Refused::Faulted { .. })), "{refused}");
+    within(session.close()).await.unwrap();
+    bench.open().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_does_not_keep_up_is_disconnected() {
+    let mut options = backend_options();
+    options.session =
+        SessionOptions { overflow: OverflowPolicy::DisconnectSubscriber, queue_capacity: 3, ..options.session };
+    let bench = Bench::start(options).await;
+    let session = bench.open().await;
+    let at = item(&session, "Set").await;
+    let (mut slow, mut healthy) = (stream(&session, FRESH), stream(&session, FRESH));
+    for number in 1..=20 {
+        done(&session, write(at, number)).await;
+        assert_eq!(value(&mut healthy).await.0, number);
+    }
+    let end = within(async {
+        loop {
+            match slow.next().await {
+                Ok(item) => assert!(item.is_some()),
+                Err(error) => return error,
+            }
+        }
+    })
+    .await;
+    assert!(matches!(end, SessionError::Overflow { capacity: 3, .. }), "{end}");
+    assert_eq!((session.summary().state, session.summary().subscribers), (State::Ready, 1));
+}
