@@ -10,10 +10,12 @@ use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, Effect, Job, Report, ReportError, Status};
 use moorline_store::{AppendError, CommittedBatch, Store};
 use moorline_types::{Batch, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
+use moorline_worker::message::Ask;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::intake::{Intake, Load};
 use crate::jobs::{Jobs, entries_of_children};
+use crate::pool::verdict;
 use crate::registry::{JobInput, Place, Progress};
 use crate::stored::Account;
 
@@ -131,6 +133,15 @@ impl JobTask {
                         return;
                     }
                     worker_seq = worker_seq.next();
+                }
+            }
+            JobInput::Ask { fence, id, after, ask: Ask::Authorize { capability, target } } => {
+                match self.job.handle_authorize(now, fence, after, &capability, &target) {
+                    Ok(answer) => self.jobs.pool.answer(fence, self.job.id(), id, verdict(answer)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a question was not taken in; its worker is dropped");
+                        self.jobs.pool.drop_link(fence);
+                    }
                 }
             }
             JobInput::CancelByParent => {

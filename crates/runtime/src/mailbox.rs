@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use moorline_types::{JobId, WorkerSeq};
-use moorline_worker::limits::MAX_HELD_JOBS;
+use moorline_worker::limits::{MAX_ASKS, MAX_HELD_JOBS};
 use moorline_worker::message::ToWorker;
 use tokio::sync::Notify;
 
 use crate::sync::lock;
 
-/// Messages that may wait beside acknowledgements: a start, a cancel and a kill for every job that the worker may
-/// hold, and as many again for jobs that replace them.
-const MAX_WAITING: usize = 6 * MAX_HELD_JOBS;
+/// Messages that may wait beside acknowledgements: a start, a cancel, a kill and the answers to all questions for every
+/// job that the worker may hold, and as many again for jobs that replace them.
+const MAX_WAITING: usize = 2 * (3 + MAX_ASKS) * MAX_HELD_JOBS;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]

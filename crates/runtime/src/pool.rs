@@ -9,6 +9,7 @@
 
 mod leftover;
 mod report;
+mod verdict;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use moorline_core::placement::{Action, Placement};
 use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
-use moorline_worker::message::{Command, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
+use moorline_worker::message::{Answer, Ask, AskId, Command, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,7 @@ use crate::options::CheckEvent;
 use crate::registry::{JobHandle, JobInput, Registry};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
+pub(crate) use verdict::verdict;
 
 /// How long a worker that retires has to leave. It has no job any more.
 const RETIRE_GRACE: Millis = Millis::from_secs(2);
@@ -160,6 +162,10 @@ impl Pool {
 
     pub(crate) fn cancel(&self, fence: Fence, job: JobId, reason: String, grace: Millis) {
         self.send(fence, ToWorker::Cancel { job, reason, grace });
+    }
+
+    pub(crate) fn answer(&self, fence: Fence, job: JobId, id: AskId, answer: Answer) {
+        self.send(fence, ToWorker::Answer { job, id, answer });
     }
 
     /// Hands a command to the agent of a job. One that does not arrive, because the link is lost, is for the next
@@ -334,6 +340,7 @@ impl Pool {
             match message {
                 FromWorker::Started { job } => self.handle_started(worker, fence, job),
                 FromWorker::Refused { job, reason } => self.handle_refused(fence, job, reason),
+                FromWorker::Ask { job, id, after, ask } => self.handle_ask(fence, job, (id, after, ask)),
                 FromWorker::Report { job, seq, at, report } => {
                     let mut reports = vec![report::taken(self.check_event, at, report)];
                     let mut last = seq;
@@ -368,6 +375,13 @@ impl Pool {
         if admitted { self.put(job, &handle, input) } else { self.handle_overrun(job, &handle, input) }
     }
 
+    /// A worker asks something about a job, behind its reports.
+    fn handle_ask(&self, fence: Fence, job: JobId, (id, after, ask): (AskId, WorkerSeq, Ask)) {
+        if !self.tell(job, JobInput::Ask { fence, id, after, ask }) {
+            self.answer(fence, job, id, verdict::over());
+        }
+    }
+
     fn handle_refused(&self, fence: Fence, job: JobId, reason: StartRefusal) {
         tracing::info!(%job, %reason, "the worker does not take the job up; it waits for another");
         let mut state = lock(&self.state);
@@ -393,7 +407,7 @@ impl Pool {
     /// A job's inbox has room for twice the window of its worker's reports and some.
     fn handle_overrun(&self, job: JobId, handle: &JobHandle, input: JobInput) {
         match input {
-            JobInput::Attached { fence, .. } | JobInput::Reports { fence, .. } => {
+            JobInput::Attached { fence, .. } | JobInput::Reports { fence, .. } | JobInput::Ask { fence, .. } => {
                 tracing::warn!(%job, "the worker reports more than its window allows");
                 self.drop_link(fence);
             }

@@ -9,13 +9,14 @@ use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, PrincipalId, Quotas, StreamSeq, Timestamp, WorkerId, WorkerSeq};
+use moorline_worker::message::{Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::intake::{Intake, MAX_REPORTS};
 use crate::sync::lock;
 
 /// Inputs that may wait for one job: as many reports as its intake admits, if each comes by itself, and room for
-/// everybody else.
+/// everybody else, questions among them.
 pub(crate) const JOB_INBOX: usize = MAX_REPORTS + 64;
 
 /// What can be told to a job.
@@ -25,6 +26,8 @@ pub(crate) enum JobInput {
     Attached { worker: WorkerId, fence: Fence },
     /// Its worker reports. What the reports are numbered follows from the first.
     Reports { fence: Fence, first: WorkerSeq, reports: Vec<Report> },
+    /// Its worker asks something, after the reports that were made before it.
+    Ask { fence: Fence, id: AskId, after: WorkerSeq, ask: Ask },
     /// Its worker will not finish it.
     WorkerLost { worker: WorkerId, lost: Lost },
     /// Somebody with the right to wants it ended. Answered when the request is durable.

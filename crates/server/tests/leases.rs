@@ -1,12 +1,17 @@
-//! What a submission may lease, and what it then gets (spec 9.2, 9.6, 9.7).
+//! What a submission may lease, what it then gets, and what its agent may do (spec 9).
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use common::{Bench, Client, hello_with, runtime_options};
 use moorline_core::access::Unasked;
 use moorline_runtime::RuntimeOptions;
+use moorline_types::{Capability, Json};
+use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Outcome, ToolAnswer};
 use serde_json::{Value, json};
 
 /// The hello with which everything can be leased.
@@ -127,5 +132,107 @@ async fn what_was_not_negotiated_cannot_be_leased() {
     {
         let error = refused(&mut client, lease).await;
         assert_eq!((&error["code"], &error["details"]["feature"]), (&json!("INVALID_REQUEST"), &json!(feature)));
+    }
+}
+
+/// Calls the tools of its input, of which each costs a third of a dollar, and returns how each went.
+struct Buyer;
+
+#[async_trait]
+impl Agent for Buyer {
+    fn describe(&self) -> AgentDescription {
+        AgentDescription {
+            agent: "buyer@1.0.0".parse().unwrap(),
+            description: "for tests".to_owned(),
+            capacity: 8,
+            is_default: true,
+        }
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        let mut went = Vec::new();
+        for tool in job.input::<Vec<String>>()? {
+            let paid = job.clone();
+            let call = async move || {
+                let spent = paid.cost("tool", "0.333333333333333334".parse().unwrap(), "USD").await;
+                ToolAnswer::Result(json!(spent.is_ok()))
+            };
+            went.push(match job.call_tool(&tool, Json::parse("{}")?, call).await? {
+                ToolAnswer::Result(_) => "OK".to_owned(),
+                ToolAnswer::Error(error) => error.code,
+            });
+        }
+        Ok(Outcome::of(&went)?)
+    }
+}
+
+#[tokio::test]
+async fn tools_are_called_as_far_as_the_lease_and_the_budget_go_and_the_agent_goes_on() {
+    let bench = Bench::with_agents(runtime_options(), vec![Arc::new(Buyer)]).await;
+    let mut client = client(&bench).await;
+    let lease = json!({ "tool.call": ["git-*"], "cost.budget": ["USD:1.00"] });
+    let input = ["git-log", "rm", "git-diff", "git/log", "git-blame", "git-log", "rm"];
+    let submission = json!({ "agent": "buyer", "input": input, "lease_request": lease });
+    client.say("msg_1", "job.submit", submission).await;
+
+    let (mut errors, mut left, mut calls) = (Vec::new(), Vec::new(), 0);
+    let result = loop {
+        let frame = client.recv().await.unwrap();
+        let (kind, body) = (frame["payload"]["kind"].clone(), &frame["payload"]["body"]);
+        if frame["type"] == "job.result" {
+            break frame["payload"]["result"].clone();
+        } else if kind == "tool_result" && body.get("error").is_some() {
+            errors.push(body["error"].clone());
+        } else if kind == "metric" && body["name"] == "cost.budget.remaining" {
+            left.push(body["value"].to_string());
+        } else if kind == "tool_call" {
+            calls += 1;
+        }
+    };
+    let denied = "PERMISSION_DENIED";
+    assert_eq!(result, json!(["OK", denied, "OK", denied, "OK", "BUDGET_EXHAUSTED", denied]));
+    assert_eq!(calls, input.len(), "what was not allowed is told too");
+    assert_eq!(errors[0]["details"], json!({ "capability": "tool.call", "target": "rm" }));
+    assert_eq!(errors[2]["details"], json!({ "currency": "USD", "remaining": "-0.000000000000000002" }));
+    assert!(errors.iter().all(|error| error["retryable"] == json!(false)), "{errors:?}");
+    assert_eq!(left.len(), 3, "each cost is more than a twentieth: {left:?}");
+    // Without exact decimals this would be 0.3333333333333333.
+    assert!(["0.333333333333333332", "0.3333333333333333"].contains(&left[1].as_str()), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_model_needs_a_lease_that_names_it() {
+    let bench = Bench::with_agents(runtime_options(), vec![Arc::new(Thinker)]).await;
+    let mut client = client(&bench).await;
+    for (lease, code) in [
+        (json!({ "model.use": ["fast/*"] }), None),
+        (json!({ "model.use": ["slow/*"] }), Some("PERMISSION_DENIED")),
+        (json!({}), Some("PERMISSION_DENIED")),
+    ] {
+        client.say("msg_1", "job.submit", json!({ "agent": "thinker", "input": 1, "lease_request": lease })).await;
+        match code {
+            None => assert_eq!(client.recv_type("job.result").await["payload"]["result"], "thought"),
+            Some(code) => assert_eq!(client.recv_type("job.error").await["payload"]["code"], code, "{lease}"),
+        }
+    }
+}
+
+/// Uses a model, and ends with the denial if it may not.
+struct Thinker;
+
+#[async_trait]
+impl Agent for Thinker {
+    fn describe(&self) -> AgentDescription {
+        AgentDescription {
+            agent: "thinker@1.0.0".parse().unwrap(),
+            description: "for tests".to_owned(),
+            capacity: 8,
+            is_default: true,
+        }
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        job.authorize(Capability::ModelUse, "fast/small").await?;
+        Ok(Outcome::of(&"thought")?)
     }
 }

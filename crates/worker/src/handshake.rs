@@ -125,7 +125,7 @@ mod tests {
             Transcript { worker_nonce: [9; NONCE_BYTES], ..original },
             Transcript { gateway_nonce: [9; NONCE_BYTES], ..original },
             Transcript { epoch: GatewayEpoch::new(5), ..original },
-            Transcript { offered: VersionRange { min: ProtocolVersion::V1, max: ProtocolVersion::new(2) }, ..original },
+            Transcript { offered: VersionRange { min: ProtocolVersion::V1, max: ProtocolVersion::new(9) }, ..original },
             Transcript { protocol: ProtocolVersion::new(2), ..original },
         ];
         for side in [Side::Gateway, Side::Worker] {

@@ -7,6 +7,7 @@
 //! A job has exactly one last report, whatever its agent does: return, fail, panic, or go on after it was told to
 //! stop. A job that is killed has none.
 
+mod asks;
 mod conclude;
 mod run;
 mod state;
@@ -144,6 +145,7 @@ impl Host {
                 self.0.calmer.notify_waiters();
             }
             ToWorker::Ack { job, seq } => self.acknowledge(job, seq),
+            ToWorker::Answer { job, id, answer } => self.0.lock().answer(job, id, answer),
             ToWorker::Shutdown { grace } => return Handled::Shutdown { grace },
         }
         Handled::Done

@@ -72,7 +72,7 @@ async fn serve(side: WorkerSide, host: &Host) {
     for (job, seq) in committed {
         host.acknowledge(job, seq);
     }
-    host.set_link(LinkState::Attached { window: MAX_REPORT_WINDOW });
+    host.set_link(LinkState::Attached { window: MAX_REPORT_WINDOW, answers: true });
     let stop = Stop::default();
     let end = tokio::select! {
         biased;
@@ -121,6 +121,7 @@ fn check(message: FromWorker) -> Result<FromWorker, decode::Malformed> {
         }
         FromWorker::Started { .. }
         | FromWorker::Refused { .. }
+        | FromWorker::Ask { .. }
         | FromWorker::Report { report: Report::Event { .. }, .. } => Ok(message),
     }
 }

@@ -79,6 +79,10 @@ pub const REPORT_WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// hundred bytes a millisecond fits; a machine with a dozen workers does not fill up while nobody looks.
 pub const MAX_SPILL_BYTES: u64 = 512 * 1024 * 1024;
 
+/// Questions of one job that may wait for the gateway's answer; a further one waits for room. More operations at once than
+/// most agents have, and little enough that the answers for every job of a worker fit into the gateway's memory.
+pub const MAX_ASKS: usize = 16;
+
 /// Answers to the gateway that wait for the link, beside reports. A gateway that asks for more without reading the
 /// answers is cut off.
 pub const MAX_NOTICES: usize = 2 * MAX_HELD_JOBS;

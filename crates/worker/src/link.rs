@@ -28,10 +28,13 @@ use crate::limits::{
 };
 use crate::message::{FromWorker, GatewayEpoch, GoodbyeReason, Malformed, ToWorker, WorkerInfo};
 use crate::tasks::Task;
+use crate::version::VersionRange;
 
 /// How a gateway attaches workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttachParams {
+    /// Which versions of the protocol it speaks.
+    pub versions: VersionRange,
     /// Which life of the gateway this is.
     pub epoch: GatewayEpoch,
     /// How often either side is to be heard; three such intervals of silence end the link.
@@ -43,7 +46,7 @@ pub struct AttachParams {
 impl AttachParams {
     /// The usual ones ([`crate::limits`]).
     pub const fn new(epoch: GatewayEpoch) -> Self {
-        Self { epoch, heartbeat: HEARTBEAT_INTERVAL, deadline: HANDSHAKE_DEADLINE }
+        Self { versions: VersionRange::OURS, epoch, heartbeat: HEARTBEAT_INTERVAL, deadline: HANDSHAKE_DEADLINE }
     }
 }
 
@@ -186,7 +189,7 @@ fn check_length(message: &ToWorker) -> Result<(), SendError> {
         ToWorker::Start(start) => start.input.get().len() + start.lease.get().len(),
         ToWorker::Cancel { reason, .. } => reason.len(),
         ToWorker::Command { command, .. } => command.json().get().len(),
-        ToWorker::Kill { .. } | ToWorker::Ack { .. } | ToWorker::Shutdown { .. } => 0,
+        ToWorker::Kill { .. } | ToWorker::Ack { .. } | ToWorker::Answer { .. } | ToWorker::Shutdown { .. } => 0,
     };
     let max = MAX_GATEWAY_FRAME_BYTES - MAX_HELLO_FRAME_BYTES;
     if bytes > max { Err(SendError::TooLong { bytes, max }) } else { Ok(()) }

@@ -9,7 +9,9 @@ mod encode;
 use std::fmt;
 use std::str::FromStr;
 
-use moorline_types::{EventKind, JobId, Json, Millis, ResolvedAgent, Timestamp, TraceContext, WorkerId, WorkerSeq};
+use moorline_types::{
+    Capability, EventKind, JobId, Json, Millis, ResolvedAgent, Timestamp, TraceContext, WorkerId, WorkerSeq,
+};
 
 pub use decode::{Flaw, Malformed};
 
@@ -112,6 +114,15 @@ pub enum ToWorker {
         /// The last report that is.
         seq: WorkerSeq,
     },
+    /// What a job asked is answered. An answer to a question that was answered before says nothing new.
+    Answer {
+        /// The job.
+        job: JobId,
+        /// Which question.
+        id: AskId,
+        /// What.
+        answer: Answer,
+    },
     /// End the worker: cancel its jobs, say goodbye, leave.
     Shutdown {
         /// How long its jobs have.
@@ -176,6 +187,19 @@ pub enum FromWorker {
         /// Why.
         reason: StartRefusal,
     },
+    /// A job asks something. Asked again on every link until it is answered; only of a gateway that speaks
+    /// [`ProtocolVersion::V2`].
+    Ask {
+        /// The job.
+        job: JobId,
+        /// Names the question among the job's.
+        id: AskId,
+        /// The job's last report before it, which has been said on this link or was acknowledged. The answer takes all of
+        /// them into account.
+        after: WorkerSeq,
+        /// What.
+        ask: Ask,
+    },
     /// Something about a job. May come more than once: (job, seq) is what it is known by.
     Report {
         /// The job.
@@ -194,9 +218,51 @@ impl FromWorker {
     pub fn carried_bytes(&self) -> usize {
         match self {
             Self::Started { .. } | Self::Refused { .. } => 0,
+            Self::Ask { ask: Ask::Authorize { target, .. }, .. } => target.len(),
             Self::Report { report, .. } => report.carried_bytes(),
         }
     }
+}
+
+/// Names a question among those of its job: the worker counts them from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct AskId(u64);
+
+impl AskId {
+    /// The one with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What a job asks of the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Whether its lease covers an operation (spec 9.3).
+    Authorize {
+        /// What is to be done.
+        capability: Capability,
+        /// To what; at most [`MAX_LEASE_TARGET_BYTES`](moorline_types::limits::MAX_LEASE_TARGET_BYTES).
+        target: String,
+    },
+}
+
+/// What the gateway answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Ask::Authorize`]: whether it may be done, or why not.
+    Verdict(Result<(), Failure>),
 }
 
 /// What a worker reports about a job. [`Self::Result`] and [`Self::Failure`] are last.

@@ -44,8 +44,8 @@ struct Waiting {
 /// Whether a gateway is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum LinkState {
-    /// One is, and takes so many reports of a job unacknowledged: what does not fit waits.
-    Attached { window: u64 },
+    /// One is, and takes so many reports of a job unacknowledged: what does not fit waits. Perhaps it answers questions.
+    Attached { window: u64, answers: bool },
     /// None is: what does not fit goes to disk.
     #[default]
     Lost,
@@ -55,9 +55,14 @@ impl LinkState {
     /// How many reports of a job may be under way.
     pub(crate) const fn window(self) -> u64 {
         match self {
-            Self::Attached { window } => window,
+            Self::Attached { window, .. } => window,
             Self::Lost => WORKER_REPORT_WINDOW,
         }
+    }
+
+    /// Whether the gateway answers questions.
+    pub(crate) const fn answers(self) -> bool {
+        matches!(self, Self::Attached { answers: true, .. })
     }
 }
 
@@ -162,6 +167,16 @@ impl Outbox {
         Some(FromWorker::Report { job: self.job, seq, at: *at, report: report.clone() })
     }
 
+    /// The last report that was made.
+    pub(crate) fn last(&self) -> WorkerSeq {
+        WorkerSeq::new(self.next_seq().get() - 1)
+    }
+
+    /// The last report that the present link has carried, or that is acknowledged.
+    pub(crate) const fn said(&self) -> WorkerSeq {
+        WorkerSeq::new(self.first.get() + self.sent as u64 - 1)
+    }
+
     /// Whether [`Self::next`] has something.
     pub(crate) fn has_next(&self, window: u64) -> bool {
         self.sent < self.waiting.len() && (self.sent as u64) < window
@@ -224,7 +239,11 @@ mod tests {
     }
 
     fn push(outbox: &mut Outbox, report: Report) -> Result<(), Refused> {
-        outbox.push(Timestamp::from_unix_millis(1), report, LinkState::Attached { window: MAX_REPORT_WINDOW })
+        outbox.push(
+            Timestamp::from_unix_millis(1),
+            report,
+            LinkState::Attached { window: MAX_REPORT_WINDOW, answers: true },
+        )
     }
 
     fn sent(outbox: &mut Outbox) -> Vec<u64> {

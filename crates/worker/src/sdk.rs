@@ -24,7 +24,7 @@ pub use body::{
 pub(crate) use cancel::Cancel;
 pub use cancel::{CancelCause, CancelRequest};
 pub(crate) use commands::Commands;
-pub use context::{CallId, DelegateId, EmitError, InputError, JobContext};
+pub use context::{AuthorizeError, CallId, DelegateId, EmitError, InputError, JobContext};
 pub(crate) use context::{Port, PushError, Pushed};
 pub use outcome::{Outcome, OutcomeError};
 pub use result_stream::{Encoding, ResultStream, StreamError};

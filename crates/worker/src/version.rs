@@ -7,8 +7,11 @@ use std::fmt;
 pub struct ProtocolVersion(u32);
 
 impl ProtocolVersion {
-    /// The first, and so far the only one.
+    /// The first: jobs and reports.
     pub const V1: Self = Self(1);
+
+    /// A worker asks for its jobs, and the gateway answers.
+    pub const V2: Self = Self(2);
 
     /// The version with this number.
     pub const fn new(number: u32) -> Self {
@@ -64,9 +67,9 @@ pub enum NoCommonVersion {
 }
 
 impl VersionRange {
-    /// What this build speaks: its own version, and the one before as soon as there is one. A gateway and a worker that
+    /// What this build speaks: its own version and the one before. A gateway and a worker that
     /// are one version apart understand each other, whichever is the newer: the handshake picks the newest common one.
-    pub const OURS: Self = Self { min: ProtocolVersion::V1, max: ProtocolVersion::V1 };
+    pub const OURS: Self = Self { min: ProtocolVersion::V1, max: ProtocolVersion::V2 };
 
     /// The newest version that both speak. `self` is the gateway's range, `theirs` the worker's.
     pub fn common(self, theirs: Self) -> Result<ProtocolVersion, NoCommonVersion> {

@@ -120,6 +120,7 @@ async fn take(link: &mut WorkerLink, journal: &mut Journal, enough: impl Fn(&Jou
             }
             FromWorker::Started { .. } => {}
             FromWorker::Refused { reason, .. } => panic!("refused: {reason}"),
+            FromWorker::Ask { ask, .. } => panic!("nothing was to be asked: {ask:?}"),
         }
     }
 }

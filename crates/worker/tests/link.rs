@@ -11,13 +11,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_types::{Fence, Millis};
+use moorline_types::{Capability, Fence, Millis, WorkerSeq};
 use moorline_worker::Stream;
 use moorline_worker::connect::{Dial, Ended, Identity, Stop, Worker};
 use moorline_worker::link::{AttachError, AttachParams, Candidate, LinkEnd, WorkerLink, accept};
-use moorline_worker::message::{FromWorker, GatewayEpoch, GoodbyeReason, ToWorker};
-use moorline_worker::sdk::{Agent, JobContext, Level, Outcome};
+use moorline_worker::message::{
+    Answer, Failure, FailureCode, FromWorker, GatewayEpoch, GoodbyeReason, Report, ToWorker,
+};
+use moorline_worker::sdk::{Agent, AuthorizeError, JobContext, Level, Outcome};
 use moorline_worker::secret::{WorkerKey, WorkerSecret};
+use moorline_worker::version::{ProtocolVersion, VersionRange};
+use serde_json::json;
 use support::{Journal, fn_agent, job, lines, params, start, worker};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -218,6 +222,14 @@ async fn serve_until_finished(mut running: Running, mut budgets: impl FnMut() ->
             match message {
                 FromWorker::Started { .. } => started = true,
                 FromWorker::Refused { reason, .. } => panic!("refused: {reason}"),
+                FromWorker::Ask { job, id, after, .. } => {
+                    let reported = journal.0.get(&job).map_or(0, Vec::len) as u64;
+                    assert!(after.get() <= reported, "asked after report {after}, of which {reported} have come");
+                    let answer = Answer::Verdict(verdict(after));
+                    if link.sender.send(ToWorker::Answer { job, id, answer }).await.is_err() {
+                        break;
+                    }
+                }
                 FromWorker::Report { job, seq, report, .. } => {
                     started = true;
                     journal.take(job, seq, report);
@@ -229,6 +241,75 @@ async fn serve_until_finished(mut running: Running, mut budgets: impl FnMut() ->
         }
     }
     (journal, links)
+}
+
+/// After every other report nothing is allowed.
+fn verdict(after: WorkerSeq) -> Result<(), Failure> {
+    let denied = || Failure::new(FailureCode::BudgetExhausted, "nothing is left").details(&json!({ "after": after }));
+    if after.get().is_multiple_of(2) { Ok(()) } else { Err(denied()) }
+}
+
+/// An agent that says, after each of its events, what it may do then.
+fn asking(events: u64) -> Arc<dyn Agent> {
+    fn_agent("a@1", 1, move |job: JobContext| async move {
+        for event in 0..events {
+            let verdict = match job.authorize(Capability::ToolCall, "grep").await {
+                Ok(()) => "allowed".to_owned(),
+                Err(AuthorizeError::Denied(denial)) => denial.details.unwrap().get().to_owned(),
+                Err(error @ AuthorizeError::Ended) => return Err(error.into()),
+            };
+            job.log(Level::Info, format!("event {event}: {verdict}")).await?;
+        }
+        Ok(Outcome::of(&events)?)
+    })
+}
+
+fn expected_of_asking(events: u64) -> Vec<String> {
+    let verdict = |after: u64| match after.is_multiple_of(2) {
+        true => "allowed".to_owned(),
+        false => format!("{{\\\"after\\\":{after}}}"),
+    };
+    let event = |n| format!("log {{\"level\":\"info\",\"message\":\"event {n}: {}\"}}", verdict(n));
+    (0..events).map(event).chain([format!("result {events}")]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_question_is_answered_behind_its_reports_wherever_a_link_breaks() {
+    const EVENTS: u64 = 6;
+    for cut in 0..2_500 {
+        let mut first = true;
+        let budget = move || if std::mem::take(&mut first) { cut } else { usize::MAX };
+        let (journal, links) = serve_until_finished(run([asking(EVENTS)]), budget).await;
+        assert_eq!(lines(&journal.0[&job(1)]), expected_of_asking(EVENTS), "cut after {cut} bytes");
+        assert!(links <= 2, "cut after {cut} bytes: {links} links");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_answers_nothing_allows_nothing() {
+    let asks = fn_agent("a@1", 1, |job: JobContext| async move {
+        job.authorize(Capability::ToolCall, "grep").await?;
+        Ok(Outcome::of(&1)?)
+    });
+    let mut running = run([asks]);
+    let transport = running.transports.recv().await.unwrap();
+    let old = VersionRange { min: ProtocolVersion::V1, max: ProtocolVersion::V1 };
+    let params = AttachParams { versions: old, ..params() };
+    let mut link = admit(accept(transport, |_| async { Some(key(1)) }, params).await.unwrap()).await;
+    link.sender.send(start(job(1), "a@1", "0")).await.unwrap();
+    loop {
+        match link.receiver.recv().await.unwrap() {
+            FromWorker::Started { .. } => {}
+            FromWorker::Report { report: Report::Failure(failure), .. } => {
+                assert_eq!(failure.code, FailureCode::PermissionDenied);
+                assert!(failure.message.contains("update it"), "{}", failure.message);
+                return;
+            }
+            other @ (FromWorker::Refused { .. } | FromWorker::Ask { .. } | FromWorker::Report { .. }) => {
+                panic!("not to be said: {other:?}")
+            }
+        }
+    }
 }
 
 fn expected(events: usize) -> Vec<String> {

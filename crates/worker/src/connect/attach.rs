@@ -13,6 +13,7 @@ use crate::handshake::{NONCE_BYTES, Nonce, Side, Transcript, WrongProof};
 use crate::host::Host;
 use crate::limits::{HEARTBEAT_INTERVAL, MAX_GATEWAY_FRAME_BYTES, MAX_WORKER_FRAME_BYTES};
 use crate::message::{Flaw, GatewayEpoch, Malformed};
+use crate::outbox::LinkState;
 use crate::proto::{self, GatewayMessage, WorkerMessage, gateway_message, worker_message};
 use crate::random::{self, NoEntropy};
 use crate::stream::{self, Reader, Stream, Writer};
@@ -120,7 +121,8 @@ pub(crate) async fn attach(
         0 => WORKER_REPORT_WINDOW,
         told => u64::from(told).min(MAX_REPORT_WINDOW),
     };
-    Ok(Session::new(reader, writer, Fence::new(accepted.fence), got, heartbeat, window))
+    let link = LinkState::Attached { window, answers: transcript.protocol >= ProtocolVersion::V2 };
+    Ok(Session::new(reader, writer, Fence::new(accepted.fence), got, heartbeat, link))
 }
 
 fn hello(identity: &Identity, nonce: Nonce, instance: u64) -> proto::Hello {

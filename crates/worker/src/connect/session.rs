@@ -22,7 +22,7 @@ pub(crate) struct Session {
     fence: Fence,
     epoch: GatewayEpoch,
     heartbeat: Duration,
-    window: u64,
+    link: LinkState,
 }
 
 /// How a link ended.
@@ -58,9 +58,9 @@ impl Session {
         fence: Fence,
         epoch: GatewayEpoch,
         heartbeat: Duration,
-        window: u64,
+        link: LinkState,
     ) -> Self {
-        Self { reader, writer, fence, epoch, heartbeat, window }
+        Self { reader, writer, fence, epoch, heartbeat, link }
     }
 
     pub(super) const fn fence(&self) -> Fence {
@@ -73,9 +73,9 @@ impl Session {
 
     /// Carries messages in both directions, independent of each other, until either fails.
     pub(crate) async fn serve(self, host: &Host, contact: &Contact, stop: &Stop) -> SessionEnd {
-        let Self { mut reader, mut writer, heartbeat, window, .. } = self;
+        let Self { mut reader, mut writer, heartbeat, link, .. } = self;
         contact.heard();
-        host.set_link(LinkState::Attached { window });
+        host.set_link(link);
         let lost = tokio::select! {
             lost = read(&mut reader, host, contact, stop, lost_after(heartbeat)) => lost,
             failed = write(&mut writer, host, heartbeat) => Lost::Frame(failed),

@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt as _;
 use moorline_types::{JobId, Timestamp, TraceId};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument as _;
 
 use super::Shared;
 use super::conclude::conclude;
-use crate::message::{Report, StartJob};
+use crate::message::{Answer, Ask, Report, StartJob};
 use crate::sdk::{Agent, Cancel, Commands, JobContext, Port, PushError, Pushed};
 use crate::tasks::{self, Task};
 
@@ -52,5 +53,12 @@ impl Port for HostPort {
             }
         }
         Ok(pushed)
+    }
+
+    fn ask(&self, ask: Ask, room: OwnedSemaphorePermit) -> Result<oneshot::Receiver<Answer>, PushError> {
+        let shared = self.shared.upgrade().ok_or(PushError)?;
+        let answered = shared.lock().ask(self.job, ask, room)?;
+        shared.changed.notify_one();
+        Ok(answered)
     }
 }

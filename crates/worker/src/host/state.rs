@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use moorline_types::{JobId, ResolvedAgent, Timestamp, WorkerSeq};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
+use super::asks::Asks;
 use crate::limits::{MAX_NOTICES, REPORTS_PER_TURN, WRITE_BATCH, WRITE_BATCH_BYTES};
-use crate::message::{Command, FromWorker, HeldJob, Report};
+use crate::message::{Answer, Ask, AskId, Command, Failure, FailureCode, FromWorker, HeldJob, Report};
 use crate::outbox::spill::SpillRoom;
 use crate::outbox::{LinkState, Outbox, Refused};
 use crate::sdk::{Cancel, CancelRequest, Commands, PushError, Pushed};
@@ -27,8 +28,10 @@ pub(super) struct State {
 /// One job. Dropping it stops its agent and wakes whoever waits to report about it.
 #[derive(Debug)]
 pub(super) struct Slot {
+    job: JobId,
     agent: ResolvedAgent,
     outbox: Outbox,
+    asks: Asks,
     cancel: Cancel,
     commands: Commands,
     room: Arc<Notify>,
@@ -45,8 +48,18 @@ impl Slot {
         task: Task<()>,
         spill: Option<SpillRoom>,
     ) -> Self {
-        let (outbox, room) = (Outbox::new(job, spill), Arc::default());
-        Self { agent, outbox, cancel, commands, room, is_ready: false, _task: task }
+        let (outbox, asks, room) = (Outbox::new(job, spill), Asks::default(), Arc::default());
+        Self { job, agent, outbox, asks, cancel, commands, room, is_ready: false, _task: task }
+    }
+
+    /// Whether it has something to say: a question is said as soon as the reports before it are.
+    fn has_next(&self, link: LinkState) -> bool {
+        self.outbox.has_next(link.window()) || link.answers() && self.asks.has_next(self.outbox.said())
+    }
+
+    fn next(&mut self, link: LinkState) -> Option<FromWorker> {
+        let ask = if link.answers() { self.asks.next(self.job, self.outbox.said()) } else { None };
+        ask.or_else(|| self.outbox.next(link.window()))
     }
 }
 
@@ -121,7 +134,7 @@ impl State {
             Err(Refused::Finished) => Err(PushError),
             Err(Refused::Full(report)) => Ok(Pushed::Full { report, room: slot.room.clone() }),
             Ok(()) => {
-                if !slot.is_ready && slot.outbox.has_next(self.link.window()) {
+                if !slot.is_ready && slot.has_next(self.link) {
                     slot.is_ready = true;
                     self.ready.push_back(job);
                 }
@@ -130,13 +143,41 @@ impl State {
         }
     }
 
+    /// Takes a question in.
+    pub(super) fn ask(
+        &mut self,
+        job: JobId,
+        ask: Ask,
+        room: OwnedSemaphorePermit,
+    ) -> Result<oneshot::Receiver<Answer>, PushError> {
+        let slot = self.jobs.get_mut(&job).filter(|slot| !slot.outbox.is_finished()).ok_or(PushError)?;
+        let answered = slot.asks.push(ask, slot.outbox.last(), room);
+        if let LinkState::Attached { answers: false, .. } = self.link {
+            slot.asks.answer_all(&not_answered());
+        }
+        if !slot.is_ready && slot.has_next(self.link) {
+            slot.is_ready = true;
+            self.ready.push_back(job);
+        }
+        Ok(answered)
+    }
+
+    pub(super) fn answer(&mut self, job: JobId, id: AskId, answer: Answer) {
+        if let Some(slot) = self.jobs.get_mut(&job) {
+            slot.asks.answer(id, answer);
+        }
+    }
+
     /// Whether a gateway is attached. Agents that wait for room may have some when none is.
     pub(super) fn set_link(&mut self, link: LinkState) {
         self.link = link;
         for (job, slot) in &mut self.jobs {
             slot.room.notify_waiters();
+            if let LinkState::Attached { answers: false, .. } = link {
+                slot.asks.answer_all(&not_answered());
+            }
             // A link with a wider window than the one before takes more.
-            if !slot.is_ready && slot.outbox.has_next(link.window()) {
+            if !slot.is_ready && slot.has_next(link) {
                 slot.is_ready = true;
                 self.ready.push_back(*job);
             }
@@ -153,7 +194,7 @@ impl State {
         let slot = self.jobs.get_mut(&job)?;
         slot.outbox.acknowledge(seq);
         slot.room.notify_waiters();
-        if !slot.is_ready && slot.outbox.has_next(self.link.window()) {
+        if !slot.is_ready && slot.has_next(self.link) {
             slot.is_ready = true;
             self.ready.push_back(job);
         }
@@ -174,21 +215,21 @@ impl State {
     pub(super) fn take_some(&mut self) -> Vec<FromWorker> {
         let answers = self.notices.len().min(WRITE_BATCH);
         let mut some: Vec<_> = self.notices.drain(..answers).collect();
-        let (mut bytes, window) = (0, self.link.window());
+        let (mut bytes, link) = (0, self.link);
         while some.len() < WRITE_BATCH
             && bytes < WRITE_BATCH_BYTES
             && let Some(job) = self.ready.pop_front()
         {
             let Some(slot) = self.jobs.get_mut(&job) else { continue };
             let turn = REPORTS_PER_TURN.min(WRITE_BATCH - some.len());
-            for report in std::iter::from_fn(|| slot.outbox.next(window)).take(turn) {
+            for report in std::iter::from_fn(|| slot.next(link)).take(turn) {
                 bytes += report.carried_bytes();
                 some.push(report);
                 if bytes >= WRITE_BATCH_BYTES {
                     break;
                 }
             }
-            slot.is_ready = slot.outbox.has_next(window);
+            slot.is_ready = slot.has_next(link);
             if slot.is_ready {
                 self.ready.push_back(job);
             }
@@ -202,11 +243,18 @@ impl State {
         self.ready.clear();
         for (job, slot) in &mut self.jobs {
             slot.outbox.rewind();
-            slot.is_ready = slot.outbox.has_next(self.link.window());
+            slot.asks.rewind();
+            slot.is_ready = slot.has_next(self.link);
             if slot.is_ready {
                 self.ready.push_back(*job);
             }
         }
         self.jobs.values().map(|slot| slot.outbox.held()).collect()
     }
+}
+
+/// What every question is answered while the gateway is one that answers none.
+fn not_answered() -> Answer {
+    let message = "the gateway is of an earlier version and cannot say whether this is allowed; update it";
+    Answer::Verdict(Err(Failure::new(FailureCode::PermissionDenied, message)))
 }

@@ -204,7 +204,7 @@ where
 {
     let (mut reader, mut writer) = stream::frames(stream, MAX_HELLO_FRAME_BYTES, MAX_GATEWAY_FRAME_BYTES);
     let hello = Hello::try_from(receive_hello(&mut reader).await?)?;
-    let protocol = match VersionRange::OURS.common(hello.offered) {
+    let protocol = match params.versions.common(hello.offered) {
         Ok(protocol) => protocol,
         Err(error) => {
             // Said before any proof, so a worker only reports it; that it could not be sent changes nothing.

@@ -67,6 +67,7 @@ fn interpret(heard: Heard) -> Result<Option<FromWorker>, LinkEnd> {
         Body::JobStarted(started) => started.try_into().map_err(LinkEnd::Malformed)?,
         Body::JobRefused(refused) => refused.try_into().map_err(LinkEnd::Malformed)?,
         Body::Report(report) => report.try_into().map_err(LinkEnd::Malformed)?,
+        Body::Ask(ask) => ask.try_into().map_err(LinkEnd::Malformed)?,
         Body::Heartbeat(_) => return Ok(None),
         Body::Goodbye(goodbye) => {
             // A reason from a later version still is a goodbye.

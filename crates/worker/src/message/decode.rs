@@ -1,13 +1,17 @@
 //! From what travels to what it means. Every bound and every grammar is checked here, on both sides.
 
 use moorline_types::limits::{
-    MAX_AGENT_NAME_BYTES, MAX_EVENT_BODY_BYTES, MAX_INLINE_RESULT_BYTES, MAX_JSON_DEPTH, MAX_REASON_BYTES,
+    MAX_AGENT_NAME_BYTES, MAX_EVENT_BODY_BYTES, MAX_INLINE_RESULT_BYTES, MAX_JSON_DEPTH, MAX_LEASE_TARGET_BYTES,
+    MAX_REASON_BYTES,
 };
 use moorline_types::{
     EventKind, JobId, Json, Millis, ResolvedAgent, SpanId, Timestamp, TraceContext, TraceFlags, WorkerSeq,
 };
 
-use super::{AgentOffer, Command, Failure, FailureCode, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
+use super::{
+    AgentOffer, Answer, Ask, AskId, Command, Failure, FailureCode, FromWorker, HeldJob, Output, Report, StartJob,
+    ToWorker,
+};
 use crate::limits::{MAX_COMMAND_BYTES, MAX_DESCRIPTION_BYTES, MAX_DETAILS_BYTES, MAX_HELD_JOBS, MAX_OFFERS};
 use crate::{json, proto, text};
 
@@ -181,6 +185,50 @@ impl TryFrom<proto::JobRefused> for FromWorker {
     }
 }
 
+impl TryFrom<proto::Ask> for FromWorker {
+    type Error = Malformed;
+
+    fn try_from(ask: proto::Ask) -> Result<Self, Malformed> {
+        let fields = Fields("Ask");
+        Ok(Self::Ask {
+            job: fields.parse("job_id", &ask.job_id)?,
+            id: AskId::new(ask.ask_id),
+            after: WorkerSeq::new(ask.after_worker_seq),
+            ask: match ask.body.ok_or(fields.flaw("body", Flaw::Missing))? {
+                proto::ask::Body::Authorize(authorize) => authorize.try_into()?,
+            },
+        })
+    }
+}
+
+impl TryFrom<proto::Authorize> for Ask {
+    type Error = Malformed;
+
+    fn try_from(authorize: proto::Authorize) -> Result<Self, Malformed> {
+        let fields = Fields("Authorize");
+        let proto::Authorize { capability, target } = authorize;
+        if target.len() > MAX_LEASE_TARGET_BYTES {
+            return Err(fields.flaw("target", Flaw::TooLong { max: MAX_LEASE_TARGET_BYTES }));
+        }
+        Ok(Self::Authorize { capability: fields.parse("capability", &capability)?, target })
+    }
+}
+
+impl TryFrom<proto::Answer> for ToWorker {
+    type Error = Malformed;
+
+    fn try_from(answer: proto::Answer) -> Result<Self, Malformed> {
+        let fields = Fields("Answer");
+        let proto::answer::Body::Verdict(verdict) = answer.body.ok_or(fields.flaw("body", Flaw::Missing))?;
+        let verdict = verdict.denied.map_or(Ok(Ok(())), |denied| Failure::try_from(denied).map(Err))?;
+        Ok(Self::Answer {
+            job: fields.parse("job_id", &answer.job_id)?,
+            id: AskId::new(answer.ask_id),
+            answer: Answer::Verdict(verdict),
+        })
+    }
+}
+
 /// What the worker's proof brings along.
 pub(crate) fn offers(offers: Vec<proto::AgentOffer>) -> Result<Vec<AgentOffer>, Malformed> {
     if offers.len() > MAX_OFFERS {
@@ -313,6 +361,7 @@ pub(crate) fn to_worker(body: proto::gateway_message::Body) -> Result<Option<ToW
         Body::CommandJob(command) => command.try_into()?,
         Body::KillJob(kill) => kill.try_into()?,
         Body::Ack(ack) => ack.try_into()?,
+        Body::Answer(answer) => answer.try_into()?,
         Body::Shutdown(shutdown) => ToWorker::Shutdown { grace: Millis::new(shutdown.grace_ms) },
         Body::Heartbeat(_) => return Ok(None),
         Body::Challenge(_) => return out_of_place("challenge"),

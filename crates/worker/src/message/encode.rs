@@ -1,7 +1,7 @@
 //! From what a message means to what travels.
 
-use super::{AgentOffer, Failure, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
-use crate::proto::{self, gateway_message, report, worker_message};
+use super::{AgentOffer, Answer, Ask, Failure, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
+use crate::proto::{self, answer, ask, gateway_message, report, worker_message};
 
 impl From<ToWorker> for proto::GatewayMessage {
     fn from(message: ToWorker) -> Self {
@@ -18,6 +18,11 @@ impl From<ToWorker> for proto::GatewayMessage {
             }),
             ToWorker::Kill { job } => Body::KillJob(proto::KillJob { job_id: job.to_string() }),
             ToWorker::Ack { job, seq } => Body::Ack(proto::Ack { job_id: job.to_string(), worker_seq: seq.get() }),
+            ToWorker::Answer { job, id, answer: Answer::Verdict(verdict) } => Body::Answer(proto::Answer {
+                job_id: job.to_string(),
+                ask_id: id.get(),
+                body: Some(answer::Body::Verdict(proto::Verdict { denied: verdict.err().map(Into::into) })),
+            }),
             ToWorker::Shutdown { grace } => Body::Shutdown(proto::Shutdown { grace_ms: grace.get() }),
         };
         Self { body: Some(body) }
@@ -49,6 +54,12 @@ impl From<FromWorker> for proto::WorkerMessage {
             FromWorker::Refused { job, reason } => {
                 Body::JobRefused(proto::JobRefused { job_id: job.to_string(), reason: reason.to_string() })
             }
+            FromWorker::Ask { job, id, after, ask: Ask::Authorize { capability, target } } => Body::Ask(proto::Ask {
+                job_id: job.to_string(),
+                ask_id: id.get(),
+                after_worker_seq: after.get(),
+                body: Some(ask::Body::Authorize(proto::Authorize { capability: capability.to_string(), target })),
+            }),
             FromWorker::Report { job, seq, at, report } => Body::Report(proto::Report {
                 job_id: job.to_string(),
                 worker_seq: seq.get(),

@@ -1,12 +1,12 @@
 //! What the gateway sends.
 
-use super::Heartbeat;
+use super::{Failure, Heartbeat};
 
 /// One frame from the gateway.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct GatewayMessage {
     /// Exactly one of them.
-    #[prost(oneof = "gateway_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 20")]
+    #[prost(oneof = "gateway_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20")]
     pub body: Option<gateway_message::Body>,
 }
 
@@ -42,6 +42,9 @@ pub mod gateway_message {
         /// End the worker.
         #[prost(message, tag = "9")]
         Shutdown(super::Shutdown),
+        /// What a job asked is answered.
+        #[prost(message, tag = "10")]
+        Answer(super::Answer),
         /// Hand a command to a job's agent.
         #[prost(message, tag = "20")]
         CommandJob(super::CommandJob),
@@ -176,4 +179,37 @@ pub struct Shutdown {
     /// How long its jobs have, in milliseconds.
     #[prost(uint64, tag = "1")]
     pub grace_ms: u64,
+}
+
+/// What a job asked is answered.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Answer {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+    /// Which question.
+    #[prost(uint64, tag = "2")]
+    pub ask_id: u64,
+    /// Exactly one of them.
+    #[prost(oneof = "answer::Body", tags = "3")]
+    pub body: Option<answer::Body>,
+}
+
+/// The alternatives of [`Answer`].
+pub mod answer {
+    /// What is answered.
+    #[derive(Clone, PartialEq, Eq, prost::Oneof)]
+    pub enum Body {
+        /// To an `Authorize`.
+        #[prost(message, tag = "3")]
+        Verdict(super::Verdict),
+    }
+}
+
+/// Whether an operation is allowed.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Verdict {
+    /// Why not; absent if it is.
+    #[prost(message, optional, tag = "1")]
+    pub denied: Option<Failure>,
 }

@@ -6,7 +6,7 @@ use super::Heartbeat;
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerMessage {
     /// Exactly one of them.
-    #[prost(oneof = "worker_message::Body", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "worker_message::Body", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub body: Option<worker_message::Body>,
 }
 
@@ -36,6 +36,9 @@ pub mod worker_message {
         /// The last frame.
         #[prost(message, tag = "7")]
         Goodbye(super::Goodbye),
+        /// A job asks something.
+        #[prost(message, tag = "8")]
+        Ask(super::Ask),
     }
 }
 
@@ -145,6 +148,45 @@ pub struct Goodbye {
     /// `shutdown` or `signal`.
     #[prost(string, tag = "1")]
     pub reason: String,
+}
+
+/// A job asks something. Sent again on every link until it is answered.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Ask {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub job_id: String,
+    /// Names the question among those of the job.
+    #[prost(uint64, tag = "2")]
+    pub ask_id: u64,
+    /// The job's last report before the question, which was sent on this link or is acknowledged; 0 if there was none.
+    #[prost(uint64, tag = "3")]
+    pub after_worker_seq: u64,
+    /// Exactly one of them.
+    #[prost(oneof = "ask::Body", tags = "4")]
+    pub body: Option<ask::Body>,
+}
+
+/// The alternatives of [`Ask`].
+pub mod ask {
+    /// What is asked.
+    #[derive(Clone, PartialEq, Eq, prost::Oneof)]
+    pub enum Body {
+        /// Whether the lease covers an operation.
+        #[prost(message, tag = "4")]
+        Authorize(super::Authorize),
+    }
+}
+
+/// Whether the job's lease covers an operation (spec 9.3).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Authorize {
+    /// What is to be done: a namespace of leases, such as `tool.call`.
+    #[prost(string, tag = "1")]
+    pub capability: String,
+    /// To what.
+    #[prost(string, tag = "2")]
+    pub target: String,
 }
 
 /// One report about one job.

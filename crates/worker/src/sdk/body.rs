@@ -11,6 +11,7 @@ use moorline_types::{AgentRef, EventKind, Json};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
+use crate::message::Failure;
 
 /// A body that its kind does not allow. Nothing was emitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -151,6 +152,17 @@ pub struct ToolError {
     /// Whether the same call may work later.
     #[serde(default)]
     pub retryable: bool,
+    /// What a program may want to know.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<serde_json::Value>,
+}
+
+impl From<&Failure> for ToolError {
+    fn from(failure: &Failure) -> Self {
+        let Failure { code, message, retryable, details } = failure;
+        let details = details.as_ref().and_then(|details| details.to().ok());
+        Self { code: code.to_string(), message: message.clone(), retryable: *retryable, details }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
