@@ -54,7 +54,7 @@ use credentials::Credentials;
 use decided::Decided;
 
 pub use authority::{Authority, Denied, ReserveError};
-pub use children::{ChildEnding, News};
+pub use children::{ChildEnding, DelegationAsked, News, Until};
 pub use lost::Lost;
 pub use recover::{RecoverError, Recovery};
 pub use report::{Report, ReportError};
@@ -183,12 +183,12 @@ pub enum Effect {
         /// The child.
         child: JobId,
     },
-    /// Tell the worker what became of a delegation.
+    /// Answer the worker what became of a delegation.
     Answer {
         /// The worker, by its attachment.
         fence: Fence,
-        /// What the job calls the delegation.
-        delegate_id: Box<str>,
+        /// The number of its question.
+        ask: u64,
         /// What became of it.
         news: News,
     },

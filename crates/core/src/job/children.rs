@@ -10,8 +10,8 @@
 //!   that. So nothing of what was set aside is lost, and nothing of a job goes on after it.
 //! - A child that was delegated as detached goes on when its parent ends, and its parent does not wait for it. What it
 //!   was given counts as spent then.
-//! - The worker is told what became of a delegation when that is committed, and again when it asks, which it does
-//!   after it has lost its link.
+//! - The worker asks what became of a delegation, and is answered when that is committed. It asks again on every link, so
+//!   a question of a link that was lost is forgotten.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +45,26 @@ pub enum News {
     },
 }
 
+/// Until when the answer to a question about a delegation waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Until there is a child, or none.
+    Begun,
+    /// Until the child has ended.
+    Ended,
+}
+
+/// A worker's question about a delegation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelegationAsked {
+    /// Its number among the worker's questions.
+    pub ask: u64,
+    /// What the job calls the delegation.
+    pub delegate_id: Box<str>,
+    /// Until when the answer waits.
+    pub until: Until,
+}
+
 /// How a job ended, for its parent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChildEnding {
@@ -58,9 +78,14 @@ pub struct ChildEnding {
     pub spent: BTreeMap<Box<str>, moorline_types::Units>,
 }
 
-/// The delegations of a job, by what it calls them.
+/// The delegations of a job.
 #[derive(Debug, Default)]
-pub(super) struct Children(BTreeMap<Box<str>, Entry>);
+pub(super) struct Children {
+    /// By what the job calls them.
+    known: BTreeMap<Box<str>, Entry>,
+    /// Questions of the present attachment that are not answered.
+    asked: Vec<DelegationAsked>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -81,53 +106,59 @@ impl Entry {
 
 impl Children {
     fn open(&self) -> usize {
-        self.0.values().filter(|entry| entry.open).count()
+        self.known.values().filter(|entry| entry.open).count()
     }
 
     /// Whether there is a child that its parent's end waits for.
     pub(super) fn is_awaited(&self) -> bool {
-        self.0.values().any(|entry| entry.open && !entry.detached)
+        self.known.values().any(|entry| entry.open && !entry.detached)
     }
 
     /// The children that are to end with their parent.
     fn bound(&self) -> impl Iterator<Item = JobId> {
-        self.0.values().filter(|entry| !entry.detached).filter_map(Entry::running)
+        self.known.values().filter(|entry| !entry.detached).filter_map(Entry::running)
     }
 
-    fn note(&mut self, delegate_id: &str, news: News) {
-        if let Some(entry) = self.0.get_mut(delegate_id) {
-            entry.news = Some(news);
-        }
+    /// What is to be answered to a question about a delegation, if it is known.
+    fn answer(&self, asked: &DelegationAsked) -> Option<News> {
+        let Some(entry) = self.known.get(&asked.delegate_id) else { return Some(News::Refused(unknown())) };
+        entry.news.clone().filter(|news| asked.until == Until::Begun || !matches!(news, News::Accepted { .. }))
     }
 
     pub(super) fn replay_delegated(&mut self, Delegated { delegate_id, child, detached, .. }: Delegated) {
         let news = Some(News::Accepted { child });
-        self.0.insert(delegate_id, Entry { child: Some(child), detached, open: true, news });
+        self.known.insert(delegate_id, Entry { child: Some(child), detached, open: true, news });
     }
 
     pub(super) fn replay_refused(&mut self, DelegationRefused { delegate_id, failure }: DelegationRefused) {
         // One that was refused because its id was taken says nothing of the delegation that has the id.
         let news = Some(News::Refused(failure));
-        self.0.entry(delegate_id).or_insert(Entry { child: None, detached: false, open: false, news });
+        self.known.entry(delegate_id).or_insert(Entry { child: None, detached: false, open: false, news });
     }
 
     pub(super) fn replay_ended(&mut self, ChildEnded { delegate_id, child, status, failure }: ChildEnded) {
-        if let Some(entry) = self.0.get_mut(&delegate_id) {
+        if let Some(entry) = self.known.get_mut(&delegate_id) {
             entry.open = false;
             entry.news = Some(News::Ended { child, status, failure });
         }
     }
 }
 
+/// The answer about a delegation that there never was.
+fn unknown() -> Failure {
+    let message = "this job has no delegation of that name".to_owned();
+    Failure { worker_seq: None, cause: Cause::InvalidRequest, message, retryable: false, details: None }
+}
+
 impl Job {
     /// The children that have not ended, as far as they are committed.
     pub fn open_children(&self) -> impl Iterator<Item = JobId> {
-        self.children.0.values().filter_map(Entry::running)
+        self.children.known.values().filter_map(Entry::running)
     }
 
     /// Whether the delegation of this name has a child that has not ended, by what is decided.
     pub fn has_open_child(&self, delegate_id: &str) -> bool {
-        self.children.0.get(delegate_id).is_some_and(|entry| entry.open)
+        self.children.known.get(delegate_id).is_some_and(|entry| entry.open)
     }
 
     /// How it ended, for its parent; `None` as long as it has not.
@@ -144,9 +175,9 @@ impl Job {
             Ok((child, accepted)) => self.bear(now, Some(worker_seq), &delegate_id, child, accepted),
             Err(error) => {
                 let failure = error.into_failure(Some(worker_seq));
-                if self.children.0.len() < MAX_DELEGATIONS && !self.children.0.contains_key(&delegate_id) {
+                if self.children.known.len() < MAX_DELEGATIONS && !self.children.known.contains_key(&delegate_id) {
                     let entry = Entry { child: None, detached: false, open: false, news: None };
-                    self.children.0.insert(delegate_id.clone(), entry);
+                    self.children.known.insert(delegate_id.clone(), entry);
                 }
                 self.waiting.push(now, &Fact::DelegationRefused(DelegationRefused { delegate_id, failure }));
             }
@@ -162,7 +193,7 @@ impl Job {
         found: Found,
     ) -> Result<(JobId, Accepted), DelegationError> {
         let limits = self.limits.delegation;
-        let known = &self.children.0;
+        let known = &self.children.known;
         if known.contains_key(delegate_id) {
             return Err(DelegationError::Repeated { delegate_id: delegate_id.into() });
         }
@@ -197,7 +228,7 @@ impl Job {
         accepted: Accepted,
     ) {
         let detached = accepted.parent.as_ref().is_some_and(|parent| parent.detached);
-        self.children.0.insert(delegate_id.into(), Entry { child: Some(child), detached, open: true, news: None });
+        self.children.known.insert(delegate_id.into(), Entry { child: Some(child), detached, open: true, news: None });
         let reserved = self.authority.reserved().get(&child).filter(|budget| !budget.is_empty());
         let reserved = reserved.map(|budget| Fact::Reserved(Reserved { child, budget: budget.clone() }));
         let delegated = Fact::Delegated(Delegated {
@@ -218,7 +249,7 @@ impl Job {
     /// A child has ended. Said again it is nothing new, and neither is it for a job whose own end is recorded.
     pub fn handle_child_ended(&mut self, now: Timestamp, ending: ChildEnding) {
         let ChildEnding { child, status, failure, spent } = ending;
-        let found = self.children.0.iter_mut().find(|(_, entry)| entry.open && entry.child == Some(child));
+        let found = self.children.known.iter_mut().find(|(_, entry)| entry.open && entry.child == Some(child));
         let Some((delegate_id, entry)) = found.filter(|_| !self.status.is_terminal() || self.ending.is_some()) else {
             return;
         };
@@ -254,11 +285,29 @@ impl Job {
         }
     }
 
-    /// The worker asks what became of a delegation.
-    pub fn handle_awaiting(&mut self, fence: Fence, delegate_id: &str) {
-        let known = self.children.0.get(delegate_id);
-        if let (Some(news), true) = (known.and_then(|entry| entry.news.clone()), self.fence == Some(fence)) {
-            self.effects.push_back(Effect::Answer { fence, delegate_id: delegate_id.into(), news });
+    /// The worker asks what became of a delegation, after the report that asked for it.
+    pub fn handle_delegation_asked(&mut self, fence: Fence, asked: DelegationAsked) {
+        if self.fence != Some(fence) || self.children.asked.len() >= 2 * MAX_DELEGATIONS {
+            return;
+        }
+        self.children.asked.push(asked);
+        self.answer_asked();
+    }
+
+    /// The worker is attached anew, and asks again what it wants to know.
+    pub(super) fn forget_asked(&mut self) {
+        self.children.asked.clear();
+    }
+
+    /// Answers the questions that can be.
+    fn answer_asked(&mut self) {
+        let Some(fence) = self.fence else { return };
+        let asked = std::mem::take(&mut self.children.asked);
+        for asked in asked {
+            match self.children.answer(&asked) {
+                Some(news) => self.effects.push_back(Effect::Answer { fence, ask: asked.ask, news }),
+                None => self.children.asked.push(asked),
+            }
         }
     }
 
@@ -306,19 +355,19 @@ impl Job {
             | Fact::Subscribed(_)
             | Fact::Notice(_) => return,
         };
-        let is_repeated = self.children.0.get(&delegate_id).is_some_and(|entry| entry.child.is_some());
         // One that was refused because its id was taken says nothing of the delegation that has the id.
-        if !(is_repeated && matches!(news, News::Refused(_))) {
-            self.children.note(&delegate_id, news.clone());
-            if let Some(fence) = self.fence {
-                self.effects.push_back(Effect::Answer { fence, delegate_id, news });
-            }
+        if let Some(entry) = self.children.known.get_mut(&delegate_id)
+            && !(entry.child.is_some() && matches!(news, News::Refused(_)))
+        {
+            entry.news = Some(news);
+            self.answer_asked();
         }
     }
 
     /// A child is committed: it begins, and ends at once if its parent is to end.
     pub(super) fn handle_child_committed(&mut self, child: JobId, first: &Record) {
-        let Some((delegate_id, entry)) = self.children.0.iter().find(|(_, entry)| entry.child == Some(child)) else {
+        let Some((delegate_id, entry)) = self.children.known.iter().find(|(_, entry)| entry.child == Some(child))
+        else {
             return;
         };
         let ends = !entry.detached && (self.ending.is_some() || self.cancel.is_some());

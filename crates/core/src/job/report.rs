@@ -112,6 +112,7 @@ impl Job {
             Status::Running if runs_it && self.fence == Some(fence) => {}
             Status::Running if runs_it => {
                 self.fence = Some(fence);
+                self.forget_asked();
                 self.acknowledge();
                 self.cancel_on_worker();
             }

@@ -195,6 +195,26 @@ impl Family {
         }
     }
 
+    /// The oldest job's worker asks under this attachment.
+    fn ask(&mut self, fence: Fence, delegate_id: &str, until: Until) {
+        let asked = DelegationAsked { ask: 7, delegate_id: delegate_id.into(), until };
+        self.jobs.get_mut(&self.oldest).unwrap().job.handle_delegation_asked(fence, asked);
+        self.perform(self.oldest);
+    }
+
+    /// What it was answered.
+    fn answers(&mut self) -> Vec<News> {
+        let answer = |effect| match effect {
+            Effect::Answer { news, .. } => news,
+            other => panic!("{other:?}"),
+        };
+        self.told.drain(..).map(answer).collect()
+    }
+
+    fn fence(&self) -> Fence {
+        self.jobs[&self.oldest].fence
+    }
+
     fn oldest(&self) -> &Job {
         &self.jobs[&self.oldest].job
     }
@@ -246,11 +266,16 @@ fn a_delegation_and_its_child_are_one_batch() {
 fn a_refused_delegation_is_told_and_its_job_goes_on() {
     let mut family = Family::new();
     family.delegate(family.oldest, &budget("d1", "101"));
+    family.ask(family.fence(), "d1", Until::Begun);
+    assert_eq!(family.answers(), [], "it is not committed");
     family.settle();
-    let told = family.told.pop().unwrap();
-    let Effect::Answer { news: News::Refused(failure), .. } = told else { panic!("{told:?}") };
+    let answers = family.answers();
+    let [News::Refused(failure)] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(failure.cause, Cause::LeaseSubset);
-    assert_eq!(failure.details.unwrap().get(), r#"{"namespace":"cost.budget","pattern":"USD:101","remaining":"100"}"#);
+    assert_eq!(
+        failure.details.as_ref().unwrap().get(),
+        r#"{"namespace":"cost.budget","pattern":"USD:101","remaining":"100"}"#
+    );
     family.succeed(family.oldest);
     family.settle();
     assert_eq!(family.oldest().status(), Status::Success);
@@ -264,15 +289,8 @@ fn a_name_is_given_once() {
     family.settle();
     assert_eq!(family.jobs.len(), 2);
     assert_eq!(family.remaining(family.oldest), [("USD".into(), "70".into())]);
-    let fence = family.jobs[&family.oldest].fence;
-    family.told.clear();
-    family.jobs.get_mut(&family.oldest).unwrap().job.handle_awaiting(fence, "d1");
-    family.perform(family.oldest);
-    assert!(
-        matches!(&family.told[..], [Effect::Answer { news: News::Accepted { .. }, .. }]),
-        "the first has the name: {:?}",
-        family.told
-    );
+    family.ask(family.fence(), "d1", Until::Begun);
+    assert!(matches!(family.answers()[..], [News::Accepted { .. }]), "the first has the name");
 }
 
 #[test]
@@ -282,16 +300,14 @@ fn what_a_child_does_not_spend_is_its_parents_again() {
     family.settle();
     family.attach_all();
     let child = family.child_of(family.oldest, "d1");
+    family.ask(family.fence(), "d1", Until::Ended);
     family.cost(child, 1_250);
     family.cost(family.oldest, 100);
     assert_eq!(family.remaining(family.oldest), [("USD".into(), "69".into())]);
     family.succeed(child);
     family.settle();
     assert_eq!(family.remaining(family.oldest), [("USD".into(), "86.5".into())]);
-    assert!(matches!(
-        family.told.last(),
-        Some(Effect::Answer { news: News::Ended { status: Status::Success, .. }, .. })
-    ));
+    assert!(matches!(family.answers()[..], [News::Ended { status: Status::Success, .. }]));
 }
 
 #[test]
@@ -378,22 +394,20 @@ fn children_at_once_are_bounded_and_one_that_has_ended_makes_room() {
 }
 
 #[test]
-fn what_became_of_a_delegation_is_told_again_to_the_worker_that_asks_after_a_restart() {
+fn a_worker_that_asks_again_after_a_restart_is_answered() {
     let mut family = Family::new();
     family.delegate(family.oldest, &budget("d1", "30"));
     family.delegate(family.oldest, &budget("d2", "300"));
     family.settle();
     family.restart();
-    family.told.clear();
-    let fence = family.jobs[&family.oldest].fence;
     for delegate_id in ["d1", "d2", "never"] {
-        family.jobs.get_mut(&family.oldest).unwrap().job.handle_awaiting(fence, delegate_id);
+        family.ask(family.fence(), delegate_id, Until::Begun);
     }
-    family.jobs.get_mut(&family.oldest).unwrap().job.handle_awaiting(Fence::FIRST, "d1");
-    family.perform(family.oldest);
-    let news: Vec<_> =
-        family.told.iter().map(|effect| matches!(effect, Effect::Answer { news: News::Accepted { .. }, .. })).collect();
-    assert_eq!(news, [true, false], "one has a child, one was refused, and who is not attached is told nothing");
+    let answers = family.answers();
+    assert!(matches!(answers[..], [News::Accepted { .. }, News::Refused(_), News::Refused(_)]), "{answers:?}");
+    family.ask(Fence::FIRST, "d1", Until::Begun);
+    family.ask(family.fence(), "d1", Until::Ended);
+    assert_eq!(family.answers(), [], "one is not attached, the other's child has not ended");
 }
 
 /// What may happen, to which of the jobs.
