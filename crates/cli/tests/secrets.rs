@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use common::issuer::{Key, Publisher};
 use common::raw::{Raw, TEXT, hello};
 use common::{Gateway, moorline, stderr, stdout, wait_for};
 use rustix::process::Signal;
@@ -25,7 +26,10 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
-    let gateway = Gateway::with("", &["--log-filter=trace", "--workers-listen=127.0.0.1:0"]);
+    let issuer = Key::new("one");
+    let flags = Publisher::of(&[&issuer]).flags();
+    let flags = [&["--log-filter=trace", "--workers-listen=127.0.0.1:0"], &flags.each_ref().map(String::as_str)[..]];
+    let gateway = Gateway::with("", &flags.concat());
     let key = fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap().trim().to_owned();
     let guessed = "mlk_Z3Vlc3NlZC10b2tlbi10aGF0LWlzLW5vYm9keXM-0";
     let (input, reason, name) = ("input-7f3a91c2", "reason-5b20e8d4", "client-c41d77aa");
@@ -35,6 +39,12 @@ fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
     assert!(enrolment.len() > 20, "{}", stderr(&enrolled));
     let stranger = moorline(["--url", &gateway.url, "--token", guessed, "agents"]).output().unwrap();
     assert!(!stranger.status.success());
+    // One that is trusted, and one that is not for what it says.
+    let (jwt, untrusted) = (issuer.token("ada", "moorline:jobs"), issuer.token("ada", "other:jobs"));
+    for (token, is_trusted) in [(&jwt, true), (&untrusted, false)] {
+        let listed = moorline(["--url", &gateway.url, "--token", token, "jobs"]).output().unwrap();
+        assert_eq!(listed.status.success(), is_trusted, "{}", stderr(&listed));
+    }
     let mut raw = Raw::connect(&gateway.url, 1).unwrap();
     raw.upgrade("");
     let mut greeting = hello(&key);
@@ -66,6 +76,9 @@ fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
     for (what, secret) in [
         ("the API key", key.as_str()),
         ("a guessed token", guessed),
+        ("a JWT", &jwt),
+        ("a JWT that is not trusted", &untrusted),
+        ("the signature of a JWT", jwt.rsplit_once('.').unwrap().1),
         ("an enrolment token", &enrolment),
         ("a resume token", &resume),
         ("an input", input),
@@ -78,7 +91,7 @@ fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
     // Of what the journal and the other files may hold, jobs' inputs and reasons are a part; what lets somebody in is not.
     for file in files(&home.path().join("data")) {
         let content = fs::read(&file).unwrap_or_default();
-        for secret in [key.as_str(), guessed, &enrolment, &resume] {
+        for secret in [key.as_str(), guessed, &enrolment, &resume, &jwt, &untrusted] {
             let is_there = content.windows(secret.len()).any(|window| window == secret.as_bytes());
             let belongs = file.ends_with("admin.token") && secret == key;
             assert_eq!(is_there, belongs, "{}: {secret}", file.display());

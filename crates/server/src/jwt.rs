@@ -29,6 +29,10 @@ pub use key_set::KeySetError;
 pub use source::JwtError;
 pub use url::{JwksUrl, JwksUrlError};
 
+/// What the names of principals begin with that tokens authenticate, unless configured otherwise. No API key is made for
+/// such a principal, so that whoever may issue tokens and whoever may make keys do not meet.
+pub const PRINCIPAL_PREFIX: &str = "jwt:";
+
 /// The longest token that is looked at, in bytes. One with a hundred groups has some 4 KiB, and a frame before
 /// authentication at most 16.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;

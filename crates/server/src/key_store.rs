@@ -18,6 +18,7 @@ use moorline_store::{Change, Collection, DocKey, DocKeyError, Expect, PutError, 
 use moorline_types::{KeyId, Millis, Principal, Scope, Timestamp};
 use tokio::sync::watch;
 
+use crate::jwt;
 use crate::keys::{
     ApiKey, Authenticated, Credential, EntropyError, KeyRecord, KeyRecordError, KeyRing, NotLetIn, Presented, Standing,
     Validity, create_admin,
@@ -149,6 +150,8 @@ pub struct Keys {
     state: Mutex<State>,
     /// Held while a record is written, so that no two changes are made to one.
     writing: tokio::sync::Mutex<()>,
+    /// What the names of principals begin with that are not for keys.
+    reserved: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -169,7 +172,15 @@ impl Keys {
     /// The keys of this ring, which are in this store.
     pub fn new(store: Arc<dyn Store>, ring: KeyRing) -> Self {
         let state = Mutex::new(State { ring, standings: HashMap::new() });
-        Self { store, state, writing: tokio::sync::Mutex::default() }
+        let reserved = vec![jwt::PRINCIPAL_PREFIX.to_owned()];
+        Self { store, state, writing: tokio::sync::Mutex::default(), reserved }
+    }
+
+    /// The same, and no key is made for principals whose names begin so: they are those of trusted tokens.
+    #[must_use]
+    pub fn reserving(mut self, prefix: Option<String>) -> Self {
+        self.reserved.extend(prefix);
+        self
     }
 
     /// Whom a bearer token authenticates, and for how long.
@@ -262,6 +273,13 @@ impl Keys {
     ) -> Result<KeysAnswer, Refusal> {
         if lock(&self.state).ring.len() >= MAX_KEYS {
             return Err(Refusal::TooManyKeys { limit: MAX_KEYS });
+        }
+        if let Some(prefix) = self.reserved.iter().find(|prefix| principal.id.as_str().starts_with(prefix.as_str())) {
+            let reason = format!(
+                "principals whose names begin with {prefix:?} are those of tokens (auth.jwt.principal_prefix); choose \
+                 another name"
+            );
+            return Err(Refusal::KeyRefused { reason });
         }
         let secret = draw()?;
         let entropy = mint::random().map_err(|error| undrawn(&error))?;

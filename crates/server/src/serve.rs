@@ -163,8 +163,10 @@ impl Server {
         }
         crew.keep(specs, survivors);
 
+        let reserved = config.jwt.as_ref().map(|jwt| jwt.principal_prefix.clone());
+        let keys = Arc::new(Keys::new(keys_store, keys).reserving(reserved));
         let service = Arc::new(
-            Service::new(gateway, Arc::new(Keys::new(keys_store, keys)), service_options(&config))
+            Service::new(gateway, keys, service_options(&config))
                 .with_profiles(config.session.profiles.clone())
                 .with_jwt(jwt.clone()),
         );

@@ -74,6 +74,7 @@ async fn a_request_that_makes_no_sense_changes_nothing() {
         (json!({ "do": "destroy" }), "unknown variant"),
         (json!({ "do": "create", "name": "x", "principal": "a" }), "grants"),
         (new_key("a b", json!({ "scopes": ["jobs"] })), "payload"),
+        (new_key("jwt:ada", json!({ "scopes": ["jobs"] })), "choose another name"),
         (new_key("a", json!({ "scopes": ["everything"] })), "scope"),
         (new_key("a", json!({ "scopes": ["jobs"], "read_only": true })), "read_only"),
         (new_key("a", json!({ "scopes": ["jobs"], "tags": ["a b"] })), "tag"),

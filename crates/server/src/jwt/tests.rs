@@ -148,6 +148,60 @@ async fn a_token_of_each_kind_of_key_lets_its_subject_in() {
     }
 }
 
+/// Keys of each algorithm and a token with [`claims`] that is signed with it, by the algorithm's name. Of RSA they are from
+/// a file: nothing here draws such keys, and the one of the file was thrown away.
+fn of_each_algorithm() -> Vec<(&'static str, Value, String)> {
+    let rsa: Value = serde_json::from_str(include_str!("tests/rsa.json")).unwrap();
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
+        .map(|name| match rsa["tokens"][name].as_str() {
+            Some(token) => (name, rsa["key"].clone(), token.to_owned()),
+            None => {
+                let issuer = Issuer::new(name, "one");
+                (name, issuer.jwk(), issuer.sign(&claims()))
+            }
+        })
+        .into()
+}
+
+#[tokio::test]
+async fn every_algorithm_is_checked_by_its_own_rule_if_it_is_allowed_and_by_no_other() {
+    let all = of_each_algorithm();
+    let known = config(JwtKeys::File("unused".into())).algorithms;
+    assert_eq!(all.len(), known.len(), "the table has every algorithm that there is");
+    for (name, key, token) in &all {
+        let algorithm = JwtAlgorithm::named(name).unwrap();
+        let keys = json!({ "keys": [key] }).to_string();
+        let (_dir, jwt) = trusting(&keys);
+        assert_eq!(jwt.authenticate(token, now()).await.unwrap().principal.id.as_str(), "jwt:ada", "{name}");
+
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let mut bytes = BASE64URL_NOPAD.decode(signature.as_bytes()).unwrap();
+        bytes[20] ^= 1;
+        let broken = format!("{signed}.{}", BASE64URL_NOPAD.encode(&bytes));
+        assert_eq!(refused(&jwt, &broken).await, NotTrusted::Signature, "{name}");
+        let (_, payload) = signed.split_once('.').unwrap();
+        for (other, other_key, _) in &all {
+            let header = BASE64URL_NOPAD.encode(json!({ "alg": other }).to_string().as_bytes());
+            let expected = if other_key["kty"] == key["kty"] && other_key["crv"] == key["crv"] {
+                NotTrusted::Signature
+            } else {
+                NotTrusted::Algorithm
+            };
+            assert_eq!(refused(&jwt, &format!("{header}.{payload}.{signature}")).await, expected, "{name} as {other}");
+        }
+
+        let others = trusting_with(&keys, |mut config| {
+            config.algorithms.remove(&algorithm);
+            config
+        });
+        assert_eq!(refused(&others.1, token).await, NotTrusted::Algorithm, "{name} is not allowed");
+        let mut bound = key.clone();
+        bound["alg"] = json!(if *name == "RS256" { "RS384" } else { "RS256" });
+        let (_dir, jwt) = trusting(&json!({ "keys": [bound, Issuer::new("EdDSA", "two").jwk()] }).to_string());
+        assert_eq!(refused(&jwt, token).await, NotTrusted::Algorithm, "{name} with a key of another one");
+    }
+}
+
 /// The example of RFC 7515, A.2, whose key and signature are RSA.
 #[tokio::test]
 async fn a_signature_of_rsa_is_checked() {
