@@ -17,6 +17,7 @@
 
 mod agents;
 mod allowed;
+mod client_grants;
 mod file;
 mod files;
 mod high;

@@ -16,7 +16,7 @@ mod service;
 
 use std::sync::Arc;
 
-use moorline_types::PrincipalId;
+use moorline_types::Principal;
 
 use crate::door::{Peer, Transport};
 
@@ -27,7 +27,7 @@ pub use service::{Service, ServiceOptions};
 pub struct Connection {
     service: Arc<Service>,
     peer: Peer,
-    certified: Option<PrincipalId>,
+    certified: Option<Arc<Principal>>,
 }
 
 impl Connection {
@@ -38,7 +38,7 @@ impl Connection {
 
     /// The same, with whom its TLS certificate authenticates.
     #[must_use]
-    pub fn certified(mut self, principal: Option<PrincipalId>) -> Self {
+    pub fn certified(mut self, principal: Option<Arc<Principal>>) -> Self {
         self.certified = principal;
         self
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use common::{Bench, Client, hello_with, http_options};
 use moorline_server::http::HttpOptions;
 use moorline_server::tls::{Certificates, ClientCerts, TlsFiles};
+use moorline_types::{Principal, Scope, Scopes};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -145,6 +146,42 @@ async fn a_certificate_that_changes_is_noticed() {
     }
 }
 
+/// Who may submit jobs, and see and cancel its own.
+fn jobs_of(who: &str) -> Arc<Principal> {
+    Arc::new(Principal::new(who.parse().unwrap(), Scopes::JOBS))
+}
+
+#[tokio::test]
+async fn what_a_certificates_principal_may_do_is_configured_and_a_token_beside_it_says_otherwise() {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    authority.issue("localhost", "gateway").write(directory.path());
+    let ca = directory.path().join("ca.pem");
+    fs::write(&ca, authority.0.pem()).unwrap();
+    let mut watcher = Principal::new("ada".parse().unwrap(), Scope::Observe.into());
+    watcher.grants.quotas.sessions = Some(1);
+    let clients = Some(ClientCerts { authority: ca, is_required: true });
+    let tls = Certificates::load(TlsFiles { clients, ..files(directory.path()) }).unwrap();
+    let client_principals = [("CN:ci".parse().unwrap(), Arc::new(watcher))].into();
+    let door = HttpOptions { tls: Some(Arc::new(tls)), client_principals, ..http_options() };
+    let bench = Bench::behind(door).await;
+    let shown = || authority.client(Some(&authority.issue("ci.example", "ci")));
+
+    let mut client = connect(&bench, "localhost", shown()).await.unwrap();
+    client.send(&hello_with(&json!(null))).await;
+    client.session = client.recv_type("session.welcome").await["session_id"].as_str().map(str::to_owned);
+    client.say("msg_1", "job.submit", json!({ "agent": "echo", "input": 1 })).await;
+    let refused = client.recv_type("session.error").await["payload"].take();
+    assert_eq!((&refused["code"], &refused["details"]["scope"]), (&json!("PERMISSION_DENIED"), &json!("submit")));
+    let second = greet(&bench, shown(), &json!(null)).await.unwrap();
+    assert_eq!(second["payload"]["details"], json!({ "quota": "sessions", "limit": 1, "used": 1 }), "{second}");
+
+    let mut client = connect(&bench, "localhost", shown()).await.unwrap();
+    client.send(&bench.hello()).await;
+    client.session = client.recv_type("session.welcome").await["session_id"].as_str().map(str::to_owned);
+    assert_eq!(client.echo(json!(1)).await, json!(1), "the key may submit");
+}
+
 #[tokio::test]
 async fn a_clients_certificate_says_who_it_is_and_a_token_may_not_say_otherwise() {
     let authority = Authority::new();
@@ -153,7 +190,7 @@ async fn a_clients_certificate_says_who_it_is_and_a_token_may_not_say_otherwise(
     let ca = directory.path().join("ca.pem");
     fs::write(&ca, authority.0.pem()).unwrap();
     let principals = [("CN:ci", "ada"), ("CN:other", "eve"), ("DNS:both.example", "eve"), ("CN:both", "ada")];
-    let client_principals = principals.map(|(name, who)| (name.parse().unwrap(), who.parse().unwrap())).into();
+    let client_principals = principals.map(|(name, who)| (name.parse().unwrap(), jobs_of(who))).into();
     let door = |is_required| {
         let clients = Some(ClientCerts { authority: ca.clone(), is_required });
         let tls = Certificates::load(TlsFiles { clients, ..files(directory.path()) }).unwrap();

@@ -89,7 +89,7 @@ impl Kind for Names {
             Raw::Text(text) if text == NONE => Some(Allowed::Only(BTreeSet::new())),
             Raw::Text(text) => read(&mut text.split(',')).map(Allowed::Only),
             Raw::List(names) => read(&mut names.iter().map(String::as_str)).map(Allowed::Only),
-            Raw::Switch(_) | Raw::Number(_) | Raw::Other(_) => None,
+            Raw::Switch(_) | Raw::Number(_) | Raw::Table(_) | Raw::Other(_) => None,
         }
     }
 
@@ -137,7 +137,7 @@ impl Kind for CertPrincipals {
             Raw::Text(text) if text == NONE => Some(BTreeMap::new()),
             Raw::Text(text) => Self::entries(text.split(',')),
             Raw::List(texts) => Self::entries(texts.iter().map(String::as_str)),
-            Raw::Switch(_) | Raw::Number(_) | Raw::Other(_) => None,
+            Raw::Switch(_) | Raw::Number(_) | Raw::Table(_) | Raw::Other(_) => None,
         }
     }
 

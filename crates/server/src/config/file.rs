@@ -119,6 +119,9 @@ fn nearest_key(key: &str, name: &str) -> Option<String> {
 
 /// A value as it was given.
 pub(super) fn raw(item: &Item) -> Raw {
+    if let Some(table) = item.as_table_like() {
+        return json_table(table).map_or(Raw::Other(article(item)), Raw::Table);
+    }
     match item.as_value() {
         Some(Value::String(text)) => Raw::Text(text.value().clone()),
         Some(Value::Boolean(value)) => Raw::Switch(*value.value()),
@@ -128,6 +131,24 @@ pub(super) fn raw(item: &Item) -> Raw {
             texts.map_or(Raw::Other(article(item)), Raw::List)
         }
         Some(Value::Float(_) | Value::Datetime(_) | Value::InlineTable(_)) | None => Raw::Other(article(item)),
+    }
+}
+
+/// A table, if there is nothing in it that JSON does not have.
+fn json_table(table: &dyn TableLike) -> Option<serde_json::Map<String, serde_json::Value>> {
+    table.iter().map(|(name, item)| Some((name.to_owned(), json(item)?))).collect()
+}
+
+fn json(item: &Item) -> Option<serde_json::Value> {
+    if let Some(table) = item.as_table_like() {
+        return json_table(table).map(serde_json::Value::Object);
+    }
+    match item.as_value()? {
+        Value::String(text) => Some(text.value().as_str().into()),
+        Value::Boolean(value) => Some((*value.value()).into()),
+        Value::Integer(value) => Some((*value.value()).into()),
+        Value::Array(values) => values.iter().map(|value| json(&Item::Value(value.clone()))).collect(),
+        Value::Float(_) | Value::Datetime(_) | Value::InlineTable(_) => None,
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_types::PrincipalId;
+use moorline_types::{Principal, PrincipalId};
 use moorline_wire::Profile;
 
 use super::agents::AgentConfig;
@@ -84,8 +85,8 @@ pub struct ClientCertsConfig {
     pub authority: PathBuf,
     /// Whether a client must show one.
     pub auth: ClientAuth,
-    /// Whom a certificate with a name authenticates.
-    pub principals: BTreeMap<CertName, PrincipalId>,
+    /// Whom a certificate with a name authenticates, and what for.
+    pub principals: BTreeMap<CertName, Arc<Principal>>,
 }
 
 /// Which tokens of others are trusted, and what they say.

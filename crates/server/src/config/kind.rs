@@ -22,7 +22,9 @@ pub(super) enum Raw {
     Number(i64),
     /// A TOML array of strings.
     List(Vec<String>),
-    /// Something that no option takes, by its article and name: `a table`.
+    /// A TOML table.
+    Table(serde_json::Map<String, serde_json::Value>),
+    /// Something that no option takes, by its article and name: `a date`.
     Other(&'static str),
 }
 
@@ -34,6 +36,7 @@ impl Raw {
             Self::Switch(value) => value.to_string(),
             Self::Number(value) => value.to_string(),
             Self::List(values) => format!("{values:?}"),
+            Self::Table(_) => "a table".to_owned(),
             Self::Other(name) => (*name).to_owned(),
         }
     }
@@ -41,7 +44,7 @@ impl Raw {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Switch(_) | Self::Number(_) | Self::List(_) | Self::Other(_) => None,
+            Self::Switch(_) | Self::Number(_) | Self::List(_) | Self::Table(_) | Self::Other(_) => None,
         }
     }
 }
@@ -141,7 +144,7 @@ impl Kind for Switch {
         match raw {
             Raw::Switch(value) => Some(*value),
             Raw::Text(text) => text.parse().ok(),
-            Raw::Number(_) | Raw::List(_) | Raw::Other(_) => None,
+            Raw::Number(_) | Raw::List(_) | Raw::Table(_) | Raw::Other(_) => None,
         }
     }
 
@@ -207,7 +210,7 @@ impl<W: Word> Kind for Choices<W> {
             Raw::Text(text) if text == Self::NONE => Some(BTreeSet::new()),
             Raw::Text(text) => text.split(',').map(|word| W::find(word.trim())).collect(),
             Raw::List(words) => words.iter().map(|word| W::find(word)).collect(),
-            Raw::Switch(_) | Raw::Number(_) | Raw::Other(_) => None,
+            Raw::Switch(_) | Raw::Number(_) | Raw::Table(_) | Raw::Other(_) => None,
         }
     }
 
@@ -264,7 +267,7 @@ impl Kind for Size {
         let bytes = match raw {
             Raw::Text(text) => usize::try_from(parse_size(text)?).ok()?,
             Raw::Number(number) => usize::try_from(*number).ok()?,
-            Raw::Switch(_) | Raw::List(_) | Raw::Other(_) => return None,
+            Raw::Switch(_) | Raw::List(_) | Raw::Table(_) | Raw::Other(_) => return None,
         };
         NonZeroUsize::new(bytes).filter(|bytes| (self.min..=self.max).contains(&bytes.get()))
     }
@@ -291,7 +294,7 @@ impl Kind for Count {
         let number = match raw {
             Raw::Text(text) => text.parse().ok()?,
             Raw::Number(number) => usize::try_from(*number).ok()?,
-            Raw::Switch(_) | Raw::List(_) | Raw::Other(_) => return None,
+            Raw::Switch(_) | Raw::List(_) | Raw::Table(_) | Raw::Other(_) => return None,
         };
         NonZeroUsize::new(number).filter(|number| number.get() <= self.max)
     }

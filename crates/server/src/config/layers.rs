@@ -107,7 +107,7 @@ impl Layers {
 fn refused<K: Kind>(option: &'static ConfigOption, kind: &K, raw: &Raw) -> Problem {
     let nearest = match raw {
         Raw::Text(text) => nearest(text, kind.words()),
-        Raw::Switch(_) | Raw::Number(_) | Raw::List(_) | Raw::Other(_) => None,
+        Raw::Switch(_) | Raw::Number(_) | Raw::List(_) | Raw::Table(_) | Raw::Other(_) => None,
     };
     Problem::Value { option, found: raw.shown(), nearest }
 }

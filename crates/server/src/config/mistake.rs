@@ -69,7 +69,7 @@ pub enum Problem {
         /// The one that is not.
         missing: &'static ConfigOption,
     },
-    /// Certificates of clients without what they need.
+    /// Certificates of clients without what they need, or what somebody may do of whom no certificate is.
     #[error("{} is given without {}", given.key, missing.key)]
     HalfClientCerts {
         /// The one that is there.

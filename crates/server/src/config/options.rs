@@ -9,6 +9,7 @@ use std::time::Duration;
 use moorline_types::limits;
 
 use super::allowed::{CertPrincipals, Names};
+use super::client_grants::ClientGrants;
 use super::kind::{Address, AnyPath, Choice, Choices, Count, Filter, Kind, Length, Maybe, Raw, Size, Switch};
 use super::layers::{Layers, Setting};
 use super::option::{ConfigOption, DefaultValue};
@@ -16,6 +17,7 @@ use super::profiles::Profiles;
 use super::sources::Sources;
 use super::tokens::{Address as KeysAddress, Algorithms, Phrase};
 use super::words::{BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OverflowPolicy, StoreKind};
+use crate::jwt::PRINCIPAL_PREFIX;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -100,7 +102,13 @@ options! {
          without one, also of clients that have a token.";
     client_principals = "tls.client_principals", CertPrincipals, CertPrincipals, Text("none"), "CN:ci=build-bot",
         "Whom a client's certificate authenticates, by a name in it: its common name (`CN:`) or an alternative name \
-         (`DNS:`, `URI:`, `EMAIL:`). Such a principal may submit jobs and see and cancel its own.";
+         (`DNS:`, `URI:`, `EMAIL:`). Such a principal may submit jobs and see and cancel its own, unless \
+         `tls.client_grants` says what it may do.";
+    client_grants = "tls.client_grants", ClientGrants, ClientGrants, Text("none"),
+        r#"{"build-bot":{"scopes":["submit"],"quotas":{"jobs":5}}}"#,
+        "What the principals of `tls.client_principals` may do who show a certificate and no token: the scopes, tags, \
+         constraints and quotas that an API key would grant them. Who is not in it may submit jobs and see and cancel its \
+         own.";
     jwt_keys = "auth.jwt.keys", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "tokens of others are not trusted" },
         "/etc/moorline/issuer.pem",
         "The file with the public keys of somebody whose tokens (JWT) are trusted: PEM, or a JWK set. Needs \
@@ -124,7 +132,8 @@ options! {
         "With which algorithms a token may be signed. It must be its key's as well.";
     jwt_principal_claim = "auth.jwt.principal_claim", Phrase, Phrase::Some, Text("sub"), "email",
         "The claim that names the principal. Take one that the issuer never gives to another person.";
-    jwt_principal_prefix = "auth.jwt.principal_prefix", Phrase, Phrase::Some, Text("jwt:"), "corp:",
+    jwt_principal_prefix = "auth.jwt.principal_prefix", Phrase, Phrase::Some, Text(PRINCIPAL_PREFIX),
+        "corp:",
         "What is put before the claim's value to make the principal, so that a token's principal is none of an API key or \
          a certificate.";
     jwt_scope_claim = "auth.jwt.scope_claim", Phrase, Phrase::Some, Text("scope"), "permissions",

@@ -53,7 +53,7 @@ impl Kind for Profiles {
             Raw::Text(text) if text == Self::NONE => Some(BTreeMap::new()),
             Raw::Text(text) => Self::entries(text.split(',')),
             Raw::List(texts) => Self::entries(texts.iter().map(String::as_str)),
-            Raw::Switch(_) | Raw::Number(_) | Raw::Other(_) => None,
+            Raw::Switch(_) | Raw::Number(_) | Raw::Table(_) | Raw::Other(_) => None,
         }
     }
 

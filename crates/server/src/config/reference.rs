@@ -83,7 +83,11 @@ fn section(option: &ConfigOption) -> String {
 }
 
 fn shell_word(text: &str) -> String {
-    if text.contains(' ') { format!("\"{text}\"") } else { text.to_owned() }
+    match text {
+        text if text.contains('"') => format!("'{text}'"),
+        text if text.contains(' ') => format!("\"{text}\""),
+        text => text.to_owned(),
+    }
 }
 
 #[cfg(test)]

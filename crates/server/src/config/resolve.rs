@@ -3,6 +3,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use moorline_types::{Principal, PrincipalId, Scopes};
 
 use super::agents::AgentConfig;
 use super::file;
@@ -94,19 +97,26 @@ fn client_certs(
     mistakes: &mut Vec<Mistake>,
 ) -> Option<Option<ClientCertsConfig>> {
     let (authority, auth) = (found.client_ca.as_ref()?, found.client_auth.as_ref()?);
-    let principals = found.client_principals.as_ref()?;
+    let (principals, grants) = (found.client_principals.as_ref()?, found.client_grants.as_ref()?);
     let mut half = |given: &str, origin: &Origin, missing: &str| {
         let (given, missing) = (ConfigOption::find(given)?, ConfigOption::find(missing)?);
         mistakes.push(Mistake { origin: origin.clone(), problem: Problem::HalfClientCerts { given, missing } });
         None
     };
     let is_encrypted = transport.is_none_or(|transport| *transport != Transport::Plaintext);
+    let is_mapped = |granted: &PrincipalId| principals.value.values().any(|mapped| mapped == granted);
     match &authority.value {
+        _ if !grants.value.keys().all(is_mapped) => half("tls.client_grants", &grants.origin, "tls.client_principals"),
         Some(_) if !is_encrypted => half("tls.client_ca", &authority.origin, "tls.cert"),
         Some(_) if principals.value.is_empty() => half("tls.client_ca", &authority.origin, "tls.client_principals"),
         Some(authority) => {
-            let (authority, principals) = (authority.clone(), principals.value.clone());
-            Some(Some(ClientCertsConfig { authority, auth: auth.value, principals }))
+            let granted = |id: &PrincipalId| match grants.value.get(id) {
+                Some(grants) => Principal { id: id.clone(), grants: grants.clone() },
+                None => Principal::new(id.clone(), Scopes::JOBS),
+            };
+            let principals = &principals.value;
+            let principals = principals.iter().map(|(name, id)| (name.clone(), Arc::new(granted(id)))).collect();
+            Some(Some(ClientCertsConfig { authority: authority.clone(), auth: auth.value, principals }))
         }
         None if !principals.value.is_empty() => half("tls.client_principals", &principals.origin, "tls.client_ca"),
         None => Some(None),

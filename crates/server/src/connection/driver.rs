@@ -13,7 +13,7 @@ use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, SessionHandle};
-use moorline_types::{JobId, MessageId, PrincipalId, Timestamp, TraceId, TraceRef, limits};
+use moorline_types::{JobId, MessageId, Principal, Timestamp, TraceId, TraceRef, limits};
 use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
@@ -47,7 +47,7 @@ const LAST_FRAMES: Duration = Duration::from_secs(2);
 pub(super) async fn drive<T: Transport>(
     service: Arc<Service>,
     peer: Peer,
-    certified: Option<PrincipalId>,
+    certified: Option<Arc<Principal>>,
     mut transport: T,
 ) {
     // Who has not authenticated announces no more than a hello may have, and is not given room for more.
@@ -83,7 +83,7 @@ struct Driver<'a> {
     service: &'a Service,
     peer: Peer,
     /// Whom the peer's TLS certificate authenticates.
-    certified: Option<PrincipalId>,
+    certified: Option<Arc<Principal>>,
     machine: Machine,
     limits: DecodeLimits,
     survives_oversize: bool,
@@ -112,7 +112,7 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<PrincipalId>) -> Self {
+    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<Arc<Principal>>) -> Self {
         let options = service.options();
         Self {
             machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
@@ -370,7 +370,7 @@ impl<'a> Driver<'a> {
     async fn authenticate(&mut self, frame: Frame<ClientMessage>) -> Option<CloseReason> {
         let asked = from_wire::asked(&frame);
         let Frame { extensions, message: ClientMessage::Hello(hello), .. } = frame else { return None };
-        match hello::open(self.service, self.peer, hello, &extensions, self.certified.as_ref()).await {
+        match hello::open(self.service, self.peer, hello, &extensions, self.certified.as_deref()).await {
             Ok(Opened { attached, features, standing }) => {
                 self.over = Box::pin(standing.over(self.service.gateway().clock().clone()));
                 self.machine.handle_welcomed(self.service.gateway().now(), from_wire::negotiated(features));

@@ -3,7 +3,7 @@
 use moorline_core::Refusal;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_runtime::{Attached, SessionHandle};
-use moorline_types::{Principal, PrincipalId, Scopes};
+use moorline_types::{Principal, PrincipalId};
 use moorline_wire::payload::Hello;
 use moorline_wire::vendor::Extensions;
 use moorline_wire::{FeatureSet, Secret};
@@ -52,7 +52,7 @@ pub(super) async fn open(
     peer: Peer,
     hello: Hello,
     extensions: &Extensions,
-    certified: Option<&PrincipalId>,
+    certified: Option<&Principal>,
 ) -> Result<Opened, NotOpened> {
     let Hello { client, auth, capabilities, resume } = hello;
     let token = auth.filter(|auth| auth.scheme.as_str().eq_ignore_ascii_case(BEARER)).and_then(|auth| auth.token);
@@ -125,11 +125,11 @@ async fn give_back(session: SessionHandle, action: AuditAction) {
 async fn who(
     service: &Service,
     token: Option<&str>,
-    certified: Option<&PrincipalId>,
+    certified: Option<&Principal>,
 ) -> Result<(Authenticated, String), NotOpened> {
     let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason, known: None };
     let Some(token) = token else {
-        let principal = Principal::new(certified.ok_or_else(|| nobody("no token"))?.clone(), Scopes::JOBS);
+        let principal = certified.ok_or_else(|| nobody("no token"))?.clone();
         let (standing, credential) = (Standing::until(None), Credential::Certificate);
         return Ok((Authenticated { principal, standing, credential }, credential.to_string()));
     };
@@ -139,7 +139,7 @@ async fn who(
         Nobody::Jwt(not) => nobody(not.reason()),
     })?;
     match certified {
-        Some(certified) if *certified != authenticated.principal.id => {
+        Some(certified) if certified.id != authenticated.principal.id => {
             Err(nobody("the token is not that of the certificate's principal"))
         }
         certified => {

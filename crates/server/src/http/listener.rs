@@ -1,6 +1,6 @@
 //! Accepting connections.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use moorline_runtime::TaskKind;
-use moorline_types::PrincipalId;
+use moorline_types::Principal;
 use tower::ServiceExt as _;
 
 use super::routes::router;
@@ -40,8 +40,8 @@ pub struct HttpOptions {
     pub allowed_origins: Allowed,
     /// Under which names the gateway is reached, beside those that always are its own.
     pub allowed_hosts: Allowed,
-    /// Whom a client's certificate authenticates, by a name in it.
-    pub client_principals: BTreeMap<CertName, PrincipalId>,
+    /// Whom a client's certificate authenticates, by a name in it, and what that principal may do without a token.
+    pub client_principals: BTreeMap<CertName, Arc<Principal>>,
     /// Connections at once.
     pub max_connections: usize,
     /// Connections at once from one address.
@@ -112,24 +112,26 @@ impl Listener {
 
 /// Whom the client's certificate authenticates.
 #[derive(Debug, Clone)]
-pub(super) struct Certified(pub(super) Option<PrincipalId>);
+pub(super) struct Certified(pub(super) Option<Arc<Principal>>);
 
 /// Whom the client's certificate authenticates, if it has shown one and its names stand for one principal.
-fn certified(stream: &Stream, principals: &BTreeMap<CertName, PrincipalId>) -> Option<PrincipalId> {
+fn certified(stream: &Stream, principals: &BTreeMap<CertName, Arc<Principal>>) -> Option<Arc<Principal>> {
     let Stream::Right(encrypted) = stream else { return None };
     let certificate = encrypted.get_ref().1.peer_certificates()?.first()?;
-    let found: BTreeSet<_> = names_of(certificate).iter().filter_map(|name| principals.get(name)).collect();
+    let found = names_of(certificate);
+    let found: BTreeMap<_, _> =
+        found.iter().filter_map(|name| principals.get(name)).map(|who| (&who.id, who)).collect();
     if found.len() > 1 {
         tracing::warn!(principals = found.len(), "a client's certificate has names of several principals");
         return None;
     }
-    found.first().copied().cloned()
+    found.into_values().next().cloned()
 }
 
 async fn serve_one(
     Accepted { stream, from, place }: Accepted,
     router: Router,
-    principals: Arc<BTreeMap<CertName, PrincipalId>>,
+    principals: Arc<BTreeMap<CertName, Arc<Principal>>>,
 ) {
     let stream = match stream {
         Ok(stream) => stream,

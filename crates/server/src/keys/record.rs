@@ -106,6 +106,23 @@ pub enum KeyRecordError {
     LeaseCap(#[from] GrantsError),
 }
 
+/// Whether this can be granted: by a key, or by the configuration.
+///
+/// # Errors
+/// What of it cannot.
+pub(crate) fn check_grants(grants: &Grants) -> Result<(), KeyRecordError> {
+    if !grants.is_bounded() {
+        return Err(KeyRecordError::Bounds);
+    }
+    if grants.quotas.submits_per_sec == Some(0) {
+        return Err(KeyRecordError::Quota);
+    }
+    if let Some(cap) = &grants.constraints.lease {
+        read_lease_cap(cap)?;
+    }
+    Ok(())
+}
+
 impl KeyRecord {
     /// Makes the record of a key.
     ///
@@ -123,15 +140,7 @@ impl KeyRecord {
             return Err(KeyRecordError::Name);
         }
         let Principal { id, grants } = principal;
-        if !grants.is_bounded() {
-            return Err(KeyRecordError::Bounds);
-        }
-        if grants.quotas.submits_per_sec == Some(0) {
-            return Err(KeyRecordError::Quota);
-        }
-        if let Some(cap) = &grants.constraints.lease {
-            read_lease_cap(cap)?;
-        }
+        check_grants(&grants)?;
         let Grants { scopes, tags, constraints, quotas } = grants;
         Ok(Self {
             id: KeyId::mint(now, entropy),

@@ -31,7 +31,7 @@ fn a_relative_path_is_relative_to_its_base() {
 
 #[test]
 fn a_switch_is_true_or_false_and_nothing_else() {
-    let refused = [text(""), text("yes"), text("1"), Raw::Number(1), Raw::Other("a table")];
+    let refused = [text(""), text("yes"), text("1"), Raw::Number(1), Raw::Other("a date")];
     check(&Switch, &refused, &[(text("true"), "true"), (Raw::Switch(false), "false")]);
 }
 

@@ -161,16 +161,51 @@ fn half_of_tls_is_a_mistake_whoever_gave_it() {
 fn certificates_of_clients_need_tls_and_say_whom_they_stand_for() {
     let tls = [("tls-cert", "c"), ("tls-key", "k")];
     let (authority, names) = (("tls-client-ca", "ca"), ("tls-client-principals", "CN:ci=build"));
+    let grants = ("tls-client-grants", r#"{"nobody":{"scopes":["submit"]}}"#);
     for (flags, expected) in [
         (vec![authority, names], "tls.client_ca is given without tls.cert"),
         (vec![tls[0], tls[1], authority], "tls.client_ca is given without tls.client_principals"),
         (vec![tls[0], tls[1], names], "tls.client_principals is given without tls.client_ca"),
+        (vec![grants], "tls.client_grants is given without tls.client_principals"),
+        (vec![tls[0], tls[1], authority, names, grants], "tls.client_grants is given without tls.client_principals"),
     ] {
         let mistake = only_mistake(&flags, &[], "");
         assert!(mistake.contains(expected), "{mistake}");
     }
     let config = resolve(&[tls[0], tls[1], authority, names], &[], "").unwrap().0;
     assert_eq!(config.client_certs.map(|certs| certs.auth), Some(crate::config::ClientAuth::Optional));
+}
+
+#[test]
+fn what_a_certificates_principal_may_do_is_a_table_of_the_file() {
+    let flags = [("tls-cert", "c"), ("tls-key", "k"), ("tls-client-ca", "ca")];
+    let file = r#"
+[tls]
+client_principals = ["CN:ci=build", "CN:dev=ada"]
+
+[tls.client_grants.build]
+scopes = ["submit"]
+tags = ["team/a"]
+constraints = { agents = ["census*"], max_runtime_sec = 60 }
+
+[tls.client_grants.build.quotas]
+jobs = 5
+"#;
+    let certs = resolve(&flags, &[], file).unwrap().0.client_certs.unwrap();
+    let granted = |name: &str| serde_json::to_value(&certs.principals[&name.parse().unwrap()].grants).unwrap();
+    assert_eq!(
+        granted("CN:ci"),
+        serde_json::json!({
+            "scopes": ["submit"], "tags": ["team/a"], "quotas": { "jobs": 5 },
+            "constraints": { "agents": ["census*"], "max_runtime_sec": 60 },
+        })
+    );
+    assert_eq!(granted("CN:dev"), serde_json::json!({ "scopes": ["submit", "observe", "cancel"] }));
+    for wrong in ["scopes = [\"all\"]", "scope = [\"submit\"]", "scopes = [1.5]", "scopes = \"submit\""] {
+        let file = format!("[tls]\nclient_principals = [\"CN:ci=build\"]\n[tls.client_grants.build]\n{wrong}\n");
+        let mistake = only_mistake(&flags, &[], &file);
+        assert!(mistake.contains("no value for tls.client_grants"), "{mistake}");
+    }
 }
 
 #[test]
@@ -287,6 +322,7 @@ fn every_option_can_be_given_in_every_layer() {
             "tls.key" => &["tls.cert"],
             "tls.client_ca" => &["tls.client_principals", "tls.cert", "tls.key"],
             "tls.client_principals" => &["tls.client_ca", "tls.cert", "tls.key"],
+            "tls.client_grants" => &["tls.client_principals", "tls.client_ca", "tls.cert", "tls.key"],
             "auth.jwt.keys" | "auth.jwt.jwks_url" => &["auth.jwt.issuer", "auth.jwt.audience"],
             "auth.jwt.issuer" => &["auth.jwt.audience", "auth.jwt.keys"],
             "auth.jwt.audience" => &["auth.jwt.issuer", "auth.jwt.keys"],
