@@ -97,7 +97,7 @@ async fn host(door: &WorkerDoor, worker: WorkerId, agent: Arc<dyn Agent>, killed
         Ok(started) => started,
         Err(error) => return tracing::error!(%worker, %error, "a session's worker cannot be started"),
     };
-    if let Err(error) = door.admit(candidate).await {
+    if let Err(error) = door.admit(candidate, None).await {
         return tracing::error!(%worker, %error, "a session's worker was not attached");
     }
     tokio::select! {
