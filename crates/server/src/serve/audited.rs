@@ -160,7 +160,7 @@ mod tests {
 
     fn settings(flags: &[(&str, &str)]) -> Settings {
         let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let env = [("HOME".to_owned(), "/home/x".into())].into();
+        let env = [("HOME".to_owned(), "/srv/x".into())].into();
         let (file, cwd, program) = (ConfigFile::Absent, "/".into(), Some("/bin/sh".into()));
         Config::resolve(Sources { flags, env, file, cwd, program, files: &RealFiles }).unwrap().1.settings()
     }
