@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod command;
 mod conformance;
+mod hostile;
 mod install;
 mod instructions;
 mod interop;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 use bench::Bench;
 use chaos::Chaos;
+use hostile::Hostile;
 use steps::{STEPS, Step};
 
 /// What the command line asks for.
@@ -34,6 +36,7 @@ enum Request {
     All,
     One(&'static Step),
     Chaos(Chaos),
+    Hostile(Hostile),
     Bench(Bench),
 }
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Ok(Request::All) => steps::run_all(),
         Ok(Request::One(step)) => steps::run_one(step),
         Ok(Request::Chaos(chaos)) => steps::run_chaos(chaos),
+        Ok(Request::Hostile(hostile)) => steps::run_hostile(hostile),
         Ok(Request::Bench(bench)) => steps::run_bench(&bench),
         Err(problem) => {
             eprint!("{problem}\n\n{}", help());
@@ -59,6 +63,7 @@ fn request(args: &[String]) -> Result<Request, String> {
     match args {
         [] => Err("say what to run".to_owned()),
         [name, rest @ ..] if name == "chaos" => Chaos::read(rest).map(Request::Chaos),
+        [name, rest @ ..] if name == "hostile" => Hostile::read(rest).map(Request::Hostile),
         [name, rest @ ..] if name == "bench" => Bench::read(rest).map(Request::Bench),
         [arg] => match arg.as_str() {
             "--help" | "-h" | "help" => Ok(Request::Help),
@@ -78,6 +83,9 @@ fn help() -> String {
         help.push_str(&format!("cargo xtask {:<12} {}\n", step.name, step.about));
     }
     help.push_str("\ncargo xtask chaos [--seed N] [--minutes M]   kill gateways and workers for a while\n");
+    help.push_str(
+        "cargo xtask hostile [--connections N]        attack a gateway, and measure who keeps to the rules\n",
+    );
     help.push_str(
         "cargo xtask bench [NAME...] [--quick] [--runs N] [--out DIR] [--write-docs] [--list]\n\
          \x20                                            measure, as docs/BENCHMARKS.md says\n",
@@ -122,6 +130,7 @@ mod tests {
         assert!(matches!(asked("test"), Ok(Request::All)));
         assert!(matches!(asked("--help"), Ok(Request::Help)));
         assert!(matches!(asked("chaos --minutes 1"), Ok(Request::Chaos(_))));
+        assert!(matches!(asked("hostile --connections 100"), Ok(Request::Hostile(_))));
         assert!(matches!(asked("bench --quick firehose"), Ok(Request::Bench(_))));
     }
 }

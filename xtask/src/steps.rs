@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::bench::Bench;
 use crate::chaos::Chaos;
 use crate::command::cargo;
+use crate::hostile::Hostile;
 use crate::{advisories, conformance, install, instructions, interop, licences, purity, tidy};
 
 /// One check.
@@ -60,6 +61,15 @@ pub(crate) fn run_chaos(chaos: Chaos) -> ExitCode {
     let result = chaos.run();
     if let Err(error) = &result {
         eprintln!("chaos: {error:#}");
+    }
+    exit_code(result.is_ok())
+}
+
+/// Lets a gateway be attacked.
+pub(crate) fn run_hostile(hostile: Hostile) -> ExitCode {
+    let result = hostile.run();
+    if let Err(error) = &result {
+        eprintln!("hostile: {error:#}");
     }
     exit_code(result.is_ok())
 }

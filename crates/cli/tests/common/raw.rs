@@ -24,6 +24,8 @@ impl Raw {
         connect(&socket, &to).ok()?;
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // A frame is written in two parts, and the second one would wait for an acknowledgement of the first.
+        stream.set_nodelay(true).unwrap();
         Some(Self(stream))
     }
 
