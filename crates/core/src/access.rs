@@ -3,7 +3,7 @@
 //! | | its own | with one of its tags | anybody's |
 //! | --- | --- | --- | --- |
 //! | submit | `submit` | | |
-//! | list | `observe` | | |
+//! | list | `observe` | `observe` | `observe_all` |
 //! | observe | `observe` | `observe` | `observe_all` |
 //! | cancel | `cancel` | `control_all` | `control_all` |
 //! | administer | | | `administer` |

@@ -12,6 +12,7 @@ use common::{Bench, all_over, principal, reached, request, see_to_end, with_hist
 use moorline_core::Refusal;
 use moorline_core::access::{Action, ConstraintBroken, Relation};
 use moorline_core::job::Status;
+use moorline_core::listing::{JobFilter, Whose};
 use moorline_core::quota::Quota;
 use moorline_runtime::{GcRequest, JobQuery, ResumeRequest, SessionHandle, SubscribeRequest};
 use moorline_types::{EventSeq, Principal, Scope, Scopes};
@@ -81,6 +82,8 @@ async fn every_principal_may_do_what_its_scopes_say_and_nothing_else() {
     see_to_end(&mut ada, job).await;
     all_over(&bench.gateway).await;
     let (job, unknown) = (job.to_string(), "job_01HF7YAT00000000000000000Z");
+    let filter = JobFilter { whose: Whose::Observable, ..JobFilter::default() };
+    let observable = JobQuery { filter, ..JobQuery::default() };
 
     for bits in 0..1_u32 << Scope::ALL.len() {
         let scopes: Scopes =
@@ -107,6 +110,9 @@ async fn every_principal_may_do_what_its_scopes_say_and_nothing_else() {
                 };
                 assert_eq!(refused, Some(expected), "{case}");
             }
+            let listed = session.list_jobs(&observable).await;
+            let is_listed = listed.is_ok_and(|page| page.jobs.iter().any(|listed| listed.job.to_string() == job));
+            assert_eq!(is_listed, has(Action::Observe, relation), "{relation} with {scopes:?} is listed it");
             session.close(None).await;
             all_over(&bench.gateway).await;
         }
