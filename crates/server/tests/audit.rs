@@ -100,7 +100,8 @@ async fn what_a_client_does_is_in_the_trail_with_who_to_what_and_from_where() {
     }
     let all = trail(&mut root, json!({})).await;
     assert!(!json!(all).to_string().contains("secret-input-93ab"), "{all:?}");
-    assert!(trail(&mut root, json!({ "max_age_ms": 0 })).await.is_empty());
+    // The look before this one may be of the same moment.
+    assert!(trail(&mut root, json!({ "max_age_ms": 0, "principal": "eve" })).await.is_empty());
 }
 
 #[tokio::test]
