@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use moorline_core::Refusal;
 use moorline_core::delegation::Delegation;
-use moorline_core::job::{DeadlineReason, Effect, Job, Report, ReportError, Status};
+use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
 use moorline_store::{AppendError, CommittedBatch, Store};
 use moorline_types::{Batch, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
-use moorline_worker::message::Ask;
+use moorline_worker::message::{self, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::intake::{Intake, Load};
@@ -144,6 +144,14 @@ impl JobTask {
                     }
                 }
             }
+            JobInput::Ask { fence, id, ask: Ask::Delegation { delegate_id, until }, .. } => {
+                let until = match until {
+                    message::Until::Begun => Until::Begun,
+                    message::Until::Ended => Until::Ended,
+                };
+                let asked = DelegationAsked { ask: id.get(), delegate_id: delegate_id.into(), until };
+                self.job.handle_delegation_asked(fence, asked);
+            }
             JobInput::CancelByParent => {
                 let reason = Some("the job that delegated it is to end".to_owned());
                 if let Err(refusal) = self.job.handle_cancel(now, None, reason) {
@@ -245,7 +253,7 @@ impl JobTask {
                     self.jobs.start_child(child, &first, place);
                 }
                 Effect::CancelChild { child } => self.jobs.tell(child, JobInput::CancelByParent),
-                Effect::Answer { .. } => {}
+                Effect::Answer { fence, ask, news } => self.jobs.answer(fence, job, AskId::new(ask), news),
                 Effect::Release => over = true,
             }
         }

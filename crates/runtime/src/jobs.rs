@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use moorline_core::Refusal;
 use moorline_core::delegation::{Delegation, Found};
-use moorline_core::job::{ChildEnding, Job, JobLimits};
-use moorline_core::record::{Accepted, Fact};
-use moorline_store::{Change, Store};
-use moorline_types::{Batch, JobId, Quotas, Record, RecordKind, StreamId};
+use moorline_core::job::{ChildEnding, Job, JobLimits, News};
+use moorline_core::record::{Accepted, Fact, Output};
+use moorline_store::{Change, ReadError, ReadLimit, Store};
+use moorline_types::{Batch, Fence, JobId, Quotas, Record, RecordKind, StreamId};
+use moorline_worker::message::AskId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use crate::intake::Intake;
 use crate::job::JobTask;
 use crate::job_index::JobIndex;
 use crate::open_jobs::OpenJobs;
-use crate::pool::Pool;
+use crate::pool::{self, Pool};
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Place, Progress, Registry};
 use crate::stored::StoredBytes;
 use crate::tasks::{TaskKind, Tasks};
@@ -108,6 +109,33 @@ impl Jobs {
                 }
             });
         }
+    }
+
+    /// Answers a worker what became of a delegation. The result of a child is read first; if the link is gone by then, the
+    /// worker asks again.
+    pub(crate) fn answer(self: &Arc<Self>, fence: Fence, job: JobId, ask: AskId, news: News) {
+        let News::Ended { child, failure: None, .. } = news else {
+            return self.pool.answer(fence, job, ask, pool::news(news, None));
+        };
+        let jobs = Arc::clone(self);
+        self.tasks.spawn(TaskKind::Job, async move {
+            let result = jobs.result_of(child).await.unwrap_or_else(|error| {
+                tracing::error!(job = %child, %error, "the result of a child cannot be read");
+                None
+            });
+            jobs.pool.answer(fence, job, ask, pool::news(news, result));
+        });
+    }
+
+    /// The result of a job that has ended well.
+    async fn result_of(&self, job: JobId) -> Result<Option<Output>, ReadError> {
+        let stream = StreamId::Job(job);
+        let head = self.store.stream_head(stream).await?;
+        let last = self.store.read_stream(stream, head, ReadLimit::new(1, 1)).await?;
+        Ok(match last.first().map(|record| Fact::decode(record.get())) {
+            Some(Ok(Fact::Result(success))) => Some(success.output),
+            _ => None,
+        })
     }
 
     /// Tells a job's parent that the job has ended, if it has one that is open.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use moorline_types::{JobId, WorkerSeq};
-use moorline_worker::limits::{MAX_ASKS, MAX_HELD_JOBS};
+use moorline_worker::limits::{MAX_ASKS, MAX_AWAITED, MAX_HELD_JOBS};
 use moorline_worker::message::ToWorker;
 use tokio::sync::Notify;
 
@@ -16,7 +16,7 @@ use crate::sync::lock;
 
 /// Messages that may wait beside acknowledgements: a start, a cancel, a kill and the answers to all questions for every
 /// job that the worker may hold, and as many again for jobs that replace them.
-const MAX_WAITING: usize = 2 * (3 + MAX_ASKS) * MAX_HELD_JOBS;
+const MAX_WAITING: usize = 2 * (3 + MAX_ASKS + MAX_AWAITED) * MAX_HELD_JOBS;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]

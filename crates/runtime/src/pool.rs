@@ -7,6 +7,7 @@
 //! When a link ends its worker's jobs wait for its next one: the worker keeps what it has to report. That a worker is
 //! gone is said by whoever watches its process ([`crate::workers`]).
 
+mod delegation;
 mod leftover;
 mod report;
 mod verdict;
@@ -33,6 +34,7 @@ use crate::options::CheckEvent;
 use crate::registry::{JobHandle, JobInput, Registry};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
+pub(crate) use delegation::news;
 pub(crate) use verdict::verdict;
 
 /// How long a worker that retires has to leave. It has no job any more.

@@ -83,6 +83,10 @@ pub const MAX_SPILL_BYTES: u64 = 512 * 1024 * 1024;
 /// most agents have, and little enough that the answers for every job of a worker fit into the gateway's memory.
 pub const MAX_ASKS: usize = 16;
 
+/// Delegations of one job whose children its agent waits for at once; a further one waits for room. Twice the children
+/// that a job has at once unless configured otherwise.
+pub const MAX_AWAITED: usize = 64;
+
 /// Answers to the gateway that wait for the link, beside reports. A gateway that asks for more without reading the
 /// answers is cut off.
 pub const MAX_NOTICES: usize = 2 * MAX_HELD_JOBS;

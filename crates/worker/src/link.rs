@@ -189,7 +189,8 @@ fn check_length(message: &ToWorker) -> Result<(), SendError> {
         ToWorker::Start(start) => start.input.get().len() + start.lease.get().len(),
         ToWorker::Cancel { reason, .. } => reason.len(),
         ToWorker::Command { command, .. } => command.json().get().len(),
-        ToWorker::Kill { .. } | ToWorker::Ack { .. } | ToWorker::Answer { .. } | ToWorker::Shutdown { .. } => 0,
+        ToWorker::Answer { answer, .. } => answer.carried_bytes(),
+        ToWorker::Kill { .. } | ToWorker::Ack { .. } | ToWorker::Shutdown { .. } => 0,
     };
     let max = MAX_GATEWAY_FRAME_BYTES - MAX_HELLO_FRAME_BYTES;
     if bytes > max { Err(SendError::TooLong { bytes, max }) } else { Ok(()) }

@@ -218,7 +218,7 @@ impl FromWorker {
     pub fn carried_bytes(&self) -> usize {
         match self {
             Self::Started { .. } | Self::Refused { .. } => 0,
-            Self::Ask { ask: Ask::Authorize { target, .. }, .. } => target.len(),
+            Self::Ask { ask, .. } => ask.carried_bytes(),
             Self::Report { report, .. } => report.carried_bytes(),
         }
     }
@@ -256,6 +256,32 @@ pub enum Ask {
         /// To what; at most [`MAX_LEASE_TARGET_BYTES`](moorline_types::limits::MAX_LEASE_TARGET_BYTES).
         target: String,
     },
+    /// What became of a delegation that was reported before (spec 10).
+    Delegation {
+        /// What the job calls it; at most [`MAX_DELEGATE_ID_BYTES`](moorline_types::limits::MAX_DELEGATE_ID_BYTES).
+        delegate_id: String,
+        /// Until when the answer waits.
+        until: Until,
+    },
+}
+
+impl Ask {
+    /// What it holds in memory, without the small change.
+    pub const fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Authorize { target, .. } => target.len(),
+            Self::Delegation { delegate_id, .. } => delegate_id.len(),
+        }
+    }
+}
+
+/// Until when the answer about a delegation waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Until there is a child, or none.
+    Begun,
+    /// Until the child has ended.
+    Ended,
 }
 
 /// What the gateway answers.
@@ -263,6 +289,50 @@ pub enum Ask {
 pub enum Answer {
     /// To [`Ask::Authorize`]: whether it may be done, or why not.
     Verdict(Result<(), Failure>),
+    /// To [`Ask::Delegation`].
+    Delegation(DelegationNews),
+}
+
+impl Answer {
+    /// What it holds in memory, without the small change.
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Delegation(DelegationNews::Ended { outcome: Ok(Output::Inline(json)), .. }) => json.get().len(),
+            Self::Verdict(_) | Self::Delegation(_) => 0,
+        }
+    }
+}
+
+/// What became of a delegation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DelegationNews {
+    /// There is a child.
+    Begun {
+        /// The child.
+        child: JobId,
+    },
+    /// There is none.
+    Refused(ChildFailure),
+    /// The child has ended.
+    Ended {
+        /// The child.
+        child: JobId,
+        /// Its result, or why it has none.
+        outcome: Result<Output, ChildFailure>,
+    },
+}
+
+/// Why there is no child, or a child has no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildFailure {
+    /// What kind of failure.
+    pub code: DelegationCode,
+    /// The same for people.
+    pub message: String,
+    /// Whether the same delegation may succeed later.
+    pub retryable: bool,
+    /// What a program may want to know: an object.
+    pub details: Option<Json>,
 }
 
 /// What a worker reports about a job. [`Self::Result`] and [`Self::Failure`] are last.
@@ -384,6 +454,29 @@ words! {
         LeaseExpired = "LEASE_EXPIRED",
         /// Its budget is spent.
         BudgetExhausted = "BUDGET_EXHAUSTED",
+        /// Anything else.
+        InternalError = "INTERNAL_ERROR",
+    }
+    /// The spec's error codes (section 12) that a delegation is refused with, or a child has ended with.
+    DelegationCode {
+        /// The child was cancelled, or the job is being cancelled itself.
+        Cancelled = "CANCELLED",
+        /// The child ran for too long.
+        Timeout = "TIMEOUT",
+        /// The delegation cannot be read, or there are too many; or the child could not work with its input.
+        InvalidRequest = "INVALID_REQUEST",
+        /// The job may not delegate to that agent; or the child was not allowed something that it needs.
+        PermissionDenied = "PERMISSION_DENIED",
+        /// The delegation asks for more than the job has.
+        LeaseSubsetViolation = "LEASE_SUBSET_VIOLATION",
+        /// The lease, the job's or the child's, has ended.
+        LeaseExpired = "LEASE_EXPIRED",
+        /// The budget, the job's or the child's, is spent.
+        BudgetExhausted = "BUDGET_EXHAUSTED",
+        /// There is no such agent.
+        AgentNotAvailable = "AGENT_NOT_AVAILABLE",
+        /// The agent has no such version.
+        AgentVersionNotAvailable = "AGENT_VERSION_NOT_AVAILABLE",
         /// Anything else.
         InternalError = "INTERNAL_ERROR",
     }

@@ -8,12 +8,12 @@ mod gateway;
 mod worker;
 
 pub use gateway::{
-    Accepted, Ack, Answer, CancelJob, Challenge, CommandJob, GatewayMessage, KillJob, Refused, Shutdown, StartJob,
-    Verdict, answer, gateway_message,
+    Accepted, Ack, Answer, CancelJob, Challenge, CommandJob, DelegationNews, GatewayMessage, KillJob, Refused,
+    Shutdown, StartJob, Verdict, answer, gateway_message,
 };
 pub use worker::{
-    AgentOffer, Ask, Authorize, Event, Failure, Goodbye, HeldJob, Hello, JobRefused, JobStarted, Outcome, Proof,
-    Report, WorkerMessage, ask, report, worker_message,
+    AgentOffer, Ask, AskDelegation, Authorize, Event, Failure, Goodbye, HeldJob, Hello, JobRefused, JobStarted,
+    Outcome, Proof, Report, WorkerMessage, ask, report, worker_message,
 };
 
 /// Says that its sender is alive. Either side sends one when it has had nothing else to say for a heartbeat interval.

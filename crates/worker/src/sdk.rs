@@ -4,12 +4,14 @@
 //! the journal when the call returns. A call waits while too much is not yet committed; that is how a full disk or a slow
 //! gateway slows an agent down instead of losing its events.
 //!
-//! Deliberately absent: reading the job's own events back, talking to other jobs, and anything that grants authority.
+//! Deliberately absent: reading the job's own events back, talking to other jobs but for what becomes of those that it
+//! has delegated, and anything that grants authority.
 
 mod body;
 mod cancel;
 mod commands;
 mod context;
+mod delegation;
 mod failure;
 mod outcome;
 mod result_stream;
@@ -17,15 +19,14 @@ mod result_stream;
 use async_trait::async_trait;
 use moorline_types::ResolvedAgent;
 
-pub use crate::message::{Command, Failure, FailureCode};
-pub use body::{
-    Artifact, Delegation, Flaw, InvalidEvent, Level, Metric, Number, Progress, ToolAnswer, ToolError, check_body,
-};
+pub use crate::message::{ChildFailure, Command, DelegationCode, Failure, FailureCode, Output};
+pub use body::{Artifact, Flaw, InvalidEvent, Level, Metric, Number, Progress, ToolAnswer, ToolError, check_body};
 pub(crate) use cancel::Cancel;
 pub use cancel::{CancelCause, CancelRequest};
 pub(crate) use commands::Commands;
 pub use context::{AuthorizeError, CallId, DelegateId, EmitError, InputError, JobContext};
 pub(crate) use context::{Port, PushError, Pushed};
+pub use delegation::{ChildEnd, Delegated, Delegation, DelegationError};
 pub use outcome::{Outcome, OutcomeError};
 pub use result_stream::{Encoding, ResultStream, StreamError};
 

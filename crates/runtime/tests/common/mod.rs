@@ -16,7 +16,7 @@ use moorline_runtime::{
 };
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, EventSeq, JobId, Json, Millis, Principal, Quotas, RecordKind, Scopes, Timestamp};
-use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Level, Outcome};
+use moorline_worker::sdk::{Agent, AgentDescription, Delegation, Failure, JobContext, Level, Outcome, Output};
 use moorline_worker::secret::GatewaySecret;
 
 /// How long a test waits for what must come. Time is virtual, so this is no delay.
@@ -75,7 +75,7 @@ impl Bench {
     /// A gateway over what another one left behind.
     pub(crate) async fn over(store: Arc<MemoryStore>, options: RuntimeOptions) -> Self {
         let agents: Vec<Arc<dyn Agent>> =
-            vec![Arc::new(Counter), Arc::new(Stubborn), Arc::new(Panicking), Arc::new(Patient)];
+            vec![Arc::new(Counter), Arc::new(Stubborn), Arc::new(Panicking), Arc::new(Patient), Arc::new(Planner)];
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
         let tasks = Tasks::default();
         let names = agents.iter().map(|agent| (agent.describe().agent, true)).collect::<Vec<_>>();
@@ -243,6 +243,55 @@ impl Agent for Patient {
         job.status("waiting", None).await.map_err(|_| Failure::cancelled())?;
         job.cancelled().await;
         Err(Failure::cancelled())
+    }
+}
+
+/// Delegates what its input says, and returns what became of each; with `leave` it does not wait for any.
+struct Planner;
+
+#[derive(serde::Deserialize)]
+struct Plan {
+    #[serde(default)]
+    leave: bool,
+    jobs: Vec<Part>,
+}
+
+#[derive(serde::Deserialize)]
+struct Part {
+    agent: String,
+    #[serde(default = "Json::null")]
+    input: Json,
+    lease: Option<Json>,
+    #[serde(default)]
+    detached: bool,
+}
+
+#[async_trait]
+impl Agent for Planner {
+    fn describe(&self) -> AgentDescription {
+        describe("planner@1.0.0")
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        let plan: Plan = job.input().map_err(|error| error.into_failure())?;
+        let mut delegated = Vec::new();
+        for Part { agent, input, lease, detached } in plan.jobs {
+            let delegation = Delegation::new(agent.parse()?, input);
+            delegated.push(job.delegate(Delegation { lease_request: lease, detached, ..delegation }).await?);
+        }
+        let mut told = Vec::new();
+        for delegated in &delegated {
+            told.push(match (delegated.begun().await, plan.leave) {
+                (Err(error), _) => error.to_string(),
+                (Ok(_), true) => "begun".to_owned(),
+                (Ok(_), false) => match delegated.ended().await?.outcome {
+                    Ok(Output::Inline(json)) => json.get().to_owned(),
+                    Ok(Output::Streamed { result_id, .. }) => result_id,
+                    Err(failure) => failure.code.to_string(),
+                },
+            });
+        }
+        Ok(Outcome::of(&told)?)
     }
 }
 

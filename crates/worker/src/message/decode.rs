@@ -1,16 +1,16 @@
 //! From what travels to what it means. Every bound and every grammar is checked here, on both sides.
 
 use moorline_types::limits::{
-    MAX_AGENT_NAME_BYTES, MAX_EVENT_BODY_BYTES, MAX_INLINE_RESULT_BYTES, MAX_JSON_DEPTH, MAX_LEASE_TARGET_BYTES,
-    MAX_REASON_BYTES,
+    MAX_AGENT_NAME_BYTES, MAX_DELEGATE_ID_BYTES, MAX_EVENT_BODY_BYTES, MAX_INLINE_RESULT_BYTES, MAX_JSON_DEPTH,
+    MAX_LEASE_TARGET_BYTES, MAX_REASON_BYTES,
 };
 use moorline_types::{
     EventKind, JobId, Json, Millis, ResolvedAgent, SpanId, Timestamp, TraceContext, TraceFlags, WorkerSeq,
 };
 
 use super::{
-    AgentOffer, Answer, Ask, AskId, Command, Failure, FailureCode, FromWorker, HeldJob, Output, Report, StartJob,
-    ToWorker,
+    AgentOffer, Answer, Ask, AskId, ChildFailure, Command, DelegationCode, DelegationNews, Failure, FailureCode,
+    FromWorker, HeldJob, Output, Report, StartJob, ToWorker, Until,
 };
 use crate::limits::{MAX_COMMAND_BYTES, MAX_DESCRIPTION_BYTES, MAX_DETAILS_BYTES, MAX_HELD_JOBS, MAX_OFFERS};
 use crate::{json, proto, text};
@@ -131,23 +131,26 @@ pub(crate) fn event_body(json: &str) -> Result<Json, Malformed> {
 impl TryFrom<proto::Outcome> for Report {
     type Error = Malformed;
 
-    fn try_from(outcome: proto::Outcome) -> Result<Self, Malformed> {
-        let fields = Fields("Outcome");
-        let summary = outcome.summary.map(|summary| text::clip(summary, MAX_REASON_BYTES));
-        let output = match (outcome.result_json, outcome.result_id) {
-            (Some(_), Some(_)) => return Err(fields.flaw("result_json", Flaw::Ambiguous)),
-            (None, None) => return Err(fields.flaw("result_json", Flaw::Missing)),
-            (Some(json), None) => Output::Inline(fields.json("result_json", &json, MAX_INLINE_RESULT_BYTES)?),
-            (None, Some(result_id)) => {
-                if result_id.is_empty() || result_id.len() > MAX_AGENT_NAME_BYTES {
-                    return Err(fields.flaw("result_id", Flaw::Form));
-                }
-                let result_size = outcome.result_size.ok_or(fields.flaw("result_size", Flaw::Missing))?;
-                Output::Streamed { result_id, result_size }
-            }
-        };
-        Ok(Self::Result { output, summary })
+    fn try_from(mut outcome: proto::Outcome) -> Result<Self, Malformed> {
+        let summary = outcome.summary.take().map(|summary| text::clip(summary, MAX_REASON_BYTES));
+        Ok(Self::Result { output: output(outcome)?, summary })
     }
+}
+
+fn output(outcome: proto::Outcome) -> Result<Output, Malformed> {
+    let fields = Fields("Outcome");
+    Ok(match (outcome.result_json, outcome.result_id) {
+        (Some(_), Some(_)) => return Err(fields.flaw("result_json", Flaw::Ambiguous)),
+        (None, None) => return Err(fields.flaw("result_json", Flaw::Missing)),
+        (Some(json), None) => Output::Inline(fields.json("result_json", &json, MAX_INLINE_RESULT_BYTES)?),
+        (None, Some(result_id)) => {
+            if result_id.is_empty() || result_id.len() > MAX_AGENT_NAME_BYTES {
+                return Err(fields.flaw("result_id", Flaw::Form));
+            }
+            let result_size = outcome.result_size.ok_or(fields.flaw("result_size", Flaw::Missing))?;
+            Output::Streamed { result_id, result_size }
+        }
+    })
 }
 
 impl TryFrom<proto::Failure> for Failure {
@@ -196,6 +199,7 @@ impl TryFrom<proto::Ask> for FromWorker {
             after: WorkerSeq::new(ask.after_worker_seq),
             ask: match ask.body.ok_or(fields.flaw("body", Flaw::Missing))? {
                 proto::ask::Body::Authorize(authorize) => authorize.try_into()?,
+                proto::ask::Body::Delegation(delegation) => delegation.try_into()?,
             },
         })
     }
@@ -219,12 +223,60 @@ impl TryFrom<proto::Answer> for ToWorker {
 
     fn try_from(answer: proto::Answer) -> Result<Self, Malformed> {
         let fields = Fields("Answer");
-        let proto::answer::Body::Verdict(verdict) = answer.body.ok_or(fields.flaw("body", Flaw::Missing))?;
-        let verdict = verdict.denied.map_or(Ok(Ok(())), |denied| Failure::try_from(denied).map(Err))?;
-        Ok(Self::Answer {
-            job: fields.parse("job_id", &answer.job_id)?,
-            id: AskId::new(answer.ask_id),
-            answer: Answer::Verdict(verdict),
+        let (job, id) = (fields.parse("job_id", &answer.job_id)?, AskId::new(answer.ask_id));
+        let answer = match answer.body.ok_or(fields.flaw("body", Flaw::Missing))? {
+            proto::answer::Body::Verdict(verdict) => {
+                Answer::Verdict(verdict.denied.map_or(Ok(Ok(())), |denied| Failure::try_from(denied).map(Err))?)
+            }
+            proto::answer::Body::Delegation(news) => Answer::Delegation(news.try_into()?),
+        };
+        Ok(Self::Answer { job, id, answer })
+    }
+}
+
+impl TryFrom<proto::AskDelegation> for Ask {
+    type Error = Malformed;
+
+    fn try_from(ask: proto::AskDelegation) -> Result<Self, Malformed> {
+        let fields = Fields("AskDelegation");
+        let proto::AskDelegation { delegate_id, until_ended } = ask;
+        if delegate_id.is_empty() || delegate_id.len() > MAX_DELEGATE_ID_BYTES {
+            return Err(fields.flaw("delegate_id", Flaw::Form));
+        }
+        Ok(Self::Delegation { delegate_id, until: if until_ended { Until::Ended } else { Until::Begun } })
+    }
+}
+
+impl TryFrom<proto::DelegationNews> for DelegationNews {
+    type Error = Malformed;
+
+    fn try_from(news: proto::DelegationNews) -> Result<Self, Malformed> {
+        let fields = Fields("DelegationNews");
+        let child = news.child_job_id.map(|id| fields.parse("child_job_id", &id)).transpose()?;
+        let failure = news.failure.map(ChildFailure::try_from).transpose()?;
+        match (child, failure, news.result) {
+            (Some(child), None, None) => Ok(Self::Begun { child }),
+            (None, Some(failure), None) => Ok(Self::Refused(failure)),
+            (Some(child), Some(failure), None) => Ok(Self::Ended { child, outcome: Err(failure) }),
+            (Some(child), None, Some(result)) => Ok(Self::Ended { child, outcome: Ok(output(result)?) }),
+            (None, None, _) => Err(fields.flaw("child_job_id", Flaw::Missing)),
+            (_, Some(_), Some(_)) => Err(fields.flaw("result", Flaw::Ambiguous)),
+        }
+    }
+}
+
+impl TryFrom<proto::Failure> for ChildFailure {
+    type Error = Malformed;
+
+    fn try_from(failure: proto::Failure) -> Result<Self, Malformed> {
+        let fields = Fields("Failure");
+        let details = failure.details_json.map(|json| fields.object("details_json", &json, MAX_DETAILS_BYTES));
+        Ok(Self {
+            // What a later gateway may say is a failure all the same.
+            code: failure.code.parse().unwrap_or(DelegationCode::InternalError),
+            message: text::clip(failure.message, MAX_REASON_BYTES),
+            retryable: failure.retryable,
+            details: details.transpose()?,
         })
     }
 }

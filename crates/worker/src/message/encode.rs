@@ -1,6 +1,9 @@
 //! From what a message means to what travels.
 
-use super::{AgentOffer, Answer, Ask, Failure, FromWorker, HeldJob, Output, Report, StartJob, ToWorker};
+use super::{
+    AgentOffer, Answer, Ask, ChildFailure, DelegationNews, Failure, FromWorker, HeldJob, Output, Report, StartJob,
+    ToWorker, Until,
+};
 use crate::proto::{self, answer, ask, gateway_message, report, worker_message};
 
 impl From<ToWorker> for proto::GatewayMessage {
@@ -18,11 +21,9 @@ impl From<ToWorker> for proto::GatewayMessage {
             }),
             ToWorker::Kill { job } => Body::KillJob(proto::KillJob { job_id: job.to_string() }),
             ToWorker::Ack { job, seq } => Body::Ack(proto::Ack { job_id: job.to_string(), worker_seq: seq.get() }),
-            ToWorker::Answer { job, id, answer: Answer::Verdict(verdict) } => Body::Answer(proto::Answer {
-                job_id: job.to_string(),
-                ask_id: id.get(),
-                body: Some(answer::Body::Verdict(proto::Verdict { denied: verdict.err().map(Into::into) })),
-            }),
+            ToWorker::Answer { job, id, answer } => {
+                Body::Answer(proto::Answer { job_id: job.to_string(), ask_id: id.get(), body: Some(answer.into()) })
+            }
             ToWorker::Shutdown { grace } => Body::Shutdown(proto::Shutdown { grace_ms: grace.get() }),
         };
         Self { body: Some(body) }
@@ -54,11 +55,11 @@ impl From<FromWorker> for proto::WorkerMessage {
             FromWorker::Refused { job, reason } => {
                 Body::JobRefused(proto::JobRefused { job_id: job.to_string(), reason: reason.to_string() })
             }
-            FromWorker::Ask { job, id, after, ask: Ask::Authorize { capability, target } } => Body::Ask(proto::Ask {
+            FromWorker::Ask { job, id, after, ask } => Body::Ask(proto::Ask {
                 job_id: job.to_string(),
                 ask_id: id.get(),
                 after_worker_seq: after.get(),
-                body: Some(ask::Body::Authorize(proto::Authorize { capability: capability.to_string(), target })),
+                body: Some(ask.into()),
             }),
             FromWorker::Report { job, seq, at, report } => Body::Report(proto::Report {
                 job_id: job.to_string(),
@@ -71,25 +72,70 @@ impl From<FromWorker> for proto::WorkerMessage {
     }
 }
 
+impl From<Ask> for ask::Body {
+    fn from(ask: Ask) -> Self {
+        match ask {
+            Ask::Authorize { capability, target } => {
+                Self::Authorize(proto::Authorize { capability: capability.to_string(), target })
+            }
+            Ask::Delegation { delegate_id, until } => {
+                Self::Delegation(proto::AskDelegation { delegate_id, until_ended: until == Until::Ended })
+            }
+        }
+    }
+}
+
+impl From<Answer> for answer::Body {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Verdict(verdict) => Self::Verdict(proto::Verdict { denied: verdict.err().map(Into::into) }),
+            Answer::Delegation(news) => Self::Delegation(news.into()),
+        }
+    }
+}
+
+impl From<DelegationNews> for proto::DelegationNews {
+    fn from(news: DelegationNews) -> Self {
+        let (child, failure, result) = match news {
+            DelegationNews::Begun { child } => (Some(child), None, None),
+            DelegationNews::Refused(failure) => (None, Some(failure), None),
+            DelegationNews::Ended { child, outcome: Ok(output) } => (Some(child), None, Some(output)),
+            DelegationNews::Ended { child, outcome: Err(failure) } => (Some(child), Some(failure), None),
+        };
+        Self {
+            child_job_id: child.map(|child| child.to_string()),
+            failure: failure.map(Into::into),
+            result: result.map(|output| outcome(output, None)),
+        }
+    }
+}
+
+impl From<ChildFailure> for proto::Failure {
+    fn from(failure: ChildFailure) -> Self {
+        let ChildFailure { code, message, retryable, details } = failure;
+        let details_json = details.map(|details| details.get().to_owned());
+        Self { code: code.as_str().to_owned(), message, retryable, details_json }
+    }
+}
+
+fn outcome(output: Output, summary: Option<String>) -> proto::Outcome {
+    match output {
+        Output::Inline(json) => {
+            proto::Outcome { result_json: Some(json.get().to_owned()), summary, ..proto::Outcome::default() }
+        }
+        Output::Streamed { result_id, result_size } => {
+            proto::Outcome { result_json: None, result_id: Some(result_id), result_size: Some(result_size), summary }
+        }
+    }
+}
+
 impl From<Report> for report::Body {
     fn from(report: Report) -> Self {
         match report {
             Report::Event { kind, body } => {
                 Self::Event(proto::Event { kind: kind.as_str().to_owned(), body_json: body.get().to_owned() })
             }
-            Report::Result { output: Output::Inline(json), summary } => Self::Result(proto::Outcome {
-                result_json: Some(json.get().to_owned()),
-                summary,
-                ..proto::Outcome::default()
-            }),
-            Report::Result { output: Output::Streamed { result_id, result_size }, summary } => {
-                Self::Result(proto::Outcome {
-                    result_json: None,
-                    result_id: Some(result_id),
-                    result_size: Some(result_size),
-                    summary,
-                })
-            }
+            Report::Result { output, summary } => Self::Result(outcome(output, summary)),
             Report::Failure(failure) => Self::Failure(failure.into()),
         }
     }

@@ -1,6 +1,6 @@
 //! What the gateway sends.
 
-use super::{Failure, Heartbeat};
+use super::{Failure, Heartbeat, Outcome};
 
 /// One frame from the gateway.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -191,7 +191,7 @@ pub struct Answer {
     #[prost(uint64, tag = "2")]
     pub ask_id: u64,
     /// Exactly one of them.
-    #[prost(oneof = "answer::Body", tags = "3")]
+    #[prost(oneof = "answer::Body", tags = "3, 4")]
     pub body: Option<answer::Body>,
 }
 
@@ -203,6 +203,9 @@ pub mod answer {
         /// To an `Authorize`.
         #[prost(message, tag = "3")]
         Verdict(super::Verdict),
+        /// To an `AskDelegation`.
+        #[prost(message, tag = "4")]
+        Delegation(super::DelegationNews),
     }
 }
 
@@ -212,4 +215,18 @@ pub struct Verdict {
     /// Why not; absent if it is.
     #[prost(message, optional, tag = "1")]
     pub denied: Option<Failure>,
+}
+
+/// What became of a delegation: a child and nothing else if it has not ended, a failure and no child if there is none.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct DelegationNews {
+    /// The child.
+    #[prost(string, optional, tag = "1")]
+    pub child_job_id: Option<String>,
+    /// Why there is none, or why it has no result.
+    #[prost(message, optional, tag = "2")]
+    pub failure: Option<Failure>,
+    /// Its result.
+    #[prost(message, optional, tag = "3")]
+    pub result: Option<Outcome>,
 }

@@ -163,7 +163,7 @@ pub struct Ask {
     #[prost(uint64, tag = "3")]
     pub after_worker_seq: u64,
     /// Exactly one of them.
-    #[prost(oneof = "ask::Body", tags = "4")]
+    #[prost(oneof = "ask::Body", tags = "4, 5")]
     pub body: Option<ask::Body>,
 }
 
@@ -175,6 +175,9 @@ pub mod ask {
         /// Whether the lease covers an operation.
         #[prost(message, tag = "4")]
         Authorize(super::Authorize),
+        /// What became of a delegation.
+        #[prost(message, tag = "5")]
+        Delegation(super::AskDelegation),
     }
 }
 
@@ -187,6 +190,17 @@ pub struct Authorize {
     /// To what.
     #[prost(string, tag = "2")]
     pub target: String,
+}
+
+/// What became of a delegation that was reported before (spec 10).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct AskDelegation {
+    /// What the job calls it.
+    #[prost(string, tag = "1")]
+    pub delegate_id: String,
+    /// Whether the answer waits for the child's end; otherwise for its beginning.
+    #[prost(bool, tag = "2")]
+    pub until_ended: bool,
 }
 
 /// One report about one job.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use moorline_types::limits::MAX_EVENT_BODY_BYTES;
 use moorline_types::limits::MAX_JSON_DEPTH;
-use moorline_types::{AgentRef, EventKind, Json};
+use moorline_types::{EventKind, Json};
 use serde::{Deserialize, Serialize};
 
 use crate::json;
@@ -254,19 +254,6 @@ pub struct Artifact {
     pub sha256: Option<String>,
 }
 
-/// A part of the work that is another agent's. Told to whoever watches; the gateway does not start anything for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delegation {
-    /// Which agent.
-    pub agent: AgentRef,
-    /// Its input.
-    pub input: Json,
-    /// What the child may do; without it, what the gateway's policy says.
-    pub lease_request: Option<Json>,
-    /// Until when, and how much.
-    pub lease_constraints: Option<Json>,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Delegate {
     pub(super) delegate_id: String,
@@ -277,6 +264,10 @@ pub(super) struct Delegate {
     pub(super) lease_request: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) lease_constraints: Option<Json>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) max_runtime_sec: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(super) detached: bool,
 }
 
 /// What must hold beyond the shape.

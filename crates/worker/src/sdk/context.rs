@@ -18,11 +18,12 @@ use super::cancel::{Cancel, CancelRequest};
 use super::commands::Commands;
 use super::result_stream::{Encoding, ResultStream, StreamError};
 use super::{
-    Artifact, Delegation, Failure, FailureCode, Flaw, InvalidEvent, Level, Metric, Progress, ToolAnswer, ToolError,
+    Artifact, ChildFailure, Delegated, Delegation, DelegationCode, DelegationError, Failure, FailureCode, Flaw,
+    InvalidEvent, Level, Metric, Progress, ToolAnswer, ToolError,
 };
 use crate::clock;
-use crate::limits::MAX_ASKS;
-use crate::message::{Answer, Ask, Command, Report, StartJob};
+use crate::limits::{MAX_ASKS, MAX_AWAITED};
+use crate::message::{Answer, Ask, Command, DelegationNews, Report, StartJob, Until};
 
 /// One job, as its agent sees it. Cheap to clone; a clone that outlives the job can emit nothing.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ struct Inner {
     streaming: AtomicBool,
     /// Room for questions that are not answered.
     asks: Arc<Semaphore>,
+    /// Room for questions about delegations, which may wait for long.
+    awaiting: Arc<Semaphore>,
 }
 
 /// Where a job's reports go.
@@ -126,7 +129,8 @@ impl JobContext {
     pub(crate) fn new(start: StartJob, cancel: Cancel, commands: Commands, port: Arc<dyn Port>) -> Self {
         let (calls, streaming) = (AtomicU64::new(0), AtomicBool::new(false));
         let asks = Arc::new(Semaphore::new(MAX_ASKS));
-        Self(Arc::new(Inner { start, cancel, commands, port, calls, streaming, asks }))
+        let awaiting = Arc::new(Semaphore::new(MAX_AWAITED));
+        Self(Arc::new(Inner { start, cancel, commands, port, calls, streaming, asks, awaiting }))
     }
 
     /// The job.
@@ -241,7 +245,7 @@ impl JobContext {
         let answered = self.0.port.ask(Ask::Authorize { capability, target }, room);
         match answered.map_err(|PushError| AuthorizeError::Ended)?.await {
             Ok(Answer::Verdict(verdict)) => verdict.map_err(AuthorizeError::Denied),
-            Err(_) => Err(AuthorizeError::Ended),
+            Ok(Answer::Delegation(_)) | Err(_) => Err(AuthorizeError::Ended),
         }
     }
 
@@ -278,14 +282,46 @@ impl JobContext {
         self.emit(&artifact).await
     }
 
-    /// Asks for a part of the work to be given to another agent.
-    pub async fn delegate(&self, delegation: Delegation) -> Result<DelegateId, EmitError> {
+    /// Gives a part of the work to another agent, which does it as a child job. What became of it is asked of what this
+    /// returns; a refusal is told to whoever watches the job, too.
+    ///
+    /// # Errors
+    /// If the job is over, or the delegation is larger than an event may be.
+    pub async fn delegate(&self, delegation: Delegation) -> Result<Delegated, EmitError> {
         let delegate_id = self.mint("dlg");
-        let Delegation { agent, input, lease_request, lease_constraints } = delegation;
-        let agent = agent.to_string();
-        self.emit(&Delegate { delegate_id: delegate_id.clone(), agent, input, lease_request, lease_constraints })
-            .await?;
-        Ok(DelegateId(delegate_id))
+        let Delegation { agent, input, lease_request, lease_constraints, max_runtime_sec, detached } = delegation;
+        let body = Delegate {
+            delegate_id: delegate_id.clone(),
+            agent: agent.to_string(),
+            input,
+            lease_request,
+            lease_constraints,
+            max_runtime_sec,
+            detached,
+        };
+        self.emit(&body).await?;
+        Ok(Delegated::new(self.clone(), DelegateId(delegate_id)))
+    }
+
+    /// Asks what became of a delegation.
+    pub(crate) async fn ask_delegation(
+        &self,
+        id: &DelegateId,
+        until: Until,
+    ) -> Result<DelegationNews, DelegationError> {
+        let room = Arc::clone(&self.0.awaiting).acquire_owned().await.map_err(|_| DelegationError::Ended)?;
+        let answered = self.0.port.ask(Ask::Delegation { delegate_id: id.0.clone(), until }, room);
+        match answered.map_err(|PushError| DelegationError::Ended)?.await {
+            Ok(Answer::Delegation(news)) => Ok(news),
+            // A gateway of an earlier version has no answer but that it has none.
+            Ok(Answer::Verdict(Err(failure))) => Err(DelegationError::Refused(ChildFailure {
+                code: DelegationCode::InternalError,
+                message: failure.message,
+                retryable: false,
+                details: failure.details,
+            })),
+            Ok(Answer::Verdict(Ok(()))) | Err(_) => Err(DelegationError::Ended),
+        }
     }
 
     /// An event of a vendor's own kind, with an object as its body.

@@ -7,7 +7,7 @@ use moorline_types::Json;
 use moorline_types::limits::{MAX_JSON_DEPTH, MAX_REASON_BYTES};
 use serde::Serialize;
 
-use super::{AuthorizeError, EmitError};
+use super::{AuthorizeError, DelegationError, EmitError};
 use crate::json;
 use crate::limits::MAX_DETAILS_BYTES;
 use crate::message::{Failure, FailureCode};
@@ -62,12 +62,17 @@ impl Failure {
 }
 
 /// So that `?` works in [`super::Agent::run`]. An emit that found the job over is the job's cancellation, a denial is
-/// itself, everything else is internal.
+/// itself, and so is a delegation that was refused; everything else is internal.
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         match (&error as &dyn Any).downcast_ref::<AuthorizeError>() {
             Some(AuthorizeError::Denied(denial)) => return denial.clone(),
             Some(AuthorizeError::Ended) => return Self::cancelled(),
+            None => {}
+        }
+        match (&error as &dyn Any).downcast_ref::<DelegationError>() {
+            Some(DelegationError::Refused(refused)) => return refused.clone().into(),
+            Some(DelegationError::Ended) => return Self::cancelled(),
             None => {}
         }
         match (&error as &dyn Any).downcast_ref::<EmitError>() {
