@@ -201,7 +201,7 @@ pub struct Settled {
 }
 
 /// A credential has another value from here on (spec 9.8.2). The value is not in the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialRotated {
     /// The credential, whose name stays.
     pub credential: CredentialId,

@@ -231,6 +231,18 @@ pub enum Refusal {
         /// How it ended.
         status: Status,
     },
+    /// The upstream does not issue a credential for this lease (spec 9.8), now or later.
+    #[error("no credential is issued for this lease: {reason}")]
+    CredentialRefused {
+        /// Why not, and what would help.
+        reason: String,
+    },
+    /// No credential can be issued at the moment, so the job is not accepted.
+    #[error("no credential can be issued for the job at the moment: {reason}; submit it again later")]
+    CredentialUnavailable {
+        /// Why not.
+        reason: String,
+    },
     /// The journal cannot be written at the moment, so nothing that must last is promised.
     #[error("the journal cannot be written at the moment ({reason}); try again later")]
     StoreUnavailable {

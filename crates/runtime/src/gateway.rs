@@ -25,6 +25,7 @@ use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::claims::{Claims, FreeKey};
 use crate::clock::Clock;
+use crate::credentials::{Credentials, Pending};
 use crate::ended::Ended;
 use crate::events::JobEvents;
 use crate::job_index::JobIndex;
@@ -87,6 +88,7 @@ struct Shared {
     going: RwLock<BTreeSet<JobId>>,
     audit: Audit,
     claims: Claims,
+    credentials: Credentials,
     last_seen: LastSeen,
     sessions: Arc<Sessions>,
     stored: StoredBytes,
@@ -126,6 +128,19 @@ impl Gateway {
         agents: impl IntoIterator<Item = (ResolvedAgent, bool)>,
         tasks: Tasks,
     ) -> Self {
+        let credentials = Credentials::new(Arc::clone(&store), clock.clone(), None, None);
+        Self::with_credentials(store, clock, options, agents, tasks, credentials)
+    }
+
+    /// The same, whose jobs are given credentials for an upstream. They are in the same store.
+    pub fn with_credentials(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        options: RuntimeOptions,
+        agents: impl IntoIterator<Item = (ResolvedAgent, bool)>,
+        tasks: Tasks,
+        credentials: Credentials,
+    ) -> Self {
         let agents = Arc::new(Agents::new(agents));
         let registry = Arc::new(Registry::default());
         let open_jobs = OpenJobs::new(Arc::clone(&store));
@@ -145,6 +160,7 @@ impl Gateway {
             registry: Arc::clone(&registry),
             pool: Arc::clone(&pool),
             index: index.clone(),
+            credentials: credentials.clone(),
             limits: job_limits(&options),
             quotas: options.quotas,
             stored: stored.clone(),
@@ -165,6 +181,7 @@ impl Gateway {
             going: RwLock::default(),
             audit,
             claims,
+            credentials,
             last_seen: LastSeen::default(),
             sessions,
             stored,
@@ -200,6 +217,11 @@ impl Gateway {
         &self.0.pool
     }
 
+    /// The credentials of jobs.
+    pub fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
     /// Where tasks are spawned.
     pub fn tasks(&self) -> &Tasks {
         &self.0.tasks
@@ -229,6 +251,7 @@ impl Gateway {
         trace: Option<TraceRef>,
         quotas: Quotas,
         key: Option<FreeKey>,
+        takes_credentials: bool,
         attach: impl FnOnce(Timestamp, JobId) -> Option<Record>,
     ) -> Result<JobSummary, Refusal> {
         if self.0.draining.is_cancelled() {
@@ -243,11 +266,22 @@ impl Gateway {
         let id = mint::job_id(now).map_err(no_entropy)?;
         let (trace, span) = JobSpan::begin(id, trace, self.0.options.tracing);
         (accepted.trace_id, accepted.span) = (Some(trace), Some(Box::new(span)));
+        let mut per_sec = quotas.submits_per_sec;
+        let issued = if takes_credentials {
+            // Before the upstream is: who submits too often does not make it issue too often.
+            self.count_submit(&principal, per_sec.take())?;
+            self.0.credentials.issue_for(id, &accepted).await?
+        } else {
+            None
+        };
+        accepted.credentials.extend(issued.as_ref().and_then(Pending::provisioned).cloned());
+        let now = self.now();
         let mut job = Job::accept(now, id, accepted, self.job_limits());
         // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.
         let mut changes = JobIndex::entries(id, job.accepted());
         changes.push(OpenJobs::entry(id, job.owner()));
         changes.extend(key.as_ref().map(|key| key.claim(now, id)));
+        changes.extend(issued.as_ref().map(Pending::change));
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
         let mut records = Vec::from_iter(attach(now, id));
         let of_session = records.iter().map(|record| record.body.len() as u64).sum();
@@ -256,16 +290,22 @@ impl Gateway {
         let bytes = batch.body_bytes() as u64;
         let room = self.0.stored.of(&principal).take(bytes, quotas.stored_bytes)?;
         // The last that is asked: what is refused for another reason is not held against the rate.
-        if let Some(per_sec) = quotas.submits_per_sec {
-            self.0.registry.count_submit(now, &principal, per_sec)?;
-        }
+        self.count_submit(&principal, per_sec)?;
         self.append_with(batch, changes).await?;
         room.keep();
+        issued.into_iter().for_each(Pending::keep);
         self.0.sessions.note_bytes(session, of_session);
         job.handle_committed(self.now());
         let Accepted { agent, version, .. } = job.accepted();
         tracing::debug!(job = %id, trace_id = %trace, %agent, %version, "a job is accepted");
         Ok(self.0.jobs.start(job, place, bytes.saturating_sub(of_session)))
+    }
+
+    fn count_submit(&self, principal: &PrincipalId, per_sec: Option<u64>) -> Result<(), Refusal> {
+        if let Some(per_sec) = per_sec {
+            self.0.registry.count_submit(self.now(), principal, per_sec)?;
+        }
+        Ok(())
     }
 
     /// How much the principal may have.
@@ -413,6 +453,7 @@ impl Gateway {
         job_lists::complete(&self.0.store).await?;
         self.count_ended().await?;
         self.0.sessions.recover(self.now()).await?;
+        self.0.credentials.recover().await?;
         let mut recovered = 0_usize;
         let mut families = Vec::new();
         let ids = self.0.open_jobs.all().await?;
@@ -432,6 +473,8 @@ impl Gateway {
         }
         self.reunite(families).await?;
         self.0.pool.finish_recovery();
+        self.0.credentials.settle(|job| self.0.registry.get(job).is_some());
+        self.0.credentials.start(&self.0.tasks);
         if recovered > 0 {
             tracing::info!(jobs = recovered, "jobs of the last run are taken up");
         }
@@ -583,7 +626,7 @@ fn ending(record: &Record) -> Option<Status> {
     }
 }
 
-fn no_entropy(error: NoEntropy) -> Refusal {
+pub(crate) fn no_entropy(error: NoEntropy) -> Refusal {
     tracing::error!(%error, "nothing can be named");
     Refusal::StoreUnavailable { reason: "the machine gives no randomness" }
 }
@@ -603,7 +646,7 @@ fn append_reason(error: &AppendError) -> &'static str {
     }
 }
 
-fn put_reason(error: &PutError) -> &'static str {
+pub(crate) fn put_reason(error: &PutError) -> &'static str {
     match error {
         PutError::Conflict { .. } => "another request was first",
         PutError::TooLarge { .. } => "the request is too large",

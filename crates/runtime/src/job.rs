@@ -8,7 +8,7 @@ use std::sync::Arc;
 use moorline_core::Refusal;
 use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
-use moorline_store::{AppendError, CommittedBatch, Store};
+use moorline_store::{AppendError, Change, CommittedBatch, Store};
 use moorline_types::{Batch, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
 use moorline_worker::message::{self, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +18,10 @@ use crate::jobs::{Jobs, entries_of_children};
 use crate::pool::verdict;
 use crate::registry::{JobInput, Place, Progress};
 use crate::stored::Account;
+
+mod credentials;
+
+use credentials::{Done, JobCredentials, rotated};
 
 /// Inputs, and reports in them, that are taken in before the store is asked again. They share one append, so a burst
 /// costs one commit.
@@ -29,6 +33,7 @@ pub(crate) struct JobTask {
     jobs: Arc<Jobs>,
     job: Job,
     place: Place,
+    credentials: JobCredentials,
     /// The room for children whose acceptance is decided and not committed, by delegation.
     rooms: BTreeMap<Box<str>, Place>,
     inbox: mpsc::Receiver<JobInput>,
@@ -59,7 +64,8 @@ impl JobTask {
     ) -> Self {
         let (rooms, taken) = (BTreeMap::new(), Load::default());
         let account = jobs.stored.of(job.owner());
-        Self { jobs, job, place, rooms, inbox, intake, taken, progress, stored, account }
+        let credentials = JobCredentials::new(jobs.credentials.clone());
+        Self { jobs, job, place, credentials, rooms, inbox, intake, taken, progress, stored, account }
     }
 
     /// Drives the job to its end.
@@ -71,8 +77,12 @@ impl JobTask {
         let clock = self.jobs.clock.clone();
         let over = loop {
             if append.is_none() {
-                let parent = self.job.id();
-                append = self.job.poll_append().map(|batch| start_append(&self.jobs.store, parent, batch));
+                let (parent, store, credentials) = (self.job.id(), &self.jobs.store, &self.credentials);
+                append = self.job.poll_append().map(|batch| {
+                    let mut changes = entries_of_children(&batch, parent);
+                    changes.extend(credentials.change(&batch));
+                    start_append(store, batch, changes)
+                });
             }
             self.release_committed();
             if self.perform_effects() {
@@ -87,6 +97,7 @@ impl JobTask {
                         break false;
                     }
                 }
+                done = self.credentials.next() => self.handle_credentials(done),
                 Some(input) = self.inbox.recv() => self.handle_inputs(input, &mut confirmations),
                 () = clock.sleep_until(deadline.map(|deadline| deadline.at)) => {
                     if deadline.is_some_and(|deadline| deadline.why == DeadlineReason::LeaseExpiry) {
@@ -197,6 +208,20 @@ impl JobTask {
         Ok(())
     }
 
+    /// Takes in what came of the job's credentials.
+    fn handle_credentials(&mut self, done: Done) {
+        let now = self.jobs.clock.now();
+        match done {
+            Done::Withdrawn => self.job.handle_revoked(now),
+            Done::Replaced(pending) => match rotated(&pending) {
+                // A job that is over takes none: what is dropped is withdrawn.
+                Some(rotated) if self.job.handle_rotated(now, rotated) => self.credentials.commit(*pending),
+                Some(_) | None => {}
+            },
+            Done::NotReplaced => self.job.handle_not_rotated(now),
+        }
+    }
+
     /// Takes the store's answer in. Answers whether the job can go on.
     fn handle_appended(&mut self, result: Result<CommittedBatch, AppendError>) -> bool {
         let now = self.jobs.clock.now();
@@ -205,6 +230,7 @@ impl JobTask {
                 let bytes = committed.body_bytes() as u64;
                 self.stored += bytes;
                 self.account.add(bytes);
+                self.credentials.handle_committed(&committed);
                 self.job.handle_committed(now);
             }
             Err(
@@ -243,9 +269,9 @@ impl JobTask {
                 Effect::Acknowledge { fence, worker_seq } => self.jobs.pool.acknowledge(fence, job, worker_seq),
                 Effect::Cancel { fence, reason, grace } => self.jobs.pool.cancel(fence, job, reason, grace),
                 Effect::Kill { fence } => self.jobs.pool.kill(fence, job),
-                // No job is given a credential yet.
-                Effect::Rotate { .. } | Effect::RevokePrior { .. } => {}
-                Effect::Revoke => self.job.handle_revoked(self.jobs.clock.now()),
+                Effect::Rotate { credential } => self.credentials.rotate(credential, job, self.job.accepted()),
+                Effect::RevokePrior { credential, issue } => self.credentials.withdraw_prior(job, credential, issue),
+                Effect::Revoke => self.credentials.withdraw_all(job),
                 Effect::StartChild { child, first, delegate_id } => {
                     let place = self.rooms.remove(&delegate_id);
                     // It was in this job's batch and is not this job's.
@@ -278,8 +304,9 @@ impl JobTask {
     }
 
     async fn finish(self, over: bool) {
-        let Self { jobs, job, place, inbox, stored, .. } = self;
+        let Self { jobs, job, place, inbox, stored, credentials, .. } = self;
         let id: JobId = job.id();
+        credentials.finish(id, over);
         // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
             jobs.registry.remove(id);
@@ -306,9 +333,8 @@ async fn appended(append: &mut Option<Append>) -> Result<CommittedBatch, AppendE
     }
 }
 
-fn start_append(store: &Arc<dyn Store>, job: JobId, batch: Batch) -> Append {
+fn start_append(store: &Arc<dyn Store>, batch: Batch, changes: Vec<Change>) -> Append {
     let store = Arc::clone(store);
-    let changes = entries_of_children(&batch, job);
     Box::pin(async move { store.append_with(batch, changes).await })
 }
 

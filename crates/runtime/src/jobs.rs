@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agents::Agents;
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::gateway::JobSummary;
 use crate::intake::Intake;
 use crate::job::JobTask;
@@ -36,6 +37,7 @@ pub(crate) struct Jobs {
     pub(crate) registry: Arc<Registry>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) index: JobIndex,
+    pub(crate) credentials: Credentials,
     pub(crate) limits: JobLimits,
     /// How much one principal may have, unless its own quotas say otherwise.
     pub(crate) quotas: Quotas,

@@ -13,6 +13,7 @@
 pub mod agents;
 pub mod backend_sessions;
 pub mod clock;
+pub mod credentials;
 pub mod ended;
 mod events;
 pub mod gateway;

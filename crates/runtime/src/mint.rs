@@ -1,6 +1,6 @@
 //! The one place where randomness is drawn and identifiers are made.
 
-use moorline_types::{Entropy, EventSeq, JobId, MessageId, MintedText, SessionId, Timestamp, WorkerId};
+use moorline_types::{CredentialId, Entropy, EventSeq, JobId, MessageId, MintedText, SessionId, Timestamp, WorkerId};
 
 /// The operating system gave no randomness. Nothing can be named without it.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,11 @@ pub fn session_id(now: Timestamp) -> Result<SessionId, NoEntropy> {
 /// A new worker's id.
 pub fn worker_id(now: Timestamp) -> Result<WorkerId, NoEntropy> {
     Ok(WorkerId::mint(now, random()?))
+}
+
+/// A new name of a credential, or of an issue of one.
+pub(crate) fn credential_id(now: Timestamp) -> Result<CredentialId, NoEntropy> {
+    Ok(CredentialId::mint(now, random()?))
 }
 
 /// The id of an envelope that is not part of a session's sequence.

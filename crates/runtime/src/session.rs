@@ -8,8 +8,10 @@ use moorline_core::Refusal;
 use moorline_core::access::{Action, Asked, Granted, Ruling, check_submission};
 use moorline_core::audit::AuditFilter;
 use moorline_core::backlog::{Backlog, Missed};
+use moorline_core::credential::Provisioned;
 use moorline_core::record::{
-    Accepted, Attached as AttachedFact, Closed, Detached, Fact, History, Notice, Overflow, SubmitterBounds, Subscribed,
+    Accepted, Attached as AttachedFact, Closed, CredentialRotated, Detached, Fact, History, Notice, Overflow,
+    SubmitterBounds, Subscribed,
 };
 use moorline_core::resume::ResumeState;
 use moorline_core::session::Session;
@@ -21,6 +23,7 @@ use moorline_types::{
 
 use crate::audit::AuditPage;
 use crate::claims::Idempotency;
+use crate::credentials::Value;
 use crate::events::JobEvents;
 use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, unavailable};
 use crate::ruled::Ruled;
@@ -52,6 +55,8 @@ pub struct SubmitRequest {
     pub expires_at: Option<Timestamp>,
     /// The trace that it belongs to, or the span below which it does.
     pub trace: Option<TraceRef>,
+    /// Whether the client can be given credentials for upstreams (spec 9.8).
+    pub takes_credentials: bool,
     /// What the client calls it, if it may be sent again.
     pub idempotency: Option<Idempotency>,
     /// What becomes of records that the session does not take in time.
@@ -270,9 +275,27 @@ impl SessionHandle {
         let quotas = self.gateway.quotas_of(self.principal());
         let (session, overflow) = (&self.session, request.overflow);
         let attach = |now: Timestamp, job: JobId| Some(session.record(now, 0, &attached(job, overflow)));
-        let summary = self.gateway.accept(accepted, request.trace, quotas, key, attach).await?;
+        let summary =
+            self.gateway.accept(accepted, request.trace, quotas, key, request.takes_credentials, attach).await?;
         self.session.handle_committed([&attached(summary.job, overflow)]);
         Ok(summary)
+    }
+
+    /// The job's credentials with their values: for its submitter, while the job has them, and nobody else.
+    pub fn credentials(&self, job: &JobSummary) -> Vec<(Provisioned, Value)> {
+        let mut values = self.gateway.credentials().values(&self.principal().id, job.job);
+        let provisioned = job.accepted.credentials.iter();
+        let shown = provisioned.filter_map(|provisioned| {
+            let at = values.iter().position(|(credential, _)| *credential == provisioned.id)?;
+            Some((provisioned.clone(), values.swap_remove(at).1))
+        });
+        shown.collect()
+    }
+
+    /// The value that a job's credential was given by this replacement, if this is the job's submitter and the value has
+    /// not been replaced since.
+    pub fn rotated_value(&self, job: JobId, rotated: &CredentialRotated) -> Option<Value> {
+        self.gateway.credentials().value_of(&self.principal().id, job, rotated.issue)
     }
 
     /// Asks for a job's end. Answers when the request is durable.

@@ -11,6 +11,7 @@
 //! | [`TaskKind::Audit`] | never by itself | told to stop, waited for; the rest of the trail is written after all tasks |
 //! | [`TaskKind::Certificates`] | never by itself | cancelled |
 //! | [`TaskKind::TokenKeys`] | never by itself | cancelled |
+//! | [`TaskKind::Credentials`] | never by itself | told to stop, waited for; what is not withdrawn is found by the next start |
 //! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
 
@@ -42,6 +43,8 @@ pub enum TaskKind {
     Certificates,
     /// Looks whether an issuer of tokens has other keys.
     TokenKeys,
+    /// Withdraws credentials from upstreams.
+    Credentials,
     /// Removes what has outlived its use.
     Sweep,
     /// Serves one client's connection, or one half of it.
@@ -60,6 +63,7 @@ impl fmt::Display for TaskKind {
             Self::Audit => "audit",
             Self::Certificates => "certificates",
             Self::TokenKeys => "token_keys",
+            Self::Credentials => "credentials",
             Self::Sweep => "sweep",
             Self::Connection => "connection",
         })

@@ -18,6 +18,7 @@
 mod agents;
 mod allowed;
 mod client_grants;
+mod credentials;
 mod file;
 mod files;
 mod high;
@@ -43,8 +44,9 @@ pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTIO
 pub use allowed::Allowed;
 pub use files::{Entry, Files, RealFiles};
 pub use high::{
-    ClientCertsConfig, Config, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig,
-    JwtKeys, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport,
+    ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
+    JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, RetentionConfig,
+    SessionConfig, Transport, UpstreamConfig,
 };
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;

@@ -16,7 +16,6 @@ mod fetch;
 mod key_set;
 mod source;
 mod token;
-mod url;
 
 use moorline_types::Timestamp;
 
@@ -27,7 +26,6 @@ use token::Token;
 
 pub use key_set::KeySetError;
 pub use source::JwtError;
-pub use url::{JwksUrl, JwksUrlError};
 
 /// What the names of principals begin with that tokens authenticate, unless configured otherwise. No API key is made for
 /// such a principal, so that whoever may issue tokens and whoever may make keys do not meet.

@@ -7,6 +7,7 @@
 //! | [`serve`] | the life of the process |
 //! | [`http`], [`door`] | how bytes become frames, and which peers are turned away before they cost anything |
 //! | [`enrolments`] | which workers of other machines are let in |
+//! | [`outbound`] | which requests the gateway itself makes, to whom |
 //! | [`connection`] | one client's connection |
 //! | [`keys`], [`jwt`], [`tls`], [`logging`] | who it is, who we are, and what is told about it |
 //!
@@ -22,12 +23,15 @@ pub mod jwt;
 pub mod key_store;
 pub mod keys;
 pub mod logging;
+pub mod outbound;
 pub mod serve;
 pub mod tls;
 
 mod accept;
 mod admission;
 mod front;
+mod provision;
 mod worker_listener;
 
+pub use provision::ProvisionError;
 pub use serve::{Doors, Reload, Server, StartError};

@@ -15,6 +15,7 @@ use std::time::Duration;
 use moorline_core::access::Unasked;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::delegation::DelegationLimits;
+use moorline_runtime::credentials::{Credentials, SealKey};
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
@@ -33,6 +34,7 @@ use crate::http::{HttpOptions, Listener};
 use crate::jwt::Jwt;
 use crate::key_store::{Keys, load_keys};
 use crate::keys::ApiKey;
+use crate::provision::provisioning;
 use crate::tls::{Certificates, ClientCerts, TlsError, TlsFiles};
 use crate::worker_listener::WorkerListener;
 
@@ -134,11 +136,16 @@ impl Server {
         let inside = workers::in_process(&config)?;
         let agents = workers.iter().map(|worker| (worker.agent.clone(), worker.is_default));
         let agents = agents.chain(inside.iter().map(|(agent, _)| (agent.clone(), true)));
-        let gateway = Gateway::new(Arc::clone(&store), clock.clone(), runtime_options(&config), agents, tasks.clone());
+        let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
+        let provisioning = config.credentials.as_ref().map(|config| provisioning(config, clock.clone())).transpose()?;
+        let seal_key = Some(SealKey::new(&secret.credential_key()));
+        let credentials = Credentials::new(Arc::clone(&store), clock.clone(), seal_key, provisioning);
+        let options = runtime_options(&config);
+        let gateway =
+            Gateway::with_credentials(Arc::clone(&store), clock.clone(), options, agents, tasks.clone(), credentials);
         audited::record_start(&gateway, store.as_ref(), settings).await;
         certificates.iter().for_each(|certificates| watch(certificates, &gateway, &tasks));
         jwt.iter().for_each(|jwt| watch_token_keys(jwt, &gateway, &tasks));
-        let secret = data_dir.gateway_secret(GatewaySecret::new(mint::random()?))?;
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
         let enrolments = Arc::new(Enrolments::of(data_dir.path()));
         let (agents, window) = (Arc::clone(gateway.agents()), config.workers.adoption_window);

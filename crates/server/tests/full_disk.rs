@@ -58,6 +58,7 @@ fn request(input: &serde_json::Value) -> SubmitRequest {
         max_runtime_sec: None,
         expires_at: None,
         trace: None,
+        takes_credentials: false,
         idempotency: None,
         overflow: Overflow::CatchUp,
     }

@@ -222,6 +222,7 @@ impl Simulation {
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
             expires_at: None,
             trace: None,
+            takes_credentials: false,
             idempotency: None,
             overflow: Overflow::CatchUp,
         };

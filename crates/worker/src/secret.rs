@@ -36,6 +36,9 @@ const ENROLMENT_SECRET_INFO: &[u8] = b"moorline-enrolment-secret-v1";
 /// Separates fingerprints from anything else that is derived from the gateway's secret.
 const FINGERPRINT_INFO: &[u8] = b"moorline-fingerprint-v1";
 
+/// Separates the key of credentials from anything else that is derived from the gateway's secret.
+const CREDENTIAL_KEY_INFO: &[u8] = b"moorline-credential-key-v1";
+
 /// What only the gateway knows, over all of its starts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GatewaySecret([u8; SECRET_BYTES]);
@@ -96,6 +99,11 @@ impl GatewaySecret {
     /// a configuration may hold secrets of few bits.
     pub fn fingerprint(&self, text: &[u8]) -> String {
         HEXLOWER.encode(&self.derive(&[FINGERPRINT_INFO, text]))
+    }
+
+    /// The key by which values of credentials are sealed in the store.
+    pub fn credential_key(&self) -> [u8; SECRET_BYTES] {
+        self.derive(&[CREDENTIAL_KEY_INFO])
     }
 
     /// The text form, for the file that holds it.

@@ -90,7 +90,10 @@ impl Job {
             return self.waiting.push(now, &ending);
         }
         self.credentials.held = Some(Box::new(Held { ending, until: now + REVOCATION_PATIENCE }));
-        self.effects.push_back(Effect::Revoke);
+        // A new value that is not the job's yet would be missed.
+        if self.credentials.replaced.is_none() {
+            self.effects.push_back(Effect::Revoke);
+        }
     }
 
     /// The job's credentials are withdrawn, as [`Effect::Revoke`] wants it.
@@ -116,7 +119,7 @@ impl Job {
             return false;
         }
         self.credentials.replay(now, &rotated);
-        self.waiting.push(now, &Fact::CredentialRotated(rotated.clone()));
+        self.waiting.push(now, &Fact::CredentialRotated(rotated));
         self.credentials.replaced = Some(rotated);
         true
     }
@@ -135,7 +138,8 @@ impl Job {
             rotation.is_under_way = false;
         }
         if let Some(CredentialRotated { credential, issue, .. }) = self.credentials.replaced.take() {
-            self.effects.push_back(Effect::RevokePrior { credential, issue });
+            let prior = Effect::RevokePrior { credential, issue };
+            self.effects.push_back(if self.status.is_terminal() { Effect::Revoke } else { prior });
         }
     }
 }

@@ -10,6 +10,7 @@ use moorline_core::Refusal;
 use moorline_core::delegation::DelegationLimits;
 use moorline_core::quota::Quota;
 use moorline_core::record::{Fact, Overflow};
+use moorline_runtime::credentials::{Credentials, Provisioning, SealKey};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
     Clock, Delivery, Gateway, Retention, RuntimeOptions, SessionHandle, SubmitRequest, SubscribeRequest, Tasks,
@@ -74,6 +75,15 @@ impl Bench {
 
     /// A gateway over what another one left behind.
     pub(crate) async fn over(store: Arc<MemoryStore>, options: RuntimeOptions) -> Self {
+        Self::provisioned(store, options, None).await
+    }
+
+    /// The same, whose jobs are given credentials.
+    pub(crate) async fn provisioned(
+        store: Arc<MemoryStore>,
+        options: RuntimeOptions,
+        provisioning: Option<Provisioning>,
+    ) -> Self {
         let agents: Vec<Arc<dyn Agent>> =
             vec![Arc::new(Counter), Arc::new(Stubborn), Arc::new(Panicking), Arc::new(Patient), Arc::new(Planner)];
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
@@ -81,7 +91,9 @@ impl Bench {
         let names = agents.iter().map(|agent| (agent.describe().agent, true)).collect::<Vec<_>>();
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
         let generation = raise_generation(shared.as_ref()).await.unwrap();
-        let gateway = Gateway::new(shared, clock.clone(), options, names, tasks.clone());
+        let key = SealKey::new(&[5; 32]);
+        let credentials = Credentials::new(Arc::clone(&shared), clock.clone(), Some(key), provisioning);
+        let gateway = Gateway::with_credentials(shared, clock.clone(), options, names, tasks.clone(), credentials);
         gateway.recover().await.unwrap();
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret());
         let spec = WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) };
@@ -118,6 +130,7 @@ pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
         max_runtime_sec: None,
         expires_at: None,
         trace: None,
+        takes_credentials: false,
         idempotency: None,
         overflow: Overflow::CatchUp,
     }

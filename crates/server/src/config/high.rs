@@ -15,8 +15,8 @@ use super::allowed::Allowed;
 use super::words::{
     BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
 };
-use crate::jwt::JwksUrl;
 use crate::logging::LogFilter;
+use crate::outbound::OutboundUrl;
 use crate::tls::CertName;
 
 /// The configuration of a gateway. Every path is absolute.
@@ -30,6 +30,8 @@ pub struct Config {
     pub client_certs: Option<ClientCertsConfig>,
     /// Which tokens of others are trusted, if any.
     pub jwt: Option<JwtConfig>,
+    /// Which credentials for upstreams jobs are given; none if `None`.
+    pub credentials: Option<CredentialsConfig>,
     /// What the door for clients lets in.
     pub http: HttpConfig,
     /// What outlives the gateway.
@@ -124,10 +126,52 @@ pub enum JwtKeys {
     /// By their issuer, as a JWK set.
     Address {
         /// Where.
-        url: JwksUrl,
+        url: OutboundUrl,
         /// The PEM file with the authority of the issuer's certificate; `None` is those that browsers trust.
         authority: Option<PathBuf>,
     },
+}
+
+/// Which credentials for upstreams jobs are given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CredentialsConfig {
+    /// Who issues them.
+    pub upstream: UpstreamConfig,
+    /// How long one is good at most.
+    pub lifetime: Duration,
+}
+
+/// Who issues credentials.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UpstreamConfig {
+    /// A program of the operator's.
+    Program(PathBuf),
+    /// A gateway for language models, with virtual keys.
+    LiteLlm(Box<LiteLlmConfig>),
+}
+
+/// A gateway for language models that issues virtual keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LiteLlmConfig {
+    /// Where it is.
+    pub url: OutboundUrl,
+    /// The PEM file with the authority of its certificate; `None` is those that browsers trust.
+    pub authority: Option<PathBuf>,
+    /// Where its master key is.
+    pub key: MasterKey,
+    /// Where its keys are valid; `None` is below its address.
+    pub endpoint: Option<OutboundUrl>,
+    /// Which API is spoken there.
+    pub profile: String,
+}
+
+/// Where an upstream's master key is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MasterKey {
+    /// In a file.
+    File(PathBuf),
+    /// In an environment variable.
+    Variable(String),
 }
 
 /// What the door for clients lets in.

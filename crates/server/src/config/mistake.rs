@@ -85,6 +85,14 @@ pub enum Problem {
         /// The one that is not.
         missing: &'static ConfigOption,
     },
+    /// Credentials for upstreams without what is needed to issue them.
+    #[error("{} is given without {}", given.key, missing.key)]
+    HalfCredentials {
+        /// The one that is there.
+        given: &'static ConfigOption,
+        /// The one that is not.
+        missing: &'static ConfigOption,
+    },
     /// Two options that say different things about one.
     #[error("both {} and {} are given", first.key, second.key)]
     Both {
@@ -233,7 +241,9 @@ impl Problem {
             Self::HalfTls { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
-            Self::HalfClientCerts { given, missing } | Self::HalfJwt { given, missing } => {
+            Self::HalfClientCerts { given, missing }
+            | Self::HalfJwt { given, missing }
+            | Self::HalfCredentials { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
             Self::Both { first, second } => format!("remove {} or {}", first.key, second.key),

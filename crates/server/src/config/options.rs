@@ -146,6 +146,31 @@ options! {
          its principal's own.";
     jwt_tags_claim = "auth.jwt.tags_claim", Maybe<Phrase>, Maybe(Phrase::Some), Unset { shown: "no tags" }, "groups",
         "The claim with the tags: an array, or a text with spaces between them. What cannot be a tag is ignored.";
+    credentials_program = "credentials.program", Maybe<AnyPath>, Maybe(AnyPath),
+        Unset { shown: "no credentials are issued" }, "/usr/local/bin/issue-keys",
+        "The program that issues and withdraws credentials for upstreams, one for each job whose lease names models. Its \
+         contract is described in the guide to credentials.";
+    litellm_url = "credentials.litellm_url", Maybe<KeysAddress>, Maybe(KeysAddress), Unset { shown: "none" },
+        "https://models.example.com",
+        "A gateway for language models with LiteLLM's management API that issues virtual keys, instead of \
+         `credentials.program`. Needs `credentials.litellm_key_file` or `credentials.litellm_key_variable`.";
+    litellm_ca = "credentials.litellm_ca", Maybe<AnyPath>, Maybe(AnyPath),
+        Unset { shown: "the authorities that browsers trust" }, "/etc/moorline/models-ca.pem",
+        "The PEM file with the authority of the certificate at `credentials.litellm_url`.";
+    litellm_key_file = "credentials.litellm_key_file", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "none" },
+        "/run/secrets/litellm-master-key",
+        "The file with that gateway's master key. It is read at the start.";
+    litellm_key_variable = "credentials.litellm_key_variable", Maybe<Phrase>, Maybe(Phrase::Some), Unset { shown: "none" },
+        "LITELLM_MASTER_KEY",
+        "The environment variable with that gateway's master key, instead of `credentials.litellm_key_file`.";
+    credentials_endpoint = "credentials.endpoint", Maybe<KeysAddress>, Maybe(KeysAddress),
+        Unset { shown: "`credentials.litellm_url` and `/v1`" }, "https://models.example.com/v1",
+        "Where virtual keys are valid, as clients are told.";
+    credentials_profile = "credentials.profile", Phrase, Phrase::Some, Text("openai"), "anthropic",
+        "Which API clients are told to speak there.";
+    credentials_lifetime = "credentials.lifetime", Length, Length { min: SECOND, max: 30 * DAY }, Text("24h"), "1h",
+        "How long a credential is good at most. One whose job goes on is replaced when three quarters of that are over; one \
+         that could not be withdrawn dies by itself then.";
     allowed_origins = "http.allowed_origins", Names, Names::Origins, Text("none"), "https://app.example.com",
         "Web pages of which origins may connect from a browser. Programs send no origin and are not concerned.";
     allowed_hosts = "http.allowed_hosts", Names, Names::Hosts, Text("none"), "gateway.example.com",

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use moorline_types::{Principal, PrincipalId, Scopes};
 
 use super::agents::AgentConfig;
+use super::credentials;
 use super::file;
 use super::high::{
-    ClientCertsConfig, Config, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig, JournalConfig, JwtConfig,
-    LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
+    ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
+    JournalConfig, JwtConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
@@ -50,9 +51,9 @@ impl Config {
         let external = external(&found, transport.as_ref(), &mut mistakes);
         let client_certs = client_certs(&found, transport.as_ref(), &mut mistakes);
         let jwt = tokens::jwt(&found, &mut mistakes);
-        match config(found, transport, client_certs, jwt, external, agents.clone(), runtime_dir)
-            .filter(|_| mistakes.is_empty())
-        {
+        let credentials = credentials::credentials(&found, &mut mistakes);
+        let checked = Checked { transport, client_certs, jwt, credentials, external };
+        match config(found, checked, agents.clone(), runtime_dir).filter(|_| mistakes.is_empty()) {
             Some(config) => Ok((config, Resolved { rows, agents, file })),
             None => Err(Mistakes::new(mistakes)),
         }
@@ -150,21 +151,24 @@ fn external(found: &Found, clients: Option<&Transport>, mistakes: &mut Vec<Mista
     Some(Some(ExternalConfig { listen: address, transport }))
 }
 
-/// The configuration, if every option has a value.
-fn config(
-    found: Found,
+/// What several options say together; `None` where that is a mistake.
+struct Checked {
     transport: Option<Transport>,
     client_certs: Option<Option<ClientCertsConfig>>,
     jwt: Option<Option<JwtConfig>>,
+    credentials: Option<Option<CredentialsConfig>>,
     external: Option<Option<ExternalConfig>>,
-    agents: Vec<AgentConfig>,
-    runtime_dir: Option<PathBuf>,
-) -> Option<Config> {
+}
+
+/// The configuration, if every option has a value.
+fn config(found: Found, checked: Checked, agents: Vec<AgentConfig>, runtime_dir: Option<PathBuf>) -> Option<Config> {
+    let Checked { transport, client_certs, jwt, credentials, external } = checked;
     Some(Config {
         listen: found.listen?.value,
         transport: transport?,
         client_certs: client_certs?,
         jwt: jwt?,
+        credentials: credentials?,
         http: HttpConfig { allowed_origins: found.allowed_origins?.value, allowed_hosts: found.allowed_hosts?.value },
         data_dir: found.data_dir?.value,
         runtime_dir,

@@ -10,7 +10,7 @@ use super::option::ConfigOption;
 use super::options::Found;
 use super::origin::Origin;
 use super::words::JwtAlgorithm;
-use crate::jwt::JwksUrl;
+use crate::outbound::OutboundUrl;
 
 /// The longest text of a [`Phrase`], in bytes: an issuer's address fits.
 const MAX_PHRASE_BYTES: usize = 512;
@@ -59,19 +59,19 @@ impl Kind for Phrase {
 pub(super) struct Address;
 
 impl Kind for Address {
-    type Value = JwksUrl;
+    type Value = OutboundUrl;
     const VALUE_NAME: &'static str = "URL";
 
     fn accepts(&self) -> String {
         "an https:// address, or an http:// address of this machine, without a user's name".to_owned()
     }
 
-    fn read(&self, raw: &Raw, _base: &Path) -> Option<JwksUrl> {
+    fn read(&self, raw: &Raw, _base: &Path) -> Option<OutboundUrl> {
         let Raw::Text(text) = raw else { return None };
         text.parse().ok()
     }
 
-    fn literal(&self, value: &JwksUrl) -> Option<String> {
+    fn literal(&self, value: &OutboundUrl) -> Option<String> {
         Some(quoted(&value.to_string()))
     }
 }

@@ -12,10 +12,10 @@ use moorline_core::backlog::MAX_WAITING_RECORDS;
 use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
-use moorline_runtime::{Attached, Delivery, SessionHandle};
+use moorline_runtime::{Attached, Delivery, JobSummary, SessionHandle};
 use moorline_types::{JobId, MessageId, Principal, Timestamp, TraceId, TraceRef, limits};
 use moorline_wire::payload::{
-    Cancel, Cancelled, Close, Closed, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
+    Cancel, Cancelled, Close, Closed, Credential, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
 use moorline_wire::profile::{Asked, Profile};
 use moorline_wire::vendor::{AuditQuery, Extensions, Gap, GapReason, Gc, Keys, Retry};
@@ -523,8 +523,16 @@ impl<'a> Driver<'a> {
         let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
         self.note_done(deed);
         self.traces.insert(job.job, job.accepted.trace_id);
-        self.push(Some(job.job), to_wire::accepted(&job, id, self.features));
+        let credentials = self.credentials(&job);
+        self.push(Some(job.job), to_wire::accepted(&job, credentials, id, self.features));
         Ok(())
+    }
+
+    /// The credentials of a job that this client is shown: the submitter's, if both sides have agreed on that.
+    fn credentials(&self, job: &JobSummary) -> Option<Vec<Credential>> {
+        let session = self.session.as_ref().filter(|_| self.features.contains(Feature::ProvisionedCredentials))?;
+        let credentials: Vec<_> = session.credentials(job).into_iter().map(to_wire::credential).collect();
+        (!credentials.is_empty()).then_some(credentials)
     }
 
     async fn list_jobs(&mut self, id: &MessageId, request: ListJobs) -> Result<(), Refusal> {
@@ -617,7 +625,8 @@ impl<'a> Driver<'a> {
         }
         self.note_ruled(deed, ruling);
         let is_new = self.traces.insert(job, subscription.job.accepted.trace_id).is_none();
-        self.push(Some(job), to_wire::subscribed(&subscription, id));
+        let credentials = self.credentials(&subscription.job);
+        self.push(Some(job), to_wire::subscribed(&subscription, credentials, id));
         if is_new && subscription.job.status.is_terminal() && !subscription.replayed {
             // Nothing follows, so nothing would remove it.
             self.traces.remove(&job);

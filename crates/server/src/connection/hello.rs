@@ -59,7 +59,7 @@ pub(super) async fn open(
     let (Authenticated { principal, standing, .. }, credential) =
         who(service, token.as_ref().map(Secret::expose), certified).await?;
     let id = principal.id.clone();
-    let features = capabilities.features.intersection(from_wire::served());
+    let features = capabilities.features.intersection(from_wire::served(service.gateway().credentials().is_offered()));
     let (attached, action) = match resume {
         Some(resume) => match from_wire::resume(&resume, extensions, features) {
             Ok(request) => (service.gateway().resume_session(principal, request).await, AuditAction::SessionResume),

@@ -17,9 +17,9 @@ use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame, 
 
 use crate::key_store::{DEFAULT_OVERLAP, KeysRequest};
 
-/// The features that this runtime serves.
-pub(crate) fn served() -> FeatureSet {
-    [
+/// The features that this runtime serves: credentials only while they are offered (spec 14).
+pub(crate) fn served(are_credentials_offered: bool) -> FeatureSet {
+    let always = [
         Feature::Heartbeat,
         Feature::Ack,
         Feature::ListJobs,
@@ -31,9 +31,9 @@ pub(crate) fn served() -> FeatureSet {
         Feature::ResultChunk,
         Feature::AgentVersions,
         Feature::Gap,
-    ]
-    .into_iter()
-    .fold(FeatureSet::NONE, FeatureSet::with)
+    ];
+    let offered = are_credentials_offered.then_some(Feature::ProvisionedCredentials);
+    always.into_iter().chain(offered).fold(FeatureSet::NONE, FeatureSet::with)
 }
 
 /// What a connection depends on, of what both sides agreed on.
@@ -137,6 +137,7 @@ pub(crate) fn submit(
         // Whoever asks for it gets it, whether or not the feature was negotiated: it only takes away.
         expires_at: submit.lease_constraints.and_then(|constraints| constraints.expires_at),
         trace,
+        takes_credentials: features.contains(Feature::ProvisionedCredentials),
         idempotency,
         overflow: overflow(extensions, features, Overflow::CatchUp)?,
     })

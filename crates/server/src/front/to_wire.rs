@@ -4,17 +4,19 @@ use moorline_core::Refusal;
 use moorline_core::access::ConstraintBroken;
 use moorline_core::audit::AuditEntry;
 use moorline_core::backlog::{Missed, MissedReason};
+use moorline_core::credential::{BEARER, Provisioned};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::lease::Terms;
 use moorline_core::quota::QuotaReached;
-use moorline_core::record::{Cause, Corrupt, Event, Fact, Failure, Output, Success};
+use moorline_core::record::{Cause, Corrupt, CredentialRotated, Event, Fact, Failure, Output, Success};
+use moorline_runtime::credentials::Value;
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
 use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
 use moorline_wire::payload::credential;
 use moorline_wire::payload::{
-    Accepted, AgentEntry, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
+    Accepted, AgentEntry, Credential, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
 };
 use moorline_wire::vendor::{self, AuditRecord, Gap, GapReason, GcReport, KeyEntry, KeysReport};
@@ -58,14 +60,19 @@ pub(crate) fn welcome(
 }
 
 /// The acceptance of a job.
-pub(crate) fn accepted(job: &JobSummary, request: &MessageId, features: FeatureSet) -> RuntimeMessage {
+pub(crate) fn accepted(
+    job: &JobSummary,
+    credentials: Option<Vec<Credential>>,
+    request: &MessageId,
+    features: FeatureSet,
+) -> RuntimeMessage {
     RuntimeMessage::Accepted(Box::new(Accepted {
         job_id: job.job.into(),
         agent: agent(job),
         lease: job.accepted.lease.clone(),
         lease_constraints: constraints(job),
         budget: budget(job).filter(|_| features.contains(Feature::CostBudget)),
-        credentials: None,
+        credentials,
         accepted_at: Some(job.accepted_at),
         trace_id: job.accepted.trace_id,
         parent_job_id: job.accepted.parent.as_ref().map(|parent| parent.job.into()),
@@ -75,7 +82,11 @@ pub(crate) fn accepted(job: &JobSummary, request: &MessageId, features: FeatureS
 }
 
 /// The beginning of a subscription.
-pub(crate) fn subscribed(subscription: &Subscription, request: &MessageId) -> RuntimeMessage {
+pub(crate) fn subscribed(
+    subscription: &Subscription,
+    credentials: Option<Vec<Credential>>,
+    request: &MessageId,
+) -> RuntimeMessage {
     let job = &subscription.job;
     RuntimeMessage::Subscribed(Box::new(Subscribed {
         request_id: Some(request.clone()),
@@ -89,8 +100,21 @@ pub(crate) fn subscribed(subscription: &Subscription, request: &MessageId) -> Ru
         trace_id: job.accepted.trace_id,
         subscribed_from: subscription.subscribed_from,
         replayed: subscription.replayed,
-        credentials: None,
+        credentials,
     }))
+}
+
+/// A credential, for the job's submitter.
+pub(crate) fn credential((provisioned, value): (Provisioned, Value)) -> Credential {
+    let Provisioned { id, endpoint, profile, constraints, .. } = provisioned;
+    Credential {
+        id: id.to_string(),
+        scheme: BEARER.to_owned(),
+        value: Secret::new(value.expose()),
+        endpoint,
+        profile,
+        constraints: Some(constraints),
+    }
 }
 
 /// A page of jobs.
@@ -209,8 +233,13 @@ const fn job_status(status: Status) -> JobStatus {
     }
 }
 
-/// A record that a session sees; `None` for one that no session ever sees.
-pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Option<RuntimeMessage>, Corrupt> {
+/// A record that a session sees; `None` for one that no session ever sees. `value_of` tells the value that a credential
+/// was given, if this client is to be told.
+pub(crate) fn delivery(
+    delivery: &Delivery,
+    features: FeatureSet,
+    value_of: impl FnOnce(&CredentialRotated) -> Option<Value>,
+) -> Result<Option<RuntimeMessage>, Corrupt> {
     let record = delivery.record.get();
     Ok(match Fact::decode(record)? {
         Fact::Event(event) => Some(RuntimeMessage::Event(job_event(event, features))),
@@ -218,7 +247,9 @@ pub(crate) fn delivery(delivery: &Delivery, features: FeatureSet) -> Result<Opti
         Fact::Result(success) => Some(RuntimeMessage::JobResult(job_result(success, record.at))),
         Fact::Error(failure) => Some(RuntimeMessage::JobError(job_error(failure, record.at))),
         Fact::CredentialRotated(rotated) => {
-            let body = credential::rotated(&rotated.credential.to_string(), None);
+            let value = value_of(&rotated).filter(|_| features.contains(Feature::ProvisionedCredentials));
+            let value = value.map(|value| Secret::new(value.expose()));
+            let body = credential::rotated(&rotated.credential.to_string(), value.as_ref());
             Some(RuntimeMessage::Event(JobEvent::new(&EventKind::Status, record.at, body)))
         }
         Fact::Delegated(fact) => Some(RuntimeMessage::Event(delegation::delegated(&fact, record.at))),
@@ -352,6 +383,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::JobEnded { .. }
         | Refusal::AckAhead { .. }
         | Refusal::LeaseUnreadable { .. }
+        | Refusal::CredentialRefused { .. }
         | Refusal::LeasePast { .. } => ErrorCode::InvalidRequest,
         Refusal::Unauthenticated
         | Refusal::CredentialExpired { .. }
@@ -372,6 +404,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::ResumeBusy
         | Refusal::Crowded
         | Refusal::Overrun { .. }
+        | Refusal::CredentialUnavailable { .. }
         | Refusal::StoreUnavailable { .. } => ErrorCode::InternalError,
     }
 }
@@ -432,6 +465,8 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::KeyRefused { .. }
         | Refusal::LastAdministrator
         | Refusal::JobNotFound { .. }
+        | Refusal::CredentialRefused { .. }
+        | Refusal::CredentialUnavailable { .. }
         | Refusal::StoreUnavailable { .. } => return None,
     };
     Json::of(&details).ok()

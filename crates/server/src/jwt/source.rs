@@ -176,13 +176,13 @@ impl Source {
         match fetched.await {
             Ok(keys) => {
                 if self.put(keys) {
-                    tracing::info!(url = %fetcher.url, "the issuer of tokens has other keys than before");
+                    tracing::info!(url = %fetcher.url(), "the issuer of tokens has other keys than before");
                 }
                 true
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, url = %fetcher.url, "the keys of tokens are not fetched; those of before stay");
+                tracing::error!(error, url = %fetcher.url(), "the keys of tokens are not fetched; those of before stay");
                 false
             }
         }

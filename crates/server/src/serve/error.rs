@@ -13,6 +13,7 @@ use crate::data_dir::DataDirError;
 use crate::http::ListenError;
 use crate::jwt::JwtError;
 use crate::key_store::KeyStoreError;
+use crate::provision::ProvisionError;
 use crate::tls::TlsError;
 use crate::worker_listener::ListenForWorkersError;
 
@@ -40,6 +41,9 @@ pub enum StartError {
     /// The API keys cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyStoreError),
+    /// Credentials for upstreams cannot be issued.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
     /// The machine gives no randomness.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),

@@ -145,6 +145,23 @@ fn a_value_that_lasts_as_long_as_the_lease_is_not_replaced() {
 }
 
 #[test]
+fn a_job_that_ends_while_a_new_value_is_committed_has_both_withdrawn() {
+    let mut bench = bench(None);
+    bench.pass(Millis::from_secs(45 * 60));
+    bench.settle();
+    bench.effects.clear();
+    let new = rotated(&bench, 2);
+    assert!(bench.job.handle_rotated(bench.now, new));
+    bench.report(1, result()).unwrap();
+    assert_eq!(bench.job.poll_effect(), None, "the new value would be missed");
+    bench.settle();
+    assert_eq!((bench.effects.as_slice(), bench.endings()), ([Effect::Revoke].as_slice(), vec![]));
+    bench.job.handle_revoked(bench.now);
+    bench.settle();
+    assert_eq!(bench.endings(), [Status::Success]);
+}
+
+#[test]
 fn a_job_that_is_over_takes_no_new_value() {
     let mut bench = bench(None);
     bench.pass(Millis::from_secs(45 * 60));

@@ -297,6 +297,30 @@ fn tokens_of_others_are_trusted_with_keys_of_one_place_an_issuer_and_an_audience
 }
 
 #[test]
+fn credentials_come_from_one_place_and_a_virtual_key_needs_a_master_key() {
+    let (program, url) = (("credentials-program", "/issue"), ("credentials-litellm-url", "https://models/"));
+    let (file, variable) = (("credentials-litellm-key-file", "/key"), ("credentials-litellm-key-variable", "KEY"));
+    let (ca, endpoint) = (("credentials-litellm-ca", "/ca.pem"), ("credentials-endpoint", "https://models/v1"));
+    for (flags, expected) in [
+        (vec![url], "credentials.litellm_url is given without credentials.litellm_key_file"),
+        (vec![file], "credentials.litellm_key_file is given without credentials.litellm_url"),
+        (vec![variable], "credentials.litellm_key_variable is given without credentials.litellm_url"),
+        (vec![program, ca], "credentials.litellm_ca is given without credentials.litellm_url"),
+        (vec![program, endpoint], "credentials.endpoint is given without credentials.litellm_url"),
+        (vec![program, url, file], "both credentials.program and credentials.litellm_url are given"),
+        (vec![url, file, variable], "both credentials.litellm_key_file and credentials.litellm_key_variable are given"),
+        (vec![("credentials-litellm-url", "http://models/"), file], "an https:// address"),
+    ] {
+        let mistake = only_mistake(&flags, &[], "");
+        assert!(mistake.contains(expected), "{mistake}");
+    }
+    assert!(resolve(&[], &[], "").unwrap().0.credentials.is_none());
+    for flags in [vec![program], vec![url, file], vec![url, variable, ca, endpoint]] {
+        assert!(resolve(&flags, &[], "").unwrap().0.credentials.is_some());
+    }
+}
+
+#[test]
 fn the_highest_layer_decides_and_is_named() {
     let (file, env) = ("listen = \"127.0.0.1:3\"", [("MOORLINE_LISTEN", "127.0.0.1:2")]);
     let flags = [("listen", "127.0.0.1:1")];
@@ -323,6 +347,11 @@ fn every_option_can_be_given_in_every_layer() {
             "tls.client_ca" => &["tls.client_principals", "tls.cert", "tls.key"],
             "tls.client_principals" => &["tls.client_ca", "tls.cert", "tls.key"],
             "tls.client_grants" => &["tls.client_principals", "tls.client_ca", "tls.cert", "tls.key"],
+            "credentials.litellm_url" => &["credentials.litellm_key_file"],
+            "credentials.litellm_key_file" | "credentials.litellm_key_variable" => &["credentials.litellm_url"],
+            "credentials.litellm_ca" | "credentials.endpoint" => {
+                &["credentials.litellm_url", "credentials.litellm_key_file"]
+            }
             "auth.jwt.keys" | "auth.jwt.jwks_url" => &["auth.jwt.issuer", "auth.jwt.audience"],
             "auth.jwt.issuer" => &["auth.jwt.audience", "auth.jwt.keys"],
             "auth.jwt.audience" => &["auth.jwt.issuer", "auth.jwt.keys"],

@@ -64,7 +64,11 @@ impl Driver<'_> {
         }
         let Some(handle) = &self.session else { return Ok(()) };
         let (session, replayed) = (handle.id(), handle.is_replayed(delivery));
-        let Some(mut message) = to_wire::delivery(delivery, self.features)? else { return Ok(()) };
+        let Some(mut message) =
+            to_wire::delivery(delivery, self.features, |rotated| handle.rotated_value(delivery.job, rotated))?
+        else {
+            return Ok(());
+        };
         let trace_id = match self.traces.get(&delivery.job) {
             Some(known) => *known,
             // The session was resumed: the job was submitted on another connection.

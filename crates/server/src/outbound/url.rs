@@ -1,4 +1,4 @@
-//! Where an issuer publishes its keys.
+//! Addresses that the gateway itself asks.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,16 +6,17 @@ use std::str::FromStr;
 
 use hyper::Uri;
 
-/// An address of a JWK set: with TLS, or of this machine. Whoever could change it on its way could sign tokens.
+/// An address that is asked with TLS, or is of this machine: what comes from it is trusted, and what goes there may be
+/// secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JwksUrl(Uri);
+pub struct OutboundUrl(Uri);
 
 /// A text is no such address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the address of a JWK set begins with https://, or with http:// and is of this machine")]
-pub struct JwksUrlError;
+#[error("the address begins with https://, or with http:// and is of this machine")]
+pub struct OutboundUrlError;
 
-impl JwksUrl {
+impl OutboundUrl {
     /// Whether it is asked with TLS.
     pub(super) fn is_encrypted(&self) -> bool {
         self.0.scheme_str() == Some("https")
@@ -35,16 +36,21 @@ impl JwksUrl {
         self.0.authority().map(|authority| authority.as_str()).unwrap_or_default()
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.path_and_query().map_or("/", |path| path.as_str())
+    }
+
+    /// The address without a slash at its end, for what is below it.
+    pub(crate) fn base(&self) -> String {
+        self.to_string().trim_end_matches('/').to_owned()
     }
 }
 
-impl FromStr for JwksUrl {
-    type Err = JwksUrlError;
+impl FromStr for OutboundUrl {
+    type Err = OutboundUrlError;
 
-    fn from_str(text: &str) -> Result<Self, JwksUrlError> {
-        let url = Self(text.parse().map_err(|_| JwksUrlError)?);
+    fn from_str(text: &str) -> Result<Self, OutboundUrlError> {
+        let url = Self(text.parse().map_err(|_| OutboundUrlError)?);
         let is_here =
             || url.host() == "localhost" || url.host().parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         let is_trusted = match url.0.scheme_str() {
@@ -54,11 +60,11 @@ impl FromStr for JwksUrl {
         };
         // A name and password would be shown with the configuration.
         let fits = is_trusted && !url.host().is_empty() && !url.authority().contains('@');
-        if fits { Ok(url) } else { Err(JwksUrlError) }
+        if fits { Ok(url) } else { Err(OutboundUrlError) }
     }
 }
 
-impl fmt::Display for JwksUrl {
+impl fmt::Display for OutboundUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -69,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_with_tls_or_from_this_machine() {
+    fn an_address_is_asked_with_tls_or_is_of_this_machine() {
         for (text, fits) in [
             ("https://issuer.example.com/.well-known/jwks.json", true),
             ("https://issuer.example.com:8443/keys?kind=sig", true),
@@ -85,7 +91,7 @@ mod tests {
             ("/keys", false),
             ("", false),
         ] {
-            assert_eq!(text.parse::<JwksUrl>().is_ok(), fits, "{text:?}");
+            assert_eq!(text.parse::<OutboundUrl>().is_ok(), fits, "{text:?}");
         }
     }
 }

@@ -1,0 +1,349 @@
+//! Credentials for upstreams at work: [`moorline_core::credential`] between the store and a [`Provisioner`].
+//!
+//! - What is intended is in the store before the upstream is asked; what is live got there with the record that tells of
+//!   it. Whatever else is there is withdrawn, at once or at the next start.
+//! - Values are in memory and in the store as they were sealed, and are opened for whoever is to be shown one.
+//! - One task asks the upstream to withdraw, again and again, and looks whether it could issue.
+//!
+//! | a gateway dies | what the next start finds | what it does |
+//! | --- | --- | --- |
+//! | before the upstream is asked | intended, no job | withdraws; the upstream has none, and that is final after a while |
+//! | before its answer is taken in | intended, no job | withdraws |
+//! | before the job's first record is committed | intended, no job | withdraws |
+//! | while the job runs | live, an open job | keeps it |
+//! | while a value is replaced | intended beside live | withdraws what is intended; the job has another one issued |
+//! | before the prior value is withdrawn | two live ones | withdraws the older |
+//! | after the job's end was told | live, a job that is over | withdraws |
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use moorline_core::Refusal;
+use moorline_core::credential::{Constraints, Custody, MAX_FAILING, Provisioned, Revocation, Revocations, Stage};
+use moorline_core::record::Accepted;
+use moorline_store::{Collection, DocKey, Expect, ReadError, Store};
+use moorline_types::{CredentialId, JobId, Millis, PrincipalId, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::gateway::{no_entropy, put_reason};
+use crate::mint;
+use crate::sync::lock;
+
+mod keeper;
+mod pending;
+mod provisioner;
+mod seal;
+
+pub(crate) use pending::Pending;
+pub use provisioner::{Issued, NotIssued, Order, Provisioner, Value};
+pub use seal::SealKey;
+
+/// The longest that a provisioner is waited for, whatever it says of itself: its own deadlines are shorter.
+const ISSUE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Documents that are read at once.
+const PAGE: usize = 256;
+
+/// Where credentials come from.
+#[derive(Debug)]
+pub struct Provisioning {
+    /// The upstream.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// How long a credential is good at most. One that a job still needs is replaced before.
+    pub lifetime: Millis,
+}
+
+/// What an operator sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialsReport {
+    /// The upstream, if one is configured.
+    pub upstream: Option<String>,
+    /// Whether clients are offered credentials at the moment.
+    pub is_offered: bool,
+    /// Why not, if an upstream is configured.
+    pub trouble: Option<String>,
+    /// Credentials that jobs have.
+    pub live: usize,
+    /// Credentials that are to be withdrawn and are not yet.
+    pub revocations: Vec<Revocation>,
+}
+
+/// See the module's documentation. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Credentials(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    key: Option<SealKey>,
+    provisioning: Option<Provisioning>,
+    state: Mutex<State>,
+    /// Something is to be withdrawn, or the upstream is to be looked at.
+    wake: Notify,
+    /// Counts what was withdrawn, for those who wait for it.
+    withdrawn: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Everything that upstreams have or may have for jobs, and that is not to be withdrawn.
+    held: HashMap<JobId, Vec<Custody>>,
+    revocations: Revocations,
+    /// Why the upstream could not issue or withdraw when it was looked at last.
+    trouble: Option<String>,
+    /// It has failed since.
+    is_doubted: bool,
+}
+
+impl Credentials {
+    /// Credentials of this store, sealed with this key. Without a provisioner none are issued, and without a key none is
+    /// shown; what earlier gateways have issued is withdrawn as soon as their upstream is configured again.
+    pub fn new(store: Arc<dyn Store>, clock: Clock, key: Option<SealKey>, provisioning: Option<Provisioning>) -> Self {
+        let trouble = Some("it was not asked yet".to_owned());
+        let state =
+            Mutex::new(State { held: HashMap::new(), revocations: Revocations::default(), trouble, is_doubted: false });
+        let (wake, withdrawn) = (Notify::new(), watch::Sender::new(0));
+        Self(Arc::new(Shared { store, clock, key, provisioning, state, wake, withdrawn }))
+    }
+
+    /// Whether credentials are issued at the moment: an upstream is configured, answers, and withdraws what it has issued
+    /// (spec 14).
+    pub fn is_offered(&self) -> bool {
+        self.0.provisioning.is_some() && self.trouble().is_none()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let state = lock(&self.0.state);
+        let failing = state.revocations.failing();
+        match &state.trouble {
+            Some(trouble) => Some(trouble.clone()),
+            None if failing > MAX_FAILING => Some(format!("{failing} credentials cannot be withdrawn from it")),
+            None => None,
+        }
+    }
+
+    /// What an operator sees.
+    pub fn report(&self) -> CredentialsReport {
+        let (provisioning, trouble) = (self.0.provisioning.as_ref(), self.trouble());
+        let state = lock(&self.0.state);
+        CredentialsReport {
+            upstream: provisioning.map(|provisioning| provisioning.provisioner.upstream().to_owned()),
+            is_offered: provisioning.is_some() && trouble.is_none(),
+            trouble: trouble.filter(|_| provisioning.is_some()),
+            live: state.held.values().flatten().filter(|custody| custody.is_certain()).count(),
+            revocations: state.revocations.iter().cloned().collect(),
+        }
+    }
+
+    /// Has the upstream asked at once for everything that is to be withdrawn. Answers how much that is.
+    pub fn hurry(&self) -> usize {
+        let many = lock(&self.0.state).revocations.handle_hurry(self.0.clock.now());
+        self.0.wake.notify_one();
+        many
+    }
+
+    /// Has a credential issued for a job that is to be accepted; `None` if its lease is not worth one.
+    pub(crate) async fn issue_for(&self, job: JobId, accepted: &Accepted) -> Result<Option<Pending>, Refusal> {
+        let now = self.0.clock.now();
+        let Some(constraints) = self.constraints(now, accepted) else { return Ok(None) };
+        if let Some(reason) = self.trouble() {
+            return Err(Refusal::CredentialUnavailable { reason });
+        }
+        let issue = mint::credential_id(now).map_err(no_entropy)?;
+        self.issue(now, (issue, issue), job, &accepted.principal, constraints).await.map(Some)
+    }
+
+    /// Has another value issued for a job's credential; `None` if that is not possible now.
+    pub(crate) async fn replace(&self, credential: CredentialId, job: JobId, accepted: &Accepted) -> Option<Pending> {
+        let now = self.0.clock.now();
+        let constraints = self.constraints(now, accepted)?;
+        let issue = mint::credential_id(now).ok()?;
+        let issued = self.issue(now, (credential, issue), job, &accepted.principal, constraints).await;
+        issued.map_err(|refusal| tracing::warn!(%job, %credential, %refusal, "a credential is not replaced yet")).ok()
+    }
+
+    fn constraints(&self, now: Timestamp, accepted: &Accepted) -> Option<Constraints> {
+        let latest = now + self.0.provisioning.as_ref()?.lifetime;
+        Constraints::of(&accepted.lease, accepted.expires_at, latest)
+    }
+
+    async fn issue(
+        &self,
+        now: Timestamp,
+        (credential, issue): (CredentialId, CredentialId),
+        job: JobId,
+        principal: &PrincipalId,
+        constraints: Constraints,
+    ) -> Result<Pending, Refusal> {
+        let unavailable = |reason: &str| Refusal::CredentialUnavailable { reason: reason.to_owned() };
+        let (Some(Provisioning { provisioner, .. }), Some(key)) = (&self.0.provisioning, &self.0.key) else {
+            return Err(unavailable("no upstream is configured"));
+        };
+        let custody = Custody {
+            issue,
+            credential,
+            job,
+            principal: principal.clone(),
+            upstream: provisioner.upstream().to_owned(),
+            since: now,
+            stage: Stage::Intended,
+        };
+        let intended = Bytes::from(custody.encode());
+        let put = self.0.store.put(&document(issue), intended, Expect::Absent).await;
+        put.map_err(|error| Refusal::StoreUnavailable { reason: put_reason(&error) })?;
+        let replaces = self.current(job, credential).and_then(|custody| self.open(&custody));
+        // From here on the upstream may have it: whatever happens to this future, it is withdrawn.
+        let pending = Pending::intended(self.clone(), custody);
+        let order = Order { issue, job, principal, constraints: &constraints, replaces: replaces.as_ref() };
+        let issued = tokio::time::timeout(ISSUE_PATIENCE, provisioner.issue(order)).await;
+        let issued = issued.unwrap_or_else(|_| Err(NotIssued::Unavailable("it did not answer in time".to_owned())));
+        match issued {
+            Ok(Issued { value, endpoint, profile, constraints, good_until }) => {
+                let sealed = key.seal(issue, &value).map_err(|error| {
+                    tracing::error!(%error, "a credential cannot be kept");
+                    unavailable("its value cannot be sealed")
+                })?;
+                let id = credential;
+                Ok(pending.issued(Provisioned { id, issue, endpoint, profile, constraints, good_until }, sealed))
+            }
+            Err(NotIssued::Refused(reason)) => {
+                pending.forget().await;
+                Err(Refusal::CredentialRefused { reason })
+            }
+            Err(NotIssued::Unavailable(reason)) => {
+                tracing::warn!(%job, %issue, reason, "no credential was issued");
+                lock(&self.0.state).is_doubted = true;
+                Err(Refusal::CredentialUnavailable { reason })
+            }
+        }
+    }
+
+    /// The values that a job's submitter is shown: of each of its credentials the present one. Nobody else is shown any.
+    pub(crate) fn values(&self, principal: &PrincipalId, job: JobId) -> Vec<(CredentialId, Value)> {
+        let mut current = BTreeMap::new();
+        {
+            let state = lock(&self.0.state);
+            let held = state.held.get(&job).into_iter().flatten();
+            for custody in held.filter(|custody| custody.is_certain() && custody.principal == *principal) {
+                let newest = current.entry(custody.credential).or_insert_with(|| custody.clone());
+                if newest.issue < custody.issue {
+                    *newest = custody.clone();
+                }
+            }
+        }
+        current.into_iter().filter_map(|(credential, custody)| Some((credential, self.open(&custody)?))).collect()
+    }
+
+    /// The value of one issue, if it is the job's at the moment and this is its submitter.
+    pub(crate) fn value_of(&self, principal: &PrincipalId, job: JobId, issue: CredentialId) -> Option<Value> {
+        let state = lock(&self.0.state);
+        let custody = state.held.get(&job)?.iter().find(|custody| custody.issue == issue)?.clone();
+        drop(state);
+        (custody.principal == *principal).then(|| self.open(&custody))?
+    }
+
+    fn current(&self, job: JobId, credential: CredentialId) -> Option<Custody> {
+        let state = lock(&self.0.state);
+        let held = state.held.get(&job)?.iter();
+        held.filter(|custody| custody.credential == credential && custody.is_certain())
+            .max_by_key(|custody| custody.issue)
+            .cloned()
+    }
+
+    fn open(&self, custody: &Custody) -> Option<Value> {
+        let Stage::Live { sealed } = &custody.stage else { return None };
+        let opened = self.0.key.as_ref()?.open(custody.issue, sealed);
+        opened.map_err(|error| tracing::error!(issue = %custody.issue, %error, "a credential is not shown")).ok()
+    }
+
+    /// Withdraws everything that the job has, and waits until that is done.
+    pub(crate) async fn withdraw_all(&self, job: JobId) {
+        self.withdraw(job, |_| true);
+        let mut withdrawn = self.0.withdrawn.subscribe();
+        while lock(&self.0.state).revocations.is_pending(job) {
+            if withdrawn.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Withdraws everything that the job has, which nobody waits for.
+    pub(crate) fn withdraw_later(&self, job: JobId) {
+        self.withdraw(job, |_| true);
+    }
+
+    /// Withdraws what the job's credential was before this issue.
+    pub(crate) fn withdraw_prior(&self, job: JobId, credential: CredentialId, issue: CredentialId) {
+        self.withdraw(job, |custody| custody.credential == credential && custody.issue < issue);
+    }
+
+    fn withdraw(&self, job: JobId, what: impl Fn(&Custody) -> bool) {
+        let now = self.0.clock.now();
+        let State { held, revocations, .. } = &mut *lock(&self.0.state);
+        if let Some(of_job) = held.get_mut(&job) {
+            let wanted = of_job.extract_if(.., |custody| what(custody));
+            wanted.for_each(|custody| revocations.handle_wanted(now, custody));
+            if of_job.is_empty() {
+                held.remove(&job);
+            }
+        }
+        self.0.wake.notify_one();
+    }
+
+    fn hold(&self, custody: Custody) {
+        lock(&self.0.state).held.entry(custody.job).or_default().push(custody);
+    }
+
+    /// Reads what earlier gateways have left. To be called before jobs are taken up.
+    pub(crate) async fn recover(&self) -> Result<(), ReadError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.0.store.list(Collection::Credentials, after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.key().to_owned());
+            for (key, found) in &page {
+                match Custody::decode(&found.value) {
+                    Ok(custody) => self.hold(custody),
+                    Err(error) => {
+                        tracing::error!(%key, %error, "nobody knows which credential this is; withdraw it by hand")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Withdraws what is not a job's that goes on. To be called when jobs were taken up.
+    pub(crate) fn settle(&self, is_open: impl Fn(JobId) -> bool) {
+        let jobs: Vec<_> = lock(&self.0.state).held.keys().copied().collect();
+        for job in jobs {
+            if is_open(job) {
+                let current: Vec<_> = self.live_of(job);
+                self.withdraw(job, |custody| {
+                    let is_current = current.contains(&custody.issue);
+                    !(custody.is_certain() && is_current)
+                });
+            } else {
+                self.withdraw(job, |_| true);
+            }
+        }
+    }
+
+    /// The present issue of each of the job's credentials.
+    fn live_of(&self, job: JobId) -> Vec<CredentialId> {
+        let state = lock(&self.0.state);
+        let mut newest = BTreeMap::new();
+        for custody in state.held.get(&job).into_iter().flatten().filter(|custody| custody.is_certain()) {
+            let issue = newest.entry(custody.credential).or_insert(custody.issue);
+            *issue = custody.issue.max(*issue);
+        }
+        newest.into_values().collect()
+    }
+}
+
+fn document(issue: CredentialId) -> DocKey {
+    DocKey::new(Collection::Credentials, issue.to_string()).expect("a credential's id is a valid key by its form")
+}

@@ -1,0 +1,131 @@
+//! An upstream that issues credentials, and fails on demand.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use moorline_core::credential::Answer;
+use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Provisioning, Value};
+use moorline_types::{CredentialId, Millis};
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fault {
+    /// It is carried out and answered.
+    #[default]
+    None,
+    /// It is not carried out, and the answer says that it could not be.
+    Down,
+    /// It is not carried out, and never will be.
+    Refuses,
+    /// It is carried out, and the answer says that it could not be.
+    AnswerLost,
+    /// It is carried out, and the answer never comes.
+    Silent,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Upstream(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    on_issue: Fault,
+    on_revoke: Fault,
+    on_check: Fault,
+    /// By the name of the issue: its value.
+    live: BTreeMap<CredentialId, String>,
+    /// Values in the order in which they were issued.
+    issued: Vec<String>,
+}
+
+impl Upstream {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn provisioning(self: &Arc<Self>, lifetime: Millis) -> Provisioning {
+        Provisioning { provisioner: Arc::<Self>::clone(self), lifetime }
+    }
+
+    pub(crate) fn on_issue(&self, fault: Fault) {
+        self.0.lock().unwrap().on_issue = fault;
+    }
+
+    pub(crate) fn on_revoke(&self, fault: Fault) {
+        self.0.lock().unwrap().on_revoke = fault;
+    }
+
+    pub(crate) fn on_check(&self, fault: Fault) {
+        self.0.lock().unwrap().on_check = fault;
+    }
+
+    /// The values that open it.
+    pub(crate) fn live(&self) -> Vec<String> {
+        self.0.lock().unwrap().live.values().cloned().collect()
+    }
+
+    /// Every value that it has ever issued.
+    pub(crate) fn issued(&self) -> Vec<String> {
+        self.0.lock().unwrap().issued.clone()
+    }
+}
+
+async fn answer(fault: Fault) -> Result<(), String> {
+    match fault {
+        Fault::None | Fault::Refuses => Ok(()),
+        Fault::Down | Fault::AnswerLost => Err("HTTP 503".to_owned()),
+        Fault::Silent => {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            Err("no answer".to_owned())
+        }
+    }
+}
+
+#[async_trait]
+impl Provisioner for Upstream {
+    fn upstream(&self) -> &str {
+        "test"
+    }
+
+    async fn issue(&self, order: Order<'_>) -> Result<Issued, NotIssued> {
+        let (fault, value) = {
+            let mut state = self.0.lock().unwrap();
+            let value = format!("sk-{}", state.issued.len());
+            if !matches!(state.on_issue, Fault::Down | Fault::Refuses) {
+                state.live.insert(order.issue, value.clone());
+                state.issued.push(value.clone());
+            }
+            (state.on_issue, value)
+        };
+        if fault == Fault::Refuses {
+            return Err(NotIssued::Refused("no such model".to_owned()));
+        }
+        answer(fault).await.map_err(NotIssued::Unavailable)?;
+        Ok(Issued {
+            value: Value::new(value),
+            endpoint: "https://models.example.com/v1".to_owned(),
+            profile: Some("openai".to_owned()),
+            constraints: order.constraints.to_json(),
+            good_until: order.constraints.good_until,
+        })
+    }
+
+    async fn revoke(&self, issue: CredentialId) -> Answer {
+        let (fault, found) = {
+            let mut state = self.0.lock().unwrap();
+            let found = if state.on_revoke == Fault::Down { None } else { state.live.remove(&issue) };
+            (state.on_revoke, found)
+        };
+        match answer(fault).await {
+            Err(error) => Answer::Failed(error),
+            Ok(()) if found.is_some() => Answer::Revoked,
+            Ok(()) => Answer::Absent,
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let fault = self.0.lock().unwrap().on_check;
+        answer(fault).await
+    }
+}
