@@ -47,6 +47,7 @@ impl Running {
             trace: None,
             deadline: None,
             accepted_at: Timestamp::from_unix_millis(1),
+            credentials: Vec::new(),
         };
         link.sender.send(ToWorker::Start(start)).await.unwrap();
         Self { link, _worker: worker, reports: Vec::new() }

@@ -41,6 +41,7 @@ impl Session {
             trace: None,
             deadline: None,
             accepted_at: at,
+            credentials: Vec::new(),
         };
         link.sender.send(ToWorker::Start(start)).await.unwrap();
         Self { link, _worker: host, job, events: Vec::new() }

@@ -19,7 +19,9 @@ use crate::output::Color;
 mod bench;
 mod grammar;
 pub(crate) use bench::Bench;
+mod credentials;
 mod keys;
+pub(crate) use credentials::Credentials;
 pub(crate) use grammar::command;
 pub(crate) use keys::{Keys, NewKey, Told};
 
@@ -49,6 +51,7 @@ pub(crate) enum Command {
     Gc(Collect),
     Audit(Audit),
     Keys(Keys),
+    Credentials(Credentials),
     Agents {
         json: bool,
     },
@@ -263,6 +266,7 @@ fn read(matches: &ArgMatches) -> Parsed {
         "completions" => Command::Completions(of.get_one("shell").copied().unwrap_or(Shell::Bash)),
         "workers" => Command::Workers(workers_of(of)),
         "keys" => keys::keys_of(of).map_or(Command::Worker, Command::Keys),
+        "credentials" => credentials::credentials_of(of).map_or(Command::Worker, Command::Credentials),
         _ => external_worker_of(of).map_or(Command::Worker, Command::ExternalWorker),
     };
     Parsed {

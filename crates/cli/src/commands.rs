@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod credentials;
 pub(crate) mod demo;
 pub(crate) mod external_worker;
 pub(crate) mod gc;

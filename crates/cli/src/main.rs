@@ -73,6 +73,7 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Jobs(jobs) => commands::jobs::run(jobs, &connection, output).await,
         Command::Audit(audit) => commands::audit::run(audit, &connection, output).await,
         Command::Gc(collect) => commands::gc::run(collect, &connection, output).await,
+        Command::Credentials(credentials) => commands::credentials::run(credentials, &connection, output).await,
         Command::Keys(keys) => commands::keys::run(keys, &connection, output).await,
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,
         Command::Bench(bench) => Box::pin(commands::bench::run(bench, &connection, output)).await,

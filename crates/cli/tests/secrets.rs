@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
+#[path = "common/upstream.rs"]
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use common::raw::{Raw, TEXT, hello};
 use common::{Gateway, moorline, stderr, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::json;
+use upstream::{Client, Upstream, VALUE};
 
 /// Every file below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -117,4 +120,35 @@ fn a_gateways_certificate_is_loaded_anew_at_a_hangup() {
     fs::write(home.path().join("cert.pem"), "rubbish").unwrap();
     gateway.process.signal(Signal::HUP);
     wait_for("the bad one is not", || gateway.log().contains("the certificate is not loaded anew"));
+}
+
+/// Neither what a credential opens nor what issues it is anywhere but where it belongs: at the upstream, and with the
+/// submitter.
+#[test]
+fn no_value_of_a_credential_is_in_a_file_of_the_gateway() {
+    let upstream = Upstream::new();
+    let gateway = Gateway::with(&upstream.config(), &["--log-filter=trace"]);
+    let key = fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap().trim().to_owned();
+    let mut client = Client::offered(&gateway, &key);
+    client.submit("echo", &json!({ "echo": { "events": 3, "delay_ms": 10 } }));
+    let accepted = client.recv("job.accepted");
+    let value = accepted["credentials"][0]["value"].as_str().unwrap().to_owned();
+    client.recv("job.result");
+    // One that is good while the gateway is killed: what is needed to show it again is in the store.
+    client.submit("echo", &json!({ "echo": { "events": 0, "delay_ms": 3_600_000 } }));
+    let second = client.recv("job.accepted")["credentials"][0]["value"].as_str().unwrap().to_owned();
+    let trail = stdout(&gateway.run(&["audit", "--json"]));
+    let listed = stdout(&gateway.run(&["credentials", "list", "--json"]));
+    let (home, _) = gateway.end(Signal::KILL);
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    for value in [value.as_str(), second.as_str(), VALUE] {
+        for (what, text) in [("the log", &log), ("the trail", &trail), ("the list", &listed)] {
+            assert!(!text.contains(value), "a value is in {what}");
+        }
+        for file in files(&home.path().join("data")) {
+            let content = fs::read(&file).unwrap_or_default();
+            let is_there = content.windows(value.len()).any(|window| window == value.as_bytes());
+            assert!(!is_there, "a value is in {}", file.display());
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_wire::payload::{Jobs, ListJobs, Welcome};
-use moorline_wire::vendor::{AuditPage, AuditQuery, Gc, GcReport, Keys, KeysReport};
+use moorline_wire::vendor::{AuditPage, AuditQuery, Credentials, CredentialsReport, Gc, GcReport, Keys, KeysReport};
 use moorline_wire::{FeatureSet, JobRef, Reason, SessionRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -191,6 +191,14 @@ impl Client {
     /// The runtime refused, did not answer in time, or is not connected.
     pub async fn keys(&self, request: Keys) -> Result<KeysReport, CallError> {
         self.call(|reply| Command::Keys { request: Box::new(request), reply }).await
+    }
+
+    /// Lists credentials that are to be withdrawn, or has it done. For administrators, and of our own runtime only.
+    ///
+    /// # Errors
+    /// The runtime refused, did not answer in time, or is not connected.
+    pub async fn credentials(&self, request: Credentials) -> Result<CredentialsReport, CallError> {
+        self.call(|reply| Command::Credentials { request, reply }).await
     }
 
     /// A page of the audit trail, as an administrator of a Moorline gateway. The next one begins at its cursor.

@@ -19,7 +19,8 @@ use moorline_types::limits::MAX_SENT_FRAME_BYTES;
 use moorline_types::{Epoch, EventSeq, MessageId, TraceRef};
 use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
 use moorline_wire::vendor::{
-    AuditPage, AuditQuery, Extensions, Gc, GcReport, Keys, KeysReport, Overflow, SubscribeOptions,
+    AuditPage, AuditQuery, Credentials, CredentialsReport, Extensions, Gc, GcReport, Keys, KeysReport, Overflow,
+    SubscribeOptions,
 };
 use moorline_wire::{ClientMessage, DecodeLimits, Farewell, Feature, Frame, JobRef, Reason, RuntimeConduct, encode};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -65,13 +66,40 @@ type Reply<T> = oneshot::Sender<Result<T, CallError>>;
 /// What a program wants done.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Submit { request: Box<SubmitRequest>, reply: Reply<Opening> },
-    Subscribe { request: SubscribeRequest, reply: Reply<Opening> },
-    Cancel { job: JobRef, reason: Option<Reason>, reply: Reply<()> },
-    List { request: ListJobs, reply: Reply<Jobs> },
-    Gc { request: Gc, reply: Reply<GcReport> },
-    Audit { query: AuditQuery, reply: Reply<AuditPage> },
-    Keys { request: Box<Keys>, reply: Reply<KeysReport> },
+    Submit {
+        request: Box<SubmitRequest>,
+        reply: Reply<Opening>,
+    },
+    Subscribe {
+        request: SubscribeRequest,
+        reply: Reply<Opening>,
+    },
+    Cancel {
+        job: JobRef,
+        reason: Option<Reason>,
+        reply: Reply<()>,
+    },
+    List {
+        request: ListJobs,
+        reply: Reply<Jobs>,
+    },
+    Gc {
+        request: Gc,
+        reply: Reply<GcReport>,
+    },
+    Audit {
+        query: AuditQuery,
+        reply: Reply<AuditPage>,
+    },
+    Keys {
+        request: Box<Keys>,
+        reply: Reply<KeysReport>,
+    },
+    /// Looks after credentials.
+    Credentials {
+        request: Credentials,
+        reply: Reply<CredentialsReport>,
+    },
 }
 
 /// What a driver hears from its clients, and tells them.
@@ -314,6 +342,10 @@ impl Driver {
             Command::List { request, reply } => {
                 self.ask(Request::new(ClientMessage::ListJobs(request)), Expects::Jobs { reply });
             }
+            Command::Credentials { request, reply } => {
+                let request = Request::new(ClientMessage::Credentials(request));
+                self.ask(request, Expects::CredentialsReport { reply });
+            }
             Command::Keys { request, reply } => {
                 self.ask(Request::new(ClientMessage::Keys(request)), Expects::KeysReport { reply });
             }
@@ -411,6 +443,7 @@ impl Driver {
             | Expects::Jobs { .. }
             | Expects::GcReport { .. }
             | Expects::KeysReport { .. }
+            | Expects::CredentialsReport { .. }
             | Expects::AuditPage { .. } => {}
         }
         call.fail(error);

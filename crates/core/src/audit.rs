@@ -106,6 +106,8 @@ actions! {
     WorkerRevoke = "worker_revoke";
     /// An API key was made, or changed.
     Keys = "keys";
+    /// An administrator looked at credentials that are to be withdrawn, or had it done.
+    Credentials = "credentials";
     /// The gateway was started.
     Start = "start";
     /// A setting is not what it was at the last start; or certificates were loaded anew while the gateway ran, or were to

@@ -21,10 +21,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use moorline_core::Refusal;
-use moorline_core::credential::{Constraints, Custody, MAX_FAILING, Provisioned, Revocation, Revocations, Stage};
+use moorline_core::credential::{
+    BEARER, Constraints, Custody, MAX_FAILING, Provisioned, Revocation, Revocations, Stage,
+};
 use moorline_core::record::Accepted;
 use moorline_store::{Collection, DocKey, Expect, ReadError, Store};
 use moorline_types::{CredentialId, JobId, Millis, PrincipalId, Timestamp};
+use moorline_worker::credential::Credential;
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
@@ -222,20 +225,34 @@ impl Credentials {
         }
     }
 
-    /// The values that a job's submitter is shown: of each of its credentials the present one. Nobody else is shown any.
-    pub(crate) fn values(&self, principal: &PrincipalId, job: JobId) -> Vec<(CredentialId, Value)> {
-        let mut current = BTreeMap::new();
-        {
-            let state = lock(&self.0.state);
-            let held = state.held.get(&job).into_iter().flatten();
-            for custody in held.filter(|custody| custody.is_certain() && custody.principal == *principal) {
-                let newest = current.entry(custody.credential).or_insert_with(|| custody.clone());
-                if newest.issue < custody.issue {
-                    *newest = custody.clone();
-                }
-            }
-        }
-        current.into_iter().filter_map(|(credential, custody)| Some((credential, self.open(&custody)?))).collect()
+    /// The job's credentials as its submitter is shown them: with the present value of each. Nobody else is shown any.
+    pub(crate) fn for_submitter(
+        &self,
+        principal: &PrincipalId,
+        job: JobId,
+        provisioned: &[Provisioned],
+    ) -> Vec<(Provisioned, Value)> {
+        let shown = provisioned.iter().filter_map(|provisioned| {
+            let custody = self.current(job, provisioned.id).filter(|custody| custody.principal == *principal)?;
+            Some((provisioned.clone(), self.open(&custody)?))
+        });
+        shown.collect()
+    }
+
+    /// The same as the job's agent is given them.
+    pub(crate) fn for_agent(&self, job: JobId, provisioned: &[Provisioned]) -> Vec<Credential> {
+        let given = provisioned.iter().filter_map(|provisioned| {
+            let value = self.open(&self.current(job, provisioned.id)?)?;
+            Some(Credential {
+                id: provisioned.id.to_string(),
+                scheme: BEARER.to_owned(),
+                value: value.expose().to_owned(),
+                endpoint: provisioned.endpoint.clone(),
+                profile: provisioned.profile.clone(),
+                constraints: Some(provisioned.constraints.clone()),
+            })
+        });
+        given.collect()
     }
 
     /// The value of one issue, if it is the job's at the moment and this is its submitter.

@@ -151,7 +151,8 @@ impl Gateway {
         let claims = Claims::new(Arc::clone(&store));
         let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
         let check = options.check_event;
-        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), check, tasks.clone(), audit.clone()));
+        let (watched, given) = (audit.clone(), credentials.clone());
+        let pool = Arc::new(Pool::new(Arc::clone(&registry), clock.clone(), check, tasks.clone(), watched, given));
         let draining = CancellationToken::new();
         let jobs = Arc::new(Jobs {
             store: Arc::clone(&store),

@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use moorline_core::audit::{AuditAction, AuditEntry};
+use moorline_core::credential::Provisioned;
 use moorline_core::job::{Job, Lost, Report};
 use moorline_core::placement::{Action, Placement};
 use moorline_core::record::Accepted;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::intake::Load;
 use crate::mailbox::Mailbox;
 use crate::options::CheckEvent;
@@ -56,6 +58,8 @@ struct State {
     placement: Placement,
     links: BTreeMap<Fence, Attached>,
     starts: HashMap<JobId, Start>,
+    /// Where the values of jobs' credentials are.
+    credentials: Option<Credentials>,
     /// Whether the worker is attached, for whoever keeps it.
     attachments: HashMap<WorkerId, watch::Sender<bool>>,
     /// The grace for workers that attach although they are to leave.
@@ -87,6 +91,8 @@ struct Start {
     start: StartJob,
     max_runtime: Option<Millis>,
     expires_at: Option<Timestamp>,
+    /// The credentials that it was accepted with.
+    provisioned: Vec<Provisioned>,
 }
 
 impl Pool {
@@ -96,8 +102,10 @@ impl Pool {
         check_event: CheckEvent,
         tasks: Tasks,
         audit: Audit,
+        credentials: Credentials,
     ) -> Self {
-        Self { registry, clock, check_event, tasks, audit, state: Mutex::default() }
+        let state = Mutex::new(State { credentials: Some(credentials), ..State::default() });
+        Self { registry, clock, check_event, tasks, audit, state }
     }
 
     /// Somebody was not let in as a worker, perhaps one that has proven to be this worker.
@@ -467,13 +475,16 @@ impl State {
     fn perform(&mut self, now: Timestamp, action: Action) -> Option<(JobId, JobInput)> {
         match action {
             Action::Start { job, fence } => {
-                if let (Some(link), Some(Start { start, max_runtime, expires_at })) =
+                if let (Some(link), Some(Start { start, max_runtime, expires_at, provisioned })) =
                     (self.links.get(&fence), self.starts.get(&job))
                 {
                     tracing::debug!(%job, worker = %link.worker, "the job is given to a worker");
                     let runtime = max_runtime.map(|length| now + length);
                     let deadline = [runtime, *expires_at].into_iter().flatten().min();
-                    link.send(ToWorker::Start(StartJob { deadline, ..start.clone() }));
+                    // The values of this moment: one may have been replaced while the job waited.
+                    let credentials = self.credentials.as_ref();
+                    let credentials = credentials.map(|given| given.for_agent(job, provisioned)).unwrap_or_default();
+                    link.send(ToWorker::Start(StartJob { deadline, credentials, ..start.clone() }));
                 }
                 None
             }
@@ -524,9 +535,11 @@ impl Start {
             trace: accepted.trace_context(job.id()),
             deadline: None,
             accepted_at: job.accepted_at(),
+            credentials: Vec::new(),
         };
         let max_runtime = accepted.max_runtime_sec.map(Millis::from_secs);
-        Some((Self { start, max_runtime, expires_at: accepted.expires_at }, agent))
+        let (expires_at, provisioned) = (accepted.expires_at, accepted.credentials.clone());
+        Some((Self { start, max_runtime, expires_at, provisioned }, agent))
     }
 }
 

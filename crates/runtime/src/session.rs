@@ -283,13 +283,7 @@ impl SessionHandle {
 
     /// The job's credentials with their values: for its submitter, while the job has them, and nobody else.
     pub fn credentials(&self, job: &JobSummary) -> Vec<(Provisioned, Value)> {
-        let mut values = self.gateway.credentials().values(&self.principal().id, job.job);
-        let provisioned = job.accepted.credentials.iter();
-        let shown = provisioned.filter_map(|provisioned| {
-            let at = values.iter().position(|(credential, _)| *credential == provisioned.id)?;
-            Some((provisioned.clone(), values.swap_remove(at).1))
-        });
-        shown.collect()
+        self.gateway.credentials().for_submitter(&self.principal().id, job.job, &job.accepted.credentials)
     }
 
     /// The value that a job's credential was given by this replacement, if this is the job's submitter and the value has

@@ -142,6 +142,8 @@ vocabulary! {
         Audit = "x-vendor.moorline.audit", vendor::AuditQuery, [SessionId];
         /// Makes, lists, rotates or revokes API keys. Not in the spec; for administrators.
         Keys = "x-vendor.moorline.keys", Box<vendor::Keys>, [SessionId];
+        /// Asks which credentials are to be withdrawn, or has it done. Not in the spec; for administrators.
+        Credentials = "x-vendor.moorline.credentials", vendor::Credentials, [SessionId];
     }
     runtime {
         /// The session is open (spec 6.2).
@@ -172,6 +174,8 @@ vocabulary! {
         AuditPage = "x-vendor.moorline.audit_page", vendor::AuditPage, [SessionId];
         /// The keys that were asked for. Not in the spec; sent only to a client that asked.
         KeysReport = "x-vendor.moorline.keys_report", vendor::KeysReport, [SessionId];
+        /// What is to be withdrawn. Not in the spec; sent only to a client that asked.
+        CredentialsReport = "x-vendor.moorline.credentials_report", vendor::CredentialsReport, [SessionId];
     }
     both {
         /// Ends the session by agreement (spec 6.7).

@@ -21,6 +21,8 @@
 //! | [`AUDIT_PAGE`] | its answer, [`AuditPage`] |
 //! | [`KEYS`] | an administrator's request, [`Keys`] |
 //! | [`KEYS_REPORT`] | its answer, [`KeysReport`] |
+//! | [`CREDENTIALS`] | an administrator's request, [`Credentials`] |
+//! | [`CREDENTIALS_REPORT`] | its answer, [`CredentialsReport`] |
 
 use moorline_types::{Epoch, EventSeq, TraceContext};
 use serde_json::value::RawValue;
@@ -29,9 +31,11 @@ use crate::decode::{FieldError, object, value};
 use crate::{MessageType, Received, trace};
 
 mod audit;
+mod credentials;
 mod gc;
 
 pub use audit::{AuditPage, AuditQuery, AuditRecord};
+pub use credentials::{CredentialEntry, Credentials, CredentialsReport};
 pub use gc::{Gc, GcReport};
 
 mod keys;
@@ -67,6 +71,10 @@ pub const AUDIT_PAGE: &str = MessageType::AuditPage.as_str();
 pub const KEYS: &str = MessageType::Keys.as_str();
 /// Keys that were asked for, or changed.
 pub const KEYS_REPORT: &str = MessageType::KeysReport.as_str();
+/// Credentials are to be looked after.
+pub const CREDENTIALS: &str = MessageType::Credentials.as_str();
+/// What of them is to be withdrawn.
+pub const CREDENTIALS_REPORT: &str = MessageType::CredentialsReport.as_str();
 
 /// What our own client says under [`PROFILE`].
 pub const PROFILE_VERSION: &str = "1";

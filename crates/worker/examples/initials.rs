@@ -54,6 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         trace: None,
         deadline: None,
         accepted_at: Timestamp::from_unix_millis(1),
+        credentials: Vec::new(),
     };
 
     // What follows is the gateway's part, as small as it gets.

@@ -1,7 +1,7 @@
 //! The exec shim: any program as an agent.
 //!
 //! For each job the program is started in a process group of its own. It gets the job as one line of JSON on its
-//! standard input, `{"job_id", "agent", "input", "lease", "trace_id"?, "traceparent"?, "tracestate"?, "deadline"?}`, and
+//! standard input, `{"job_id", "agent", "input", "lease", "trace_id"?, "traceparent"?, "tracestate"?, "deadline"?, "credentials"?}`, and
 //! then the end of input. `TRACEPARENT` and `TRACESTATE` of its environment say the trace too. Each line that it writes to its standard output is one of:
 //!
 //! | line | meaning |
@@ -38,6 +38,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
 
+use crate::credential::Credential;
 use crate::program::{self, ProgramError};
 use crate::sdk::{Agent, AgentDescription, EmitError, Failure, FailureCode, JobContext, Outcome};
 use crate::{environment, tasks};
@@ -117,6 +118,8 @@ struct JobLine<'a> {
     tracestate: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
+    #[serde(skip_serializing_if = "<[Credential]>::is_empty")]
+    credentials: &'a [Credential],
 }
 
 impl ExecAgent {
@@ -212,6 +215,7 @@ fn job_line(job: &JobContext) -> Vec<u8> {
         traceparent: job.trace().map(ToString::to_string),
         tracestate: job.trace().and_then(|context| context.state.as_ref()).map(TraceState::as_str),
         deadline: job.deadline().map(|at| at.to_string()),
+        credentials: job.credentials(),
     };
     // Inner white space of the input is kept as it was submitted; a line break in it would end the line.
     let mut bytes = serde_json::to_vec(&line).unwrap_or_default();

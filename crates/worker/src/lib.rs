@@ -20,6 +20,7 @@ mod backoff;
 mod clock;
 mod codec;
 pub mod connect;
+pub mod credential;
 pub mod enrolment;
 mod environment;
 pub mod exec;

@@ -15,6 +15,7 @@ use moorline_types::{
 
 pub use decode::{Flaw, Malformed};
 
+use crate::credential::Credential;
 use crate::version::ProtocolVersion;
 
 /// Which life of the gateway this is: a counter that its store raises at each start. It tells a worker a gateway that
@@ -170,6 +171,8 @@ pub struct StartJob {
     pub deadline: Option<Timestamp>,
     /// When the job was accepted.
     pub accepted_at: Timestamp,
+    /// Its credentials for upstreams (spec 9.8).
+    pub credentials: Vec<Credential>,
 }
 
 /// From a worker to the gateway.

@@ -35,6 +35,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(gc())
         .subcommand(audit())
         .subcommand(super::keys::keys())
+        .subcommand(super::credentials::credentials())
         .subcommand(agents())
         .subcommand(super::bench::grammar())
         .subcommand(version())

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use moorline_types::{MessageId, TraceId, TraceRef};
 use moorline_wire::payload::{Jobs, Subscribe};
-use moorline_wire::vendor::{AuditPage, Extensions, GcReport, KeysReport};
+use moorline_wire::vendor::{AuditPage, CredentialsReport, Extensions, GcReport, KeysReport};
 use moorline_wire::{ClientMessage, JobRef, MessageType};
 use tokio::sync::mpsc;
 
@@ -85,6 +85,9 @@ pub(super) enum Expects {
     KeysReport {
         reply: Reply<KeysReport>,
     },
+    CredentialsReport {
+        reply: Reply<CredentialsReport>,
+    },
     GcReport {
         reply: Reply<GcReport>,
     },
@@ -103,6 +106,7 @@ impl Call {
             Expects::Jobs { reply } => answered(reply, Err(error)),
             Expects::GcReport { reply } => answered(reply, Err(error)),
             Expects::KeysReport { reply } => answered(reply, Err(error)),
+            Expects::CredentialsReport { reply } => answered(reply, Err(error)),
             Expects::AuditPage { reply } => answered(reply, Err(error)),
         }
     }
@@ -120,6 +124,7 @@ impl Call {
             Expects::Jobs { reply } => reply.is_closed(),
             Expects::GcReport { reply } => reply.is_closed(),
             Expects::KeysReport { reply } => reply.is_closed(),
+            Expects::CredentialsReport { reply } => reply.is_closed(),
             Expects::AuditPage { reply } => reply.is_closed(),
         }
     }
@@ -134,6 +139,7 @@ impl Call {
             | Expects::Jobs { .. }
             | Expects::GcReport { .. }
             | Expects::KeysReport { .. }
+            | Expects::CredentialsReport { .. }
             | Expects::AuditPage { .. } => false,
         }
     }
@@ -147,6 +153,7 @@ impl Call {
             Expects::Jobs { .. } => MessageType::Jobs,
             Expects::GcReport { .. } => MessageType::GcReport,
             Expects::KeysReport { .. } => MessageType::KeysReport,
+            Expects::CredentialsReport { .. } => MessageType::CredentialsReport,
             Expects::AuditPage { .. } => MessageType::AuditPage,
         }
     }
@@ -187,6 +194,7 @@ impl Calls {
             | Expects::Jobs { .. }
             | Expects::GcReport { .. }
             | Expects::KeysReport { .. }
+            | Expects::CredentialsReport { .. }
             | Expects::AuditPage { .. } => false,
         };
         self.take(traced).or_else(|| self.take_oldest(MessageType::Accepted))

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use moorline_types::{EventSeq, MessageId, TraceId};
 use moorline_wire::payload::{Accepted, Cancelled, JobError, Jobs, Ping, Pong, SessionError, Subscribed};
-use moorline_wire::vendor::{self, AuditPage, Cursor, GapReason, GcReport, KeysReport};
+use moorline_wire::vendor::{self, AuditPage, CredentialsReport, Cursor, GapReason, GcReport, KeysReport};
 use moorline_wire::{
     ClientMessage, DecodeError, ErrorCode, Frame, JobRef, JobStatus, MessageType, ResumeConduct, RuntimeMessage,
     decode_runtime,
@@ -68,6 +68,7 @@ impl Driver {
             RuntimeMessage::GcReport(report) => self.collected(report),
             RuntimeMessage::AuditPage(page) => self.audited(page),
             RuntimeMessage::KeysReport(report) => self.looked_after_keys(report),
+            RuntimeMessage::CredentialsReport(report) => self.looked_after_credentials(report),
             RuntimeMessage::SessionError(error) => self.session_error(error),
             RuntimeMessage::Ping(ping) => {
                 self.pong(ping);
@@ -154,7 +155,8 @@ impl Driver {
                 | MessageType::Jobs
                 | MessageType::GcReport
                 | MessageType::AuditPage
-                | MessageType::KeysReport),
+                | MessageType::KeysReport
+                | MessageType::CredentialsReport),
             ) => self.calls.take_oldest(answer),
             _ => None,
         };
@@ -314,6 +316,15 @@ impl Driver {
         }
     }
 
+    fn looked_after_credentials(&mut self, report: CredentialsReport) {
+        let named = report.request_id.as_ref().and_then(|id| self.calls.take_named(id));
+        match named.or_else(|| self.calls.take_oldest(MessageType::CredentialsReport)) {
+            Some(Call { expects: Expects::CredentialsReport { reply }, .. }) => answered(reply, Ok(report)),
+            Some(call) => self.fail(call, &CallError::Refused(misnamed(MessageType::CredentialsReport))),
+            None => tracing::debug!("a report on credentials that nobody asked for was ignored"),
+        }
+    }
+
     fn looked_after_keys(&mut self, report: KeysReport) {
         let named = report.request_id.as_ref().and_then(|id| self.calls.take_named(id));
         match named.or_else(|| self.calls.take_oldest(MessageType::KeysReport)) {
@@ -369,6 +380,7 @@ fn confirm_cancel(call: Call) {
         | Expects::Jobs { .. }
         | Expects::GcReport { .. }
         | Expects::KeysReport { .. }
+        | Expects::CredentialsReport { .. }
         | Expects::AuditPage { .. } => {
             call.fail(&CallError::Refused(misnamed(MessageType::Cancelled)));
         }

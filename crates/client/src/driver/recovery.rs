@@ -253,6 +253,7 @@ fn subscribing(calls: &VecDeque<Call>) -> Vec<JobRef> {
         | Expects::Jobs { .. }
         | Expects::GcReport { .. }
         | Expects::KeysReport { .. }
+        | Expects::CredentialsReport { .. }
         | Expects::AuditPage { .. } => None,
     });
     jobs.collect()

@@ -23,6 +23,7 @@ use super::manifest::{Entry, Manifest};
 use super::{Crew, CrewOptions, DoorError, WorkerDoor};
 use crate::audit::{Audit, AuditRetention};
 use crate::clock::Clock;
+use crate::credentials::Credentials;
 use crate::pool::Pool;
 use crate::registry::Registry;
 use crate::tasks::{TaskKind, Tasks};
@@ -55,7 +56,9 @@ impl Bench {
         let (tasks, clock) = (Tasks::default(), Clock::tokio(now()));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch::mint(now(), [0; 10]), TailLimits::default()));
         let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
-        let pool = Pool::new(Arc::new(Registry::default()), clock.clone(), |_, _| Ok(()), tasks.clone(), audit.clone());
+        let credentials = Credentials::new(Arc::clone(&store), clock.clone(), None, None);
+        let registry = Arc::new(Registry::default());
+        let pool = Pool::new(registry, clock.clone(), |_, _| Ok(()), tasks.clone(), audit.clone(), credentials);
         let pool = Arc::new(pool);
         let door = WorkerDoor::new(Arc::clone(&pool), tasks.clone(), clock, GatewayEpoch::new(1), secret());
         Self { tasks, pool, door, store, audit }

@@ -62,7 +62,9 @@ impl Upstream {
 
     /// The values that open it.
     pub(crate) fn live(&self) -> Vec<String> {
-        self.0.lock().unwrap().live.values().cloned().collect()
+        let mut live: Vec<_> = self.0.lock().unwrap().live.values().cloned().collect();
+        live.sort();
+        live
     }
 
     /// Every value that it has ever issued.

@@ -18,7 +18,7 @@ use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, Credential, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
 use moorline_wire::profile::{Asked, Profile};
-use moorline_wire::vendor::{AuditQuery, Extensions, Gap, GapReason, Gc, Keys, Retry};
+use moorline_wire::vendor::{AuditQuery, Credentials, Extensions, Gap, GapReason, Gc, Keys, Retry};
 use moorline_wire::{
     ClientMessage, DecodeError, DecodeErrorKind, DecodeLimits, ErrorCode, EventFrames, Feature, FeatureSet, Frame,
     JobRef, MessageType, RuntimeMessage, Secret, decode_client,
@@ -494,6 +494,7 @@ impl<'a> Driver<'a> {
             ClientMessage::Gc(request) => self.collect(&id, request).await,
             ClientMessage::Audit(query) => self.audit(&id, query).await,
             ClientMessage::Keys(request) => self.look_after_keys(&id, *request).await,
+            ClientMessage::Credentials(request) => self.look_after_credentials(&id, &request).await,
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
@@ -553,6 +554,21 @@ impl<'a> Driver<'a> {
         let told = Told { trail: self.service.gateway().audit(), entry: self.done(Deed::of_none(AuditAction::Keys)) };
         let answer = self.service.keys().perform(session.principal(), now, request, told).await?;
         self.push(None, to_wire::keys_report(answer, id));
+        Ok(())
+    }
+
+    async fn look_after_credentials(&mut self, id: &MessageId, request: &Credentials) -> Result<(), Refusal> {
+        let Some(session) = &self.session else { return Ok(()) };
+        session.authorise(Action::Administer)?;
+        let credentials = self.service.gateway().credentials().clone();
+        match request {
+            Credentials::List {} => {}
+            Credentials::Retry {} => {
+                credentials.hurry();
+            }
+        }
+        self.record_done(Deed::of_none(AuditAction::Credentials)).await?;
+        self.push(None, to_wire::credentials_report(credentials.report(), id));
         Ok(())
     }
 

@@ -63,6 +63,7 @@ pub(crate) fn arrival(frame: &Frame<ClientMessage>, session: Option<&str>) -> Ar
         | ClientMessage::Cancel(_)
         | ClientMessage::Gc(_)
         | ClientMessage::Keys(_)
+        | ClientMessage::Credentials(_)
         | ClientMessage::Audit(_) => request(None),
     }
 }
@@ -80,6 +81,7 @@ pub(crate) fn asked(frame: &Frame<ClientMessage>) -> Asked {
         | ClientMessage::Gc(_)
         | ClientMessage::Audit(_)
         | ClientMessage::Keys(_)
+        | ClientMessage::Credentials(_)
         | ClientMessage::Submit(_)
         | ClientMessage::Close(_)
         | ClientMessage::Bye(_)

@@ -4,13 +4,13 @@ use moorline_core::Refusal;
 use moorline_core::access::ConstraintBroken;
 use moorline_core::audit::AuditEntry;
 use moorline_core::backlog::{Missed, MissedReason};
-use moorline_core::credential::{BEARER, Provisioned};
+use moorline_core::credential::{BEARER, Provisioned, Revocation};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::lease::Terms;
 use moorline_core::quota::QuotaReached;
 use moorline_core::record::{Cause, Corrupt, CredentialRotated, Event, Fact, Failure, Output, Success};
-use moorline_runtime::credentials::Value;
+use moorline_runtime::credentials::{CredentialsReport, Value};
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
 use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
@@ -19,7 +19,7 @@ use moorline_wire::payload::{
     Accepted, AgentEntry, Credential, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
     SessionError, Subscribed, Welcome,
 };
-use moorline_wire::vendor::{self, AuditRecord, Gap, GapReason, GcReport, KeyEntry, KeysReport};
+use moorline_wire::vendor::{self, AuditRecord, CredentialEntry, Gap, GapReason, GcReport, KeyEntry, KeysReport};
 use moorline_wire::{
     Budget, DecodeErrorKind, ErrorCode, Feature, FeatureSet, FinalStatus, JobStatus, LeaseConstraints, RuntimeMessage,
     Secret, Text,
@@ -198,6 +198,32 @@ pub(crate) fn keys_report(answer: KeysAnswer, request: &MessageId) -> RuntimeMes
         keys: keys.into_iter().map(key_entry).collect(),
         secret: secret.map(|key| Secret::new(key.expose())),
         next_cursor: next.and_then(|last| Text::cut(&last.to_string())),
+    })
+}
+
+/// Credentials in one report: with the longest of everything, a tenth of what fits a frame.
+const MAX_LISTED_CREDENTIALS: usize = 200;
+
+/// Credentials that are to be withdrawn.
+pub(crate) fn credentials_report(report: CredentialsReport, request: &MessageId) -> RuntimeMessage {
+    let CredentialsReport { upstream, is_offered, trouble, live, revocations } = report;
+    let outstanding = revocations.len();
+    let entry = |revocation: Revocation| CredentialEntry {
+        name: revocation.custody.issue,
+        job_id: revocation.custody.job,
+        upstream: revocation.custody.upstream,
+        since: revocation.since,
+        failed: revocation.failed,
+        error: revocation.error,
+    };
+    RuntimeMessage::CredentialsReport(vendor::CredentialsReport {
+        request_id: Some(request.clone()),
+        upstream,
+        offered: is_offered,
+        trouble,
+        live,
+        outstanding,
+        credentials: revocations.into_iter().take(MAX_LISTED_CREDENTIALS).map(entry).collect(),
     })
 }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use moorline_core::credential::Answer;
 use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Value};
 use moorline_types::{CredentialId, Json, Timestamp};
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Value as AnyJson, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
@@ -36,7 +36,7 @@ pub(super) struct Program {
 }
 
 /// What the program answers.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 enum Said {
     Issued {
@@ -45,6 +45,7 @@ enum Said {
         profile: Option<String>,
         /// An object, in the words of a lease.
         constraints: Option<serde_json::Map<String, AnyJson>>,
+        #[serde(default, deserialize_with = "moment")]
         expires_at: Option<Timestamp>,
     },
     Refused {
@@ -118,6 +119,12 @@ async fn exchange(program: &mut Child, request: AnyJson) -> Result<Said, NoAnswe
         return Err(NoAnswer::Failed(status));
     }
     serde_json::from_slice(&answer).map_err(|_| NoAnswer::Unexpected)
+}
+
+/// Reads a moment as it is on the wire: text (RFC 3339).
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
 }
 
 /// Whether a text of the program's can be told to a client: some, and on one line.

@@ -27,6 +27,7 @@ impl Profile {
             | RuntimeMessage::GcReport(_)
             | RuntimeMessage::AuditPage(_)
             | RuntimeMessage::KeysReport(_)
+            | RuntimeMessage::CredentialsReport(_)
             | RuntimeMessage::Close(_)
             | RuntimeMessage::Bye(_)
             | RuntimeMessage::Ping(_)

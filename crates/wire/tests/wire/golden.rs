@@ -37,11 +37,12 @@ fn every_client_message_has_these_bytes_and_reads_back() {
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.audit","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"since":"2026-05-13T19:42:13.020Z","max_age_ms":86400000,"principal":"ada","action":"cancel","job":"job_01KRHDRWGW0W3GE1R70W3GE1R7","decision":"refused","limit":7,"cursor":"c1"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.gc","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"dry_run":true,"older_than_ms":86400000,"max_bytes":1073741824,"cursor":"g1"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.keys","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"do":"create","name":"ci","principal":"ada","grants":{"scopes":["submit"],"tags":["team/a"],"constraints":{"agents":["echo*"],"max_runtime_sec":60}},"expires_in_ms":86400000}}
+            {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.credentials","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"do":"retry"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.close","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"reason":"done"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.bye","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"reason":"done"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.ping","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"nonce":"p_1","sent_at":"2026-05-13T19:42:13.020Z"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.pong","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"ping_nonce":"p_1","received_at":"2026-05-13T19:42:13.020Z"}}
-            "#]],
+        "#]],
     );
 }
 
@@ -69,11 +70,12 @@ fn every_runtime_message_has_these_bytes_and_reads_back() {
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.audit_page","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"request_id":"msg_01KRHDRWGW040G2081040G2081","entries":[{"at":"2026-05-13T19:42:13.020Z","action":"cancel","decision":"refused","relation":"stranger","scope":"control_all","who":"eve","object":"job_01KRHDRWGW0W3GE1R70W3GE1R7","owner":"ada","reason":"no such job","credential":"JWT","from":"192.0.2.1","session":"sess_1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","count":2}],"next_cursor":"c2","more":true}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.gc_report","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"request_id":"msg_01KRHDRWGW040G2081040G2081","dry_run":true,"jobs":12,"sessions":3,"kept":["job_01KRHDRWGW0W3GE1R70W3GE1R7"],"bytes_before":4096,"bytes_after":1024,"oldest":"2026-05-13T19:42:13.020Z","newest":"2026-05-13T19:42:13.020Z","next_cursor":"g2"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.keys_report","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"request_id":"msg_01KRHDRWGW040G2081040G2081","keys":[{"id":"key_01KRHDRWGW1040G2081040G208","hint":"mlk_AbCd","name":"ci","principal":"ada","grants":{"scopes":["submit"],"tags":["team/a"],"constraints":{"agents":["echo*"],"max_runtime_sec":60}},"created_at":"2026-05-13T19:42:13.020Z","rotated_at":"2026-05-13T19:42:13.020Z","previous_until":"2026-05-13T19:42:13.020Z","expires_at":"2026-05-13T19:42:13.020Z","last_used_at":"2026-05-13T19:42:13.020Z","revoked":true,"revoked_at":"2026-05-13T19:42:13.020Z"}],"secret":"mlk_secret","next_cursor":"k2"}}
+            {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"x-vendor.moorline.credentials_report","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"request_id":"msg_01KRHDRWGW040G2081040G2081","upstream":"litellm https://models.example.com","offered":false,"trouble":"it answered with HTTP 503","live":2,"outstanding":1,"credentials":[{"name":"cred_01KRHDRWGW144GJ289144GJ289","job_id":"job_01KRHDRWGW040G2081040G2081","upstream":"litellm https://models.example.com","since":"2026-05-13T19:42:13.020Z","failed":3,"error":"it answered with HTTP 503"}]}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.close","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.bye","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"reason":"shutting down"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.ping","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"nonce":"p_1","sent_at":"2026-05-13T19:42:13.020Z"}}
             {"arcp":"1.1","id":"msg_01KRHDRWGW040G2081040G2081","type":"session.pong","session_id":"sess_01KRHDRWGW144GJ289144GJ289","payload":{"ping_nonce":"p_1","received_at":"2026-05-13T19:42:13.020Z"}}
-            "#]],
+        "#]],
     );
 }
 

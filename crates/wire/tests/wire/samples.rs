@@ -1,9 +1,10 @@
 //! One valid frame of every message, with every field set.
 
-use moorline_types::{Epoch, EventSeq, Grants, JobId, Json, KeyId, MessageId, SessionId, Timestamp};
+use moorline_types::{CredentialId, Epoch, EventSeq, Grants, JobId, Json, KeyId, MessageId, SessionId, Timestamp};
 use moorline_wire::payload::*;
 use moorline_wire::vendor::{
-    AuditPage, AuditQuery, AuditRecord, Gap, GapReason, Gc, GcReport, KeyEntry, Keys, KeysReport,
+    AuditPage, AuditQuery, AuditRecord, CredentialEntry, Credentials, CredentialsReport, Gap, GapReason, Gc, GcReport,
+    KeyEntry, Keys, KeysReport,
 };
 use moorline_wire::{
     ClientMessage, ErrorCode, FeatureSet, Field, FinalStatus, Frame, JobStatus, LeaseConstraints, LeaseRequest,
@@ -111,6 +112,7 @@ pub(crate) fn client_frames() -> Vec<Frame<ClientMessage>> {
             grants: Box::new(grants()),
             expires_in_ms: Some(86_400_000),
         })),
+        ClientMessage::Credentials(Credentials::Retry {}),
         ClientMessage::Close(close()),
         ClientMessage::Bye(close()),
         ClientMessage::Ping(ping()),
@@ -226,6 +228,22 @@ pub(crate) fn runtime_frames() -> Vec<Frame<RuntimeMessage>> {
             }],
             secret: Some("mlk_secret".into()),
             next_cursor: Some("k2".parse().unwrap()),
+        }),
+        RuntimeMessage::CredentialsReport(CredentialsReport {
+            request_id: Some(message_id()),
+            upstream: Some("litellm https://models.example.com".to_owned()),
+            offered: false,
+            trouble: Some("it answered with HTTP 503".to_owned()),
+            live: 2,
+            outstanding: 1,
+            credentials: vec![CredentialEntry {
+                name: CredentialId::mint(now(), [9; 10]),
+                job_id: JobId::mint(now(), [1; 10]),
+                upstream: "litellm https://models.example.com".to_owned(),
+                since: now(),
+                failed: 3,
+                error: Some("it answered with HTTP 503".to_owned()),
+            }],
         }),
         RuntimeMessage::Close(Close { reason: None }),
         RuntimeMessage::Bye(Close { reason: Some("shutting down".parse().unwrap()) }),

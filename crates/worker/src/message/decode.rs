@@ -343,6 +343,10 @@ impl TryFrom<proto::StartJob> for StartJob {
             trace: trace(&fields, job, &start)?,
             deadline: start.deadline_ms.map(Timestamp::from_unix_millis),
             accepted_at: Timestamp::from_unix_millis(start.accepted_at_ms),
+            credentials: match &start.credentials_json {
+                None => Vec::new(),
+                Some(text) => serde_json::from_str(text).map_err(|_| fields.flaw("credentials_json", Flaw::Json))?,
+            },
         })
     }
 }

@@ -42,6 +42,8 @@ impl From<StartJob> for proto::StartJob {
             tracestate: start.trace.and_then(|context| context.state).map(|state| state.to_string()),
             deadline_ms: start.deadline.map(moorline_types::Timestamp::as_unix_millis),
             accepted_at_ms: start.accepted_at.as_unix_millis(),
+            credentials_json: (!start.credentials.is_empty())
+                .then(|| serde_json::to_string(&start.credentials).unwrap_or_default()),
         }
     }
 }

@@ -126,6 +126,9 @@ pub struct StartJob {
     /// What tracing systems hand on beside it: a W3C `tracestate`.
     #[prost(string, optional, tag = "9")]
     pub tracestate: Option<String>,
+    /// The job's credentials for upstreams (spec 9.8), a JSON array. Secret.
+    #[prost(string, optional, tag = "10")]
+    pub credentials_json: Option<String>,
 }
 
 /// Ask a job's agent to stop. It still reports how it ended.

@@ -22,6 +22,7 @@ use super::{
     InvalidEvent, Level, Metric, Progress, ToolAnswer, ToolError,
 };
 use crate::clock;
+use crate::credential::Credential;
 use crate::limits::{MAX_ASKS, MAX_AWAITED};
 use crate::message::{Answer, Ask, Command, DelegationNews, Report, StartJob, Until};
 
@@ -167,6 +168,11 @@ impl JobContext {
     /// send along, its `state` the `tracestate`.
     pub fn trace(&self) -> Option<&TraceContext> {
         self.0.start.trace.as_ref()
+    }
+
+    /// The job's credentials for upstreams (spec 9.8), as they were when the job began. Secret.
+    pub fn credentials(&self) -> &[Credential] {
+        &self.0.start.credentials
     }
 
     /// When the gateway will end the job.

@@ -38,6 +38,7 @@ pub(crate) fn start(job: JobId, name: &str, input: &str) -> ToWorker {
         trace: Some(trace()),
         deadline: None,
         accepted_at: Timestamp::from_unix_millis(1),
+        credentials: Vec::new(),
     })
 }
 

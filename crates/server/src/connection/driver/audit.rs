@@ -43,6 +43,7 @@ impl Deed {
             ClientMessage::Gc(_) => deed(AuditAction::Gc, None),
             ClientMessage::Audit(_) => deed(AuditAction::Audit, None),
             ClientMessage::Keys(_) => deed(AuditAction::Keys, None),
+            ClientMessage::Credentials(_) => deed(AuditAction::Credentials, None),
             ClientMessage::ListJobs(_) => deed(AuditAction::List, None),
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
