@@ -13,6 +13,9 @@
 //! Whoever waits does not linger: the entry is written at once, with whatever is noted already, and those that come
 //! meanwhile are the next document. So many that wait cost few commits.
 //!
+//! A clock that was set back, also while no gateway ran, does not put an entry before older ones: the first key of a run is
+//! behind the last one that there is, and each is behind the one before it. The entry itself says what the clock says.
+//!
 //! What the store refuses is told to whoever waits, and is offered again until the store takes it. What does not fit the
 //! queue meanwhile is lost, and how many were is an entry of its own.
 
@@ -20,7 +23,7 @@ mod document;
 mod keep;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use moorline_core::Refusal;
@@ -74,8 +77,8 @@ struct Shared {
     lost: AtomicU32,
     /// The moment after the one of the last key: two documents of one moment would have no order.
     next_moment: AtomicU64,
-    /// The key behind which everything is that this run writes.
-    begins_after: String,
+    /// The key behind which everything is that this run writes; known before the first entry is written.
+    begins_after: OnceLock<String>,
     /// How large the trail is: what this run has written and, once it is measured, what was there before.
     bytes: AtomicU64,
     measured: AtomicBool,
@@ -103,6 +106,15 @@ impl Noted {
     }
 }
 
+/// Why entries are not written yet.
+#[derive(Debug, thiserror::Error)]
+enum NotWritten {
+    #[error("the end of the audit trail cannot be read")]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
 /// A part of the trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditPage {
@@ -118,7 +130,7 @@ impl Audit {
     /// A trail in this store, which is written from now on. Must be called in a runtime.
     pub(crate) fn start(store: Arc<dyn Store>, clock: Clock, tasks: &Tasks) -> Self {
         let (queue, queued) = mpsc::channel(WAITING);
-        let (now, stopping) = (clock.now(), tasks.stopping().clone());
+        let stopping = tasks.stopping().clone();
         let audit = Self(Arc::new(Shared {
             store,
             clock,
@@ -126,8 +138,8 @@ impl Audit {
             queued: Mutex::default(),
             throttle: Mutex::default(),
             lost: AtomicU32::new(0),
-            next_moment: AtomicU64::new(now.as_unix_millis()),
-            begins_after: document::key_before(now),
+            next_moment: AtomicU64::new(0),
+            begins_after: OnceLock::new(),
             bytes: AtomicU64::new(0),
             measured: AtomicBool::new(false),
         }));
@@ -231,8 +243,20 @@ impl Audit {
         Timestamp::from_unix_millis(moment)
     }
 
+    /// Finds the end of the trail, once.
+    async fn begin(&self) -> Result<(), ReadError> {
+        if self.0.begins_after.get().is_some() {
+            return Ok(());
+        }
+        let begin = document::first_free(self.0.store.as_ref(), self.0.clock.now()).await?;
+        self.0.next_moment.fetch_max(begin.as_unix_millis(), Ordering::Relaxed);
+        self.0.begins_after.get_or_init(|| document::key_before(begin));
+        Ok(())
+    }
+
     /// Writes these, and takes away those that are written.
-    async fn write(&self, taken: &mut Vec<Noted>) -> Result<(), AppendError> {
+    async fn write(&self, taken: &mut Vec<Noted>) -> Result<(), NotWritten> {
+        self.begin().await?;
         while !taken.is_empty() {
             let (value, written) = document::write(taken.iter().map(|noted| &noted.entry));
             let Some(key) = document::key(self.next_moment()) else {

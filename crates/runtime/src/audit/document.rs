@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use moorline_core::audit::AuditEntry;
-use moorline_store::{Collection, DocKey};
+use moorline_store::{Collection, DocKey, ReadError, Store};
 use moorline_types::{MessageId, Millis, Timestamp};
 
 use crate::mint;
@@ -68,6 +68,23 @@ pub(super) fn first_key(since: Timestamp) -> String {
 /// The key behind which everything is that is written from this moment on.
 pub(super) fn key_before(moment: Timestamp) -> String {
     MessageId::mint(moment, [0; 10]).to_string()
+}
+
+/// The first moment from now on at which, and after which, nothing was written: now, unless the clock was set back. A leap
+/// doubles while there is something behind it and halves while there is not, so a year back takes some hundred reads.
+pub(super) async fn first_free(store: &dyn Store, now: Timestamp) -> Result<Timestamp, ReadError> {
+    let (mut free, mut leap) = (now, Millis::new(0));
+    loop {
+        let found = store.list(Collection::Audit, Some(&key_before(free + leap)), 1).await?;
+        if !found.is_empty() {
+            free = free + leap + Millis::new(1);
+            leap = Millis::new(leap.get().saturating_mul(2).max(1));
+        } else if leap.get() == 0 {
+            return Ok(free);
+        } else {
+            leap = Millis::new(leap.get() / 2);
+        }
+    }
 }
 
 /// A name that sorts by time and is nobody else's.

@@ -53,10 +53,12 @@ impl Audit {
         if self.0.measured.load(Ordering::Relaxed) {
             return Ok(());
         }
+        self.begin().await?;
+        let Some(begins_after) = self.0.begins_after.get() else { return Ok(()) };
         let (mut after, mut bytes): (Option<String>, u64) = (None, 0);
         loop {
             let page = self.0.store.list(Collection::Audit, after.as_deref(), PAGE).await?;
-            let earlier = page.iter().take_while(|(key, _)| key.key() <= self.0.begins_after.as_str());
+            let earlier = page.iter().take_while(|(key, _)| key.key() <= begins_after.as_str());
             let mut last = None;
             for (key, found) in earlier {
                 bytes += found.value.len() as u64;

@@ -156,3 +156,25 @@ async fn the_oldest_make_room_also_those_of_earlier_runs_and_that_is_told() {
     assert!(gone > each && gone < each + each / 8, "{gone}");
     assert_eq!(left, (gone..2 * each + 3).map(entry).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_set_back_puts_nothing_before_what_was_written() {
+    let (audit, store, tasks) = trail();
+    for number in 0..100 {
+        audit.record(entry(number)).await.unwrap();
+    }
+    tasks.stop().await;
+    let mut written = 100;
+    for back in [Millis::new(1), Millis::from_secs(1), Millis::from_secs(86_400), Millis::from_secs(365 * 86_400)] {
+        let (tasks, shared) = (Tasks::default(), Arc::<MemoryStore>::clone(&store));
+        let clock = Clock::tokio(Timestamp::from_unix_millis(entry(0).at.as_unix_millis() - back.get()));
+        let audit = Audit::start(shared, clock, &tasks);
+        for number in written..written + 10 {
+            audit.record(entry(number)).await.unwrap();
+        }
+        written += 10;
+        tasks.stop().await;
+        let found = all(&audit, &AuditFilter::default(), 7).await;
+        assert_eq!(found, (0..written).map(entry).collect::<Vec<_>>(), "a clock {back:?} back");
+    }
+}
