@@ -160,6 +160,11 @@ pub enum Effect {
         /// The credential.
         credential: CredentialId,
     },
+    /// Tell the worker the present values of the job's credentials.
+    TellCredentials {
+        /// The worker, by its attachment.
+        fence: Fence,
+    },
     /// Withdraw whatever value the credential had before this one.
     RevokePrior {
         /// The credential.

@@ -270,6 +270,7 @@ impl JobTask {
                 Effect::Cancel { fence, reason, grace } => self.jobs.pool.cancel(fence, job, reason, grace),
                 Effect::Kill { fence } => self.jobs.pool.kill(fence, job),
                 Effect::Rotate { credential } => self.credentials.rotate(credential, job, self.job.accepted()),
+                Effect::TellCredentials { fence } => self.jobs.pool.tell_credentials(fence, job),
                 Effect::RevokePrior { credential, issue } => self.credentials.withdraw_prior(job, credential, issue),
                 Effect::Revoke => self.credentials.withdraw_all(job),
                 Effect::StartChild { child, first, delegate_id } => {

@@ -22,6 +22,7 @@ use moorline_core::job::{Job, Lost, Report};
 use moorline_core::placement::{Action, Placement};
 use moorline_core::record::Accepted;
 use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
+use moorline_worker::credential::Credential;
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
 use moorline_worker::message::{Answer, Ask, AskId, Command, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
 use tokio::sync::{mpsc, watch};
@@ -141,6 +142,16 @@ impl Pool {
         state.starts.insert(job.id(), start);
         state.placement.handle_job(job.id(), agent);
         self.perform(state);
+    }
+
+    /// Tells a worker the present values of its job's credentials: it is asked once more to run what it runs.
+    pub(crate) fn tell_credentials(&self, fence: Fence, job: JobId) {
+        let state = lock(&self.state);
+        if let (Some(link), Some(Start { start, provisioned, .. })) = (state.links.get(&fence), state.starts.get(&job))
+        {
+            let credentials = state.credentials_of(job, provisioned);
+            link.send(ToWorker::Start(StartJob { credentials, ..start.clone() }));
+        }
     }
 
     /// Takes up a job of an earlier run.
@@ -481,9 +492,7 @@ impl State {
                     tracing::debug!(%job, worker = %link.worker, "the job is given to a worker");
                     let runtime = max_runtime.map(|length| now + length);
                     let deadline = [runtime, *expires_at].into_iter().flatten().min();
-                    // The values of this moment: one may have been replaced while the job waited.
-                    let credentials = self.credentials.as_ref();
-                    let credentials = credentials.map(|given| given.for_agent(job, provisioned)).unwrap_or_default();
+                    let credentials = self.credentials_of(job, provisioned);
                     link.send(ToWorker::Start(StartJob { deadline, credentials, ..start.clone() }));
                 }
                 None
@@ -516,6 +525,13 @@ impl State {
         if let Some(link) = self.links.get(&fence) {
             link.send(message);
         }
+    }
+}
+
+impl State {
+    /// The values of this moment: one may have been replaced while the job waited.
+    fn credentials_of(&self, job: JobId, provisioned: &[Provisioned]) -> Vec<Credential> {
+        self.credentials.as_ref().map(|given| given.for_agent(job, provisioned)).unwrap_or_default()
     }
 }
 

@@ -14,7 +14,7 @@ mod upstream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Bench, assert_dense, fact, memory, options, pass, request, see, see_to_end, with_history};
+use common::{Bench, assert_dense, fact, logs, memory, options, pass, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::record::{Cause, CredentialRotated, Fact};
 use moorline_runtime::{Delivery, Gateway, JobSummary, SessionHandle, SubmitRequest};
@@ -208,6 +208,19 @@ async fn a_value_is_replaced_in_time_and_the_prior_one_is_withdrawn() {
     see_to_end(&mut ada, job.job).await;
     assert!(upstream.live().is_empty());
     assert_eq!(ada.rotated_value(of, &rotated), None, "a value that is withdrawn is nowhere");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_has_its_jobs_credential_and_is_told_of_another_value() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    ada.submit(asking("holder", "null")).await.unwrap();
+    let mut seen = Vec::new();
+    while logs(&seen).len() < 2 {
+        seen.extend(see(&mut ada).await);
+    }
+    assert_eq!(logs(&seen), ["sk-0", "sk-1"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! Credentials for upstreams that a job's agent may use (spec 9.8).
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moorline_types::Json;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,28 @@ pub struct Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("id", &self.id).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// The credentials of one job at the moment. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Held(Arc<Mutex<Arc<[Credential]>>>);
+
+impl Held {
+    pub(crate) fn new(credentials: Vec<Credential>) -> Self {
+        Self(Arc::new(Mutex::new(credentials.into())))
+    }
+
+    pub(crate) fn get(&self) -> Arc<[Credential]> {
+        Arc::clone(&self.lock())
+    }
+
+    pub(crate) fn set(&self, credentials: Vec<Credential>) {
+        *self.lock() = credentials.into();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<[Credential]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -206,6 +206,7 @@ impl Agent for ExecAgent {
 }
 
 fn job_line(job: &JobContext) -> Vec<u8> {
+    let credentials = job.credentials();
     let line = JobLine {
         job_id: job.job_id().to_string(),
         agent: job.agent().to_string(),
@@ -215,7 +216,7 @@ fn job_line(job: &JobContext) -> Vec<u8> {
         traceparent: job.trace().map(ToString::to_string),
         tracestate: job.trace().and_then(|context| context.state.as_ref()).map(TraceState::as_str),
         deadline: job.deadline().map(|at| at.to_string()),
-        credentials: job.credentials(),
+        credentials: &credentials,
     };
     // Inner white space of the input is kept as it was submitted; a line break in it would end the line.
     let mut bytes = serde_json::to_vec(&line).unwrap_or_default();

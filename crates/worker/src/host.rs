@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use moorline_types::{JobId, Millis, ResolvedAgent, WorkerSeq};
 use tokio::sync::Notify;
 
+use crate::credential::Held;
 use crate::leftover;
 use crate::limits::{MAX_HELD_JOBS, MAX_OFFERS};
 use crate::message::{AgentOffer, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
@@ -232,15 +233,18 @@ impl Host {
         let job = start.job;
         let mut state = self.0.lock();
         let notice = if state.holds(job) {
+            state.refresh(job, start.credentials);
             FromWorker::Started { job }
         } else {
             match self.admit(&state, &start) {
                 Err(reason) => FromWorker::Refused { job, reason },
                 Ok(agent) => {
                     let (cancel, commands) = (Cancel::default(), Commands::default());
-                    let task = run::spawn(&self.0, agent, start.clone(), cancel.clone(), commands.clone());
+                    let credentials = Held::new(start.credentials.clone());
+                    let given = (cancel.clone(), commands.clone(), credentials.clone());
+                    let task = run::spawn(&self.0, agent, start.clone(), given);
                     let spill = self.0.spill.get().cloned();
-                    state.insert(job, Slot::new(job, start.agent, cancel, commands, task, spill));
+                    state.insert(job, Slot::new(job, start.agent, (cancel, commands, credentials), task, spill));
                     FromWorker::Started { job }
                 }
             }

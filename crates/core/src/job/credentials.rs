@@ -132,12 +132,20 @@ impl Job {
         }
     }
 
+    /// Tells the worker, if there is one: it may have been away when a value was replaced.
+    pub(super) fn tell_credentials(&mut self) {
+        if let (Some(fence), Some(_), false) = (self.fence, &self.credentials.rotation, self.status.is_terminal()) {
+            self.effects.push_back(Effect::TellCredentials { fence });
+        }
+    }
+
     /// The record of a replacement is committed: what was before can go.
     pub(super) fn handle_rotation_committed(&mut self) {
         if let Some(rotation) = &mut self.credentials.rotation {
             rotation.is_under_way = false;
         }
         if let Some(CredentialRotated { credential, issue, .. }) = self.credentials.replaced.take() {
+            self.tell_credentials();
             let prior = Effect::RevokePrior { credential, issue };
             self.effects.push_back(if self.status.is_terminal() { Effect::Revoke } else { prior });
         }

@@ -114,6 +114,7 @@ impl Job {
                 self.fence = Some(fence);
                 self.forget_asked();
                 self.acknowledge();
+                self.tell_credentials();
                 self.cancel_on_worker();
             }
             // The ending is decided; its commit says the rest to the worker's new attachment.

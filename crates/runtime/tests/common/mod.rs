@@ -84,8 +84,15 @@ impl Bench {
         options: RuntimeOptions,
         provisioning: Option<Provisioning>,
     ) -> Self {
-        let agents: Vec<Arc<dyn Agent>> =
-            vec![Arc::new(Counter), Arc::new(Stubborn), Arc::new(Panicking), Arc::new(Patient), Arc::new(Planner)];
+        let agents: [Arc<dyn Agent>; 6] = [
+            Arc::new(Counter),
+            Arc::new(Stubborn),
+            Arc::new(Panicking),
+            Arc::new(Patient),
+            Arc::new(Planner),
+            Arc::new(Holder),
+        ];
+        let agents = agents.to_vec();
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
         let tasks = Tasks::default();
         let names = agents.iter().map(|agent| (agent.describe().agent, true)).collect::<Vec<_>>();
@@ -305,6 +312,31 @@ impl Agent for Planner {
             });
         }
         Ok(Outcome::of(&told)?)
+    }
+}
+
+/// Logs the value of its credential whenever that is another one, until it is cancelled.
+struct Holder;
+
+#[async_trait]
+impl Agent for Holder {
+    fn describe(&self) -> AgentDescription {
+        describe("holder@1.0.0")
+    }
+
+    async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
+        let mut held = None;
+        loop {
+            let value = job.credentials().first().map(|credential| credential.value.clone());
+            if value != held {
+                job.log(Level::Info, value.clone().unwrap_or_default()).await.map_err(|_| Failure::cancelled())?;
+                held = value;
+            }
+            tokio::select! {
+                _ = job.cancelled() => return Err(Failure::cancelled()),
+                () = pass(Duration::from_secs(1)) => {}
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 
 use super::Shared;
 use super::conclude::conclude;
+use crate::credential::Held;
 use crate::message::{Answer, Ask, Report, StartJob};
 use crate::sdk::{Agent, Cancel, Commands, JobContext, Port, PushError, Pushed};
 use crate::tasks::{self, Task};
@@ -19,11 +20,10 @@ pub(super) fn spawn(
     shared: &Arc<Shared>,
     agent: Arc<dyn Agent>,
     start: StartJob,
-    cancel: Cancel,
-    commands: Commands,
+    (cancel, commands, credentials): (Cancel, Commands, Held),
 ) -> Task<()> {
     let port = HostPort { shared: Arc::downgrade(shared), job: start.job };
-    let job = JobContext::new(start, cancel, commands, Arc::new(port));
+    let job = JobContext::new(start, cancel, commands, credentials, Arc::new(port));
     let trace_id = job.trace_id();
     let span = tracing::info_span!("job", job = %job.job_id(), trace_id = trace_id.as_ref().map(TraceId::as_str));
     let running = async move {

@@ -7,6 +7,7 @@ use moorline_types::{JobId, ResolvedAgent, Timestamp, WorkerSeq};
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use super::asks::Asks;
+use crate::credential::{Credential, Held};
 use crate::limits::{MAX_NOTICES, REPORTS_PER_TURN, WRITE_BATCH, WRITE_BATCH_BYTES};
 use crate::message::{Answer, Ask, AskId, Command, Failure, FailureCode, FromWorker, HeldJob, Report};
 use crate::outbox::spill::SpillRoom;
@@ -34,6 +35,7 @@ pub(super) struct Slot {
     asks: Asks,
     cancel: Cancel,
     commands: Commands,
+    credentials: Held,
     room: Arc<Notify>,
     is_ready: bool,
     _task: Task<()>,
@@ -43,13 +45,12 @@ impl Slot {
     pub(super) fn new(
         job: JobId,
         agent: ResolvedAgent,
-        cancel: Cancel,
-        commands: Commands,
+        (cancel, commands, credentials): (Cancel, Commands, Held),
         task: Task<()>,
         spill: Option<SpillRoom>,
     ) -> Self {
         let (outbox, asks, room) = (Outbox::new(job, spill), Asks::default(), Arc::default());
-        Self { job, agent, outbox, asks, cancel, commands, room, is_ready: false, _task: task }
+        Self { job, agent, outbox, asks, cancel, commands, credentials, room, is_ready: false, _task: task }
     }
 
     /// Whether it has something to say: a question is said as soon as the reports before it are.
@@ -119,6 +120,13 @@ impl State {
     pub(super) fn cancel(&self, job: JobId, request: &CancelRequest) {
         if let Some(slot) = self.jobs.get(&job) {
             slot.cancel.request(request.clone());
+        }
+    }
+
+    /// The job's credentials are these now.
+    pub(super) fn refresh(&self, job: JobId, credentials: Vec<Credential>) {
+        if let Some(slot) = self.jobs.get(&job) {
+            slot.credentials.set(credentials);
         }
     }
 

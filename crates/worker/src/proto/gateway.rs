@@ -96,7 +96,7 @@ pub struct Refused {
     pub terminate: bool,
 }
 
-/// Run a job. For a job that the worker holds already this asks only to be told so.
+/// Run a job. For a job that the worker holds already this asks only to be told so, and says its present credentials.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct StartJob {
     /// The job.

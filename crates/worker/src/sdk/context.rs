@@ -22,7 +22,7 @@ use super::{
     InvalidEvent, Level, Metric, Progress, ToolAnswer, ToolError,
 };
 use crate::clock;
-use crate::credential::Credential;
+use crate::credential::{Credential, Held};
 use crate::limits::{MAX_ASKS, MAX_AWAITED};
 use crate::message::{Answer, Ask, Command, DelegationNews, Report, StartJob, Until};
 
@@ -34,6 +34,7 @@ struct Inner {
     start: StartJob,
     cancel: Cancel,
     commands: Commands,
+    credentials: Held,
     port: Arc<dyn Port>,
     calls: AtomicU64,
     streaming: AtomicBool,
@@ -127,11 +128,17 @@ handles! {
 }
 
 impl JobContext {
-    pub(crate) fn new(start: StartJob, cancel: Cancel, commands: Commands, port: Arc<dyn Port>) -> Self {
+    pub(crate) fn new(
+        start: StartJob,
+        cancel: Cancel,
+        commands: Commands,
+        credentials: Held,
+        port: Arc<dyn Port>,
+    ) -> Self {
         let (calls, streaming) = (AtomicU64::new(0), AtomicBool::new(false));
         let asks = Arc::new(Semaphore::new(MAX_ASKS));
         let awaiting = Arc::new(Semaphore::new(MAX_AWAITED));
-        Self(Arc::new(Inner { start, cancel, commands, port, calls, streaming, asks, awaiting }))
+        Self(Arc::new(Inner { start, cancel, commands, credentials, port, calls, streaming, asks, awaiting }))
     }
 
     /// The job.
@@ -170,9 +177,10 @@ impl JobContext {
         self.0.start.trace.as_ref()
     }
 
-    /// The job's credentials for upstreams (spec 9.8), as they were when the job began. Secret.
-    pub fn credentials(&self) -> &[Credential] {
-        &self.0.start.credentials
+    /// The job's credentials for upstreams (spec 9.8), as they are now: a value may be replaced while the job runs, so
+    /// ask again before each use. Secret.
+    pub fn credentials(&self) -> Arc<[Credential]> {
+        self.0.credentials.get()
     }
 
     /// When the gateway will end the job.
