@@ -142,6 +142,8 @@ pub(crate) struct Watch {
     /// With history: only what follows this number of the session that submitted the job.
     pub(crate) from: Option<u64>,
     pub(crate) overflow: Option<Overflow>,
+    /// Also the jobs that it has delegated, and theirs.
+    pub(crate) tree: bool,
     pub(crate) json: bool,
 }
 
@@ -228,6 +230,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             history: !of.get_flag("no-history"),
             from: of.get_one("from").copied(),
             overflow: of.get_one("overflow").copied(),
+            tree: of.get_flag("tree"),
             json: of.get_flag("json"),
         }),
         "result" => Command::Result(Fetch {

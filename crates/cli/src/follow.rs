@@ -11,7 +11,7 @@ use moorline_client::{
     AssembleError, Client, DEFAULT_MAX_RESULT_BYTES, Ended, Gap, JobEvent, JobHandle, JobUpdate, Missing,
     ResultAssembler,
 };
-use moorline_types::EventSeq;
+use moorline_types::{EventSeq, JobId};
 use serde_json::{Number, Value, json};
 
 use crate::commands::demo::Seen;
@@ -21,6 +21,9 @@ use crate::output::{Output, Style, printable};
 
 /// How often a bar without a known end moves.
 const SPIN: Duration = Duration::from_millis(120);
+
+/// How much of a job's id tells it from others on a screen: the end, which is random.
+const LABEL_CHARS: usize = 6;
 
 /// By how much progress has to move before it is told in a line, in hundredths of the whole.
 const TOLD_PERCENT: u64 = 10;
@@ -66,6 +69,19 @@ pub(crate) struct Follower<'a> {
     gaps: u64,
     /// What was seen; none if nobody compares it.
     seen: Option<Vec<Seen>>,
+    /// What stands before each line, if several jobs are shown.
+    label: Option<String>,
+}
+
+/// What has come of one update.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// The job has ended, or nobody reads on.
+    Ended(Followed),
+    /// The job has delegated to this one.
+    Delegated(JobId),
+    /// Something else.
+    Shown,
 }
 
 /// The connection ended before the job did.
@@ -91,7 +107,15 @@ impl<'a> Follower<'a> {
             numbered: 0,
             gaps: 0,
             seen: None,
+            label: None,
         }
+    }
+
+    /// Puts the end of the job's id before each line.
+    pub(crate) fn labelled(mut self) -> Self {
+        let tail = self.job.len().saturating_sub(LABEL_CHARS);
+        self.label = Some(self.job.get(tail..).unwrap_or(&self.job).to_owned());
+        self
     }
 
     /// Leaves it to the caller to tell of the connection.
@@ -115,27 +139,34 @@ impl<'a> Follower<'a> {
     /// Shows everything until the job ends. May be cancelled and called again.
     pub(crate) async fn run(&mut self, job: &mut JobHandle) -> Result<Followed> {
         loop {
-            let update = tokio::select! {
-                update = job.next() => update,
-                notes = told(&mut self.connection) => {
-                    self.tell(&notes);
-                    continue;
-                }
-            };
-            let Some(update) = update else { break };
-            let update = update.map_err(|source| Interrupted { job: self.job.clone(), source })?;
-            if let Some(seen) = &mut self.seen {
-                seen.extend(Seen::of(&update));
-            }
-            if let Some(followed) = self.show(update)? {
+            if let Step::Ended(followed) = self.step(job).await? {
                 return Ok(followed);
             }
-            if self.output.is_over() {
-                self.clear();
-                return Ok(self.followed(Exit::Interrupted, None));
-            }
         }
-        Err(Interrupted { job: self.job.clone(), source: Ended::Lost }.into())
+    }
+
+    /// Shows the next update. May be cancelled and called again.
+    pub(crate) async fn step(&mut self, job: &mut JobHandle) -> Result<Step> {
+        let update = loop {
+            tokio::select! {
+                update = job.next() => break update,
+                notes = told(&mut self.connection) => self.tell(&notes),
+            }
+        };
+        let lost = || Interrupted { job: self.job.clone(), source: Ended::Lost };
+        let update = update.ok_or_else(lost)?.map_err(|source| Interrupted { job: self.job.clone(), source })?;
+        if let Some(seen) = &mut self.seen {
+            seen.extend(Seen::of(&update));
+        }
+        let child = child_of(&update);
+        if let Some(followed) = self.show(update)? {
+            return Ok(Step::Ended(followed));
+        }
+        if self.output.is_over() {
+            self.clear();
+            return Ok(Step::Ended(self.followed(Exit::Interrupted, None)));
+        }
+        Ok(child.map_or(Step::Shown, Step::Delegated))
     }
 
     /// What becomes of the connection.
@@ -383,7 +414,10 @@ impl<'a> Follower<'a> {
     }
 
     fn say(&self, line: impl std::fmt::Display) {
-        self.output.line(line);
+        match &self.label {
+            Some(label) => self.output.line(format_args!("{} {line}", self.output.styled(Style::Dim, label))),
+            None => self.output.line(line),
+        }
     }
 
     fn warn(&self, text: &str) {
@@ -397,6 +431,12 @@ impl<'a> Follower<'a> {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The job that an update says was delegated.
+fn child_of(update: &JobUpdate) -> Option<JobId> {
+    let JobUpdate::Event(JobEvent { event: Ok(Event::Delegate(delegate)), .. }) = update else { return None };
+    delegate.child_job_id.as_ref()?.as_str().parse().ok()
 }
 
 /// What there is to tell of the connection next.

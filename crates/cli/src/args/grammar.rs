@@ -253,10 +253,17 @@ fn watch() -> Clap {
                 .value_parser(overflow())
                 .help("What becomes of events that are not read in time [default: the gateway's]"),
         )
+        .arg(
+            Arg::new("tree")
+                .long("tree")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("from")
+                .help("Show also the jobs that it delegates, and theirs; each line says whose it is"),
+        )
         .arg(json("Print JSON, one object a line"))
         .after_help(
             "Shows the job from its first event, also one that has ended, and goes on after a lost connection. The exit \
-             code says how it ended. Ctrl-C stops watching; the job goes on.\n\nExamples:\n  moorline watch job_01KAH4...\n  moorline watch job_01KAH4... --json | jq .payload",
+             code says how it ended. Ctrl-C stops watching; the job goes on.\n\nExamples:\n  moorline watch job_01KAH4...\n  moorline watch job_01KAH4... --json | jq .payload\n  moorline watch job_01KAH4... --tree",
         )
 }
 

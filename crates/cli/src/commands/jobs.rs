@@ -62,7 +62,7 @@ fn filter(args: &Jobs) -> Result<JobFilter> {
 /// A page as a table.
 fn show(jobs: &[JobEntry], with_owner: bool, with_header: bool, output: &Output) {
     let owner = with_owner.then_some("owner");
-    let header: Vec<_> = ["status", "job", "agent", "created (UTC)"].into_iter().chain(owner).collect();
+    let header: Vec<_> = ["status", "job", "agent", "created (UTC)", "parent"].into_iter().chain(owner).collect();
     let mut table = table::table(&header, &[]);
     for job in jobs {
         let created = job.accepted_at().map(|at| at.to_string()).unwrap_or_default();
@@ -71,6 +71,7 @@ fn show(jobs: &[JobEntry], with_owner: bool, with_header: bool, output: &Output)
             job.job_id.to_string(),
             job.agent.clone(),
             created.get(..19).unwrap_or(&created).replace('T', " "),
+            job.parent_job_id.as_ref().map(ToString::to_string).unwrap_or_default(),
         ];
         table.add_row(cells.into_iter().chain(with_owner.then(|| job.owner.clone().unwrap_or_default())));
     }
