@@ -24,10 +24,12 @@ fn read(path: impl AsRef<Path>) -> String {
 /// Every document that shows commands, with its text.
 fn documents() -> Vec<(String, String)> {
     let mut names = vec!["README.md".to_owned()];
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
-            names.push(format!("docs/{name}"));
+    for directory in ["docs", "docs/guides"] {
+        for entry in fs::read_dir(root().join(directory)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                names.push(format!("{directory}/{name}"));
+            }
         }
     }
     names.into_iter().map(|name| (name.clone(), read(&name))).collect()
@@ -66,8 +68,8 @@ fn events(seen: &[Value]) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn the_programs_that_the_page_shows_are_the_ones_in_the_repository() {
-    let page = read("docs/writing-an-agent.md");
+fn the_programs_that_the_pages_show_are_the_ones_in_the_repository() {
+    let page = read("docs/writing-an-agent.md") + &read("docs/guides/authority.md");
     let shown = |language| {
         let blocks = blocks(&page, language).into_iter();
         blocks.filter_map(|(before, body)| {
@@ -76,7 +78,7 @@ fn the_programs_that_the_page_shows_are_the_ones_in_the_repository() {
         })
     };
     let shown: Vec<_> = shown("python").chain(shown("sh")).collect();
-    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert_eq!(shown.len(), 3, "{shown:?}");
     for (path, body) in shown {
         assert_eq!(body, read(&path), "{path} and the page differ");
     }
@@ -106,6 +108,25 @@ fn the_agents_of_the_page_do_what_it_says() {
     let last = &seen.last().unwrap()["payload"];
     assert_eq!((&last["code"], code), (&Value::from("INVALID_REQUEST"), 1), "{last}");
     assert_eq!(last["message"], "input.seconds must be a whole number");
+}
+
+/// The worked example of the guide: what it says is called, is, and what comes of it is what the guide shows.
+#[test]
+fn what_the_guide_of_authority_shows_is_what_happens() {
+    let gateway = gateway();
+    let guide = read("docs/guides/authority.md");
+    let shown = blocks(&guide, "console").into_iter().find_map(|(_, block)| {
+        block.lines().find_map(|line| Some(line.strip_prefix("$ moorline submit shopper --follow ")?.to_owned()))
+    });
+    // Each option is a word, and its value stands between quotation marks.
+    let shown = shown.unwrap();
+    let mut words = shown.split('\'').map(str::trim);
+    let mut args = vec!["submit", "shopper", "--follow", "--json"];
+    args.extend(words.by_ref().filter(|word| !word.is_empty()));
+    let seen = common::json_lines(&gateway.run(&args));
+    let result = &seen.last().unwrap()["payload"]["result"];
+    let expected = blocks(&guide, "json").into_iter().find(|(_, block)| block.starts_with("{\"done\""));
+    assert_eq!(*result, serde_json::from_str::<Value>(&expected.unwrap().1).unwrap());
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The exec shim: any program as an agent.
 //!
 //! For each job the program is started in a process group of its own. It gets the job as one line of JSON on its
-//! standard input, `{"job_id", "agent", "input", "lease", "trace_id"?, "traceparent"?, "tracestate"?, "deadline"?, "credentials"?}`, and
-//! then the end of input. `TRACEPARENT` and `TRACESTATE` of its environment say the trace too. Each line that it writes to its standard output is one of:
+//! standard input, `{"job_id", "agent", "input", "lease", "trace_id"?, "traceparent"?, "tracestate"?, "deadline"?,
+//! "credentials"?}`, and then the end of input, unless it is one that gets answers ([`ExecSpec::answers`]). `TRACEPARENT`
+//! and `TRACESTATE` of its environment say the trace too. Each line that it writes to its standard output is one of:
 //!
 //! | line | meaning |
 //! | --- | --- |
 //! | `{"kind": "…", "body": {…}}` | an event; with `result_chunk` (`{"data", "encoding"?}`) a part of a streamed result |
 //! | `{"result": …, "summary"?}` | the result |
 //! | `{"error": {"message", "code"?, "retryable"?, "details"?}}` | the failure |
+//! | `{"authorize": {"capability", "target"}, "id"?}` | a question, if the program gets answers: whether it may do this |
 //! | anything else | a `log` event of level `info` |
 //!
 //! Lines on standard error are `log` events of level `warn`. Nothing that a program writes is lost silently: a line
@@ -19,6 +21,7 @@
 //! `SIGKILL` when the grace is over; whatever is left of the group when the program has ended is killed. A process
 //! that leaves the group on purpose is out of reach.
 
+mod asks;
 mod group;
 mod line;
 mod lines;
@@ -34,14 +37,16 @@ use std::process::{ExitStatus, Stdio};
 use async_trait::async_trait;
 use moorline_types::{AgentName, AgentVersion, Json, ResolvedAgent, TraceContext, TraceState};
 use serde::Serialize;
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdin, Command};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::credential::Credential;
+use crate::limits::MAX_ASKS;
 use crate::program::{self, ProgramError};
 use crate::sdk::{Agent, AgentDescription, EmitError, Failure, FailureCode, JobContext, Outcome};
 use crate::{environment, tasks};
+use asks::Asks;
 use group::Group;
 
 /// One program as an agent.
@@ -63,6 +68,8 @@ pub struct ExecSpec {
     pub cwd: Option<PathBuf>,
     /// How many jobs of it run at once.
     pub capacity: u32,
+    /// Whether its standard input stays open and brings answers to what it asks.
+    pub answers: bool,
 }
 
 /// See the module's documentation.
@@ -132,10 +139,14 @@ impl ExecAgent {
         let (mut group, stdin) = self.start(job.trace())?;
         let (stdout, stderr) = group.take_output().ok_or(ExecError::Pipes)?;
         let exited = CancellationToken::new();
-        let feeding = tasks::spawn("exec stdin", feed(stdin, job_line(job)));
+        let (lines, told) = mpsc::channel(MAX_ASKS + 1);
+        let feeding = tasks::spawn("exec stdin", asks::feed(stdin, told));
+        // There is room: it is the first.
+        lines.send(job_line(job)).await.unwrap_or_default();
+        let asks = Asks::new(job, Some(lines).filter(|_| self.spec.answers));
         let (status, verdict, tail) = tokio::try_join!(
             async { supervise(&mut group, job, &exited).await.map_err(EndedEarly::from) },
-            async { Ok(output::standard_output(stdout, job, &exited).await?) },
+            async { Ok(output::standard_output(stdout, job, &exited, asks).await?) },
             async { Ok(output::standard_error(stderr, job, &exited).await?) },
         )?;
         drop(feeding);
@@ -218,22 +229,7 @@ fn job_line(job: &JobContext) -> Vec<u8> {
         deadline: job.deadline().map(|at| at.to_string()),
         credentials: &credentials,
     };
-    // Inner white space of the input is kept as it was submitted; a line break in it would end the line.
-    let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
-    for byte in &mut bytes {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    bytes.push(b'\n');
-    bytes
-}
-
-/// Writes the job's line and ends the input. A program need not read it.
-async fn feed(mut stdin: ChildStdin, line: Vec<u8>) {
-    if let Err(error) = stdin.write_all(&line).await {
-        tracing::debug!(%error, "a program did not read its job");
-    }
+    asks::line(&line)
 }
 
 /// Waits for the program's end, and sees to it when the job is cancelled.

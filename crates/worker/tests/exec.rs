@@ -7,13 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moorline_types::{EventKind, Json};
+use moorline_types::{Capability, EventKind, Json};
 use moorline_worker::exec::{ExecAgent, ExecSpec};
-use moorline_worker::message::{Failure, FailureCode, FromWorker, Report};
+use moorline_worker::message::{Answer, Ask, Failure, FailureCode, FromWorker, Report, ToWorker};
 use moorline_worker::sdk::Agent;
 use support::{Attached, attach, cancel, job, line, lines, start};
 
 fn program(command: &[&str]) -> Arc<dyn Agent> {
+    program_with_answers(command, false)
+}
+
+fn program_with_answers(command: &[&str], answers: bool) -> Arc<dyn Agent> {
     Arc::new(ExecAgent::new(ExecSpec {
         name: "p".parse().unwrap(),
         version: "1".parse().unwrap(),
@@ -23,6 +27,7 @@ fn program(command: &[&str]) -> Arc<dyn Agent> {
         env: [("GREETING".to_owned(), "hello".to_owned())].into(),
         cwd: None,
         capacity: 4,
+        answers,
     }))
 }
 
@@ -297,7 +302,7 @@ async fn a_killed_job_leaves_no_process() {
     let mut gateway = attach([program(&["sh", "-c", "sleep 600 & echo $!; wait"])]).await;
     gateway.send(start(job(1), "p@1", "0")).await;
     let grandchild = first_message(&mut gateway).await;
-    gateway.send(moorline_worker::message::ToWorker::Kill { job: job(1) }).await;
+    gateway.send(ToWorker::Kill { job: job(1) }).await;
     wait_for_end_of(&grandchild).await;
 }
 
@@ -314,4 +319,54 @@ async fn what_a_program_leaves_running_in_its_group_ends_with_it() {
 async fn a_process_that_leaves_the_group_does_not_hold_the_job_open() {
     let reports = run(&["sh", "-c", "setsid sleep 5 & echo '{\"result\":1}'"]).await;
     assert_eq!(lines(&reports), ["result 1"]);
+}
+
+/// Two questions at once, which are answered in the other order, and an event in between.
+#[tokio::test]
+async fn a_program_asks_and_goes_on_while_it_is_not_answered() {
+    let script = r#"
+import json, sys
+def say(**line): print(json.dumps(line), flush=True)
+sys.stdin.readline()
+for n in (1, 2): say(authorize={"capability": "tool.call", "target": "t%d" % n}, id=n)
+say(kind="thought", body={"text": "meanwhile"})
+say(result=[json.loads(sys.stdin.readline()) for _ in (1, 2)])
+"#;
+    let mut gateway = attach([program_with_answers(&["python3", "-c", script], true)]).await;
+    gateway.send(start(job(1), "p@1", "{}")).await;
+    let mut asked = Vec::new();
+    loop {
+        match gateway.next().await {
+            FromWorker::Started { .. } => {}
+            FromWorker::Ask { id, ask, .. } => asked.push((id, ask)),
+            FromWorker::Report { report, .. } => {
+                assert_eq!(line(&report), r#"thought {"text": "meanwhile"}"#);
+                break;
+            }
+            refused @ FromWorker::Refused { .. } => panic!("{refused:?}"),
+        }
+    }
+    let target = |target: &str| Ask::Authorize { capability: Capability::ToolCall, target: target.to_owned() };
+    assert_eq!(asked.iter().map(|(_, ask)| ask.clone()).collect::<Vec<_>>(), [target("t1"), target("t2")]);
+    let denied = Failure::new(FailureCode::PermissionDenied, "not this one").details(&serde_json::json!({ "n": 2 }));
+    for ((id, _), verdict) in asked.into_iter().zip([Ok(()), Err(denied)]).rev() {
+        gateway.send(ToWorker::Answer { job: job(1), id, answer: Answer::Verdict(verdict) }).await;
+    }
+    assert_eq!(
+        ending(&mut gateway).await,
+        "result [{\"authorize\": {\"allowed\": false, \"error\": {\"code\": \"PERMISSION_DENIED\", \"message\": \
+         \"not this one\", \"retryable\": false, \"details\": {\"n\": 2}}}, \"id\": 2}, \
+         {\"authorize\": {\"allowed\": true}, \"id\": 1}]"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_becomes_a_warning_with_the_remedy() {
+    let ask = r#"{"authorize":{"capability":"tool.call","target":"t"}}"#;
+    let said = sh(&format!("echo '{ask}'; echo '{{\"result\":1}}'")).await;
+    assert!(said[0].contains("answers = true") && said[0].contains("tool.call"), "{said:?}");
+    let script = format!("echo '{}'; echo '{{\"result\":1}}'", ask.replace("tool.call", "fs.chown"));
+    let mut gateway = attach([program_with_answers(&["sh", "-c", &script], true)]).await;
+    let said = lines(&gateway.run("p@1", "1").await);
+    assert!(said[0].contains("must be one of fs.read"), "{said:?}");
 }

@@ -441,6 +441,11 @@ fn worker() -> Clap {
                 .default_value("1")
                 .help("How many jobs are run at once"),
         )
+        .arg(
+            with_connect("answers")
+                .action(ArgAction::SetTrue)
+                .help("Keep the program's standard input open and answer on it what the program asks"),
+        )
         .arg(with_connect("description").value_name("TEXT").help("One line about it, for people"))
         .arg(
             with_connect("state-dir")

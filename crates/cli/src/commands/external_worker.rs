@@ -46,6 +46,7 @@ pub(crate) fn run(worker: ExternalWorker, connection: &Connection) -> Result<Exi
         env: BTreeMap::new(),
         cwd: None,
         capacity: worker.capacity,
+        answers: worker.answers,
     });
     let exit = external_worker_main(identity, dial, vec![Arc::new(agent)], outbox);
     drop(lock);

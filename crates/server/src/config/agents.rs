@@ -44,6 +44,8 @@ pub struct AgentConfig {
     pub cwd: Option<PathBuf>,
     /// Jobs at once.
     pub capacity: NonZeroU16,
+    /// Whether the program's standard input stays open and brings answers.
+    pub answers: bool,
     /// Whether this version is meant where none is asked for.
     pub is_default: bool,
     /// Where its table begins.
@@ -83,7 +85,7 @@ pub(super) struct Field {
 }
 
 /// The keys of an agent's table, in the order of the documentation.
-pub(super) const FIELDS: [Field; 8] = [
+pub(super) const FIELDS: [Field; 9] = [
     Field {
         name: "name",
         accepts: "a text of [a-z0-9._-]",
@@ -133,6 +135,14 @@ pub(super) const FIELDS: [Field; 8] = [
         default: "4",
         example: "4",
         doc: "How many jobs it is given at once.",
+    },
+    Field {
+        name: "answers",
+        accepts: "true or false",
+        default: "false",
+        example: "true",
+        doc: "Whether the program's standard input stays open and brings answers to what it asks. Without it the input \
+              ends after the job's line.",
     },
     Field {
         name: "default",

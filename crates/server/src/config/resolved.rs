@@ -72,6 +72,7 @@ fn write_agent(f: &mut fmt::Formatter<'_>, agent: &AgentConfig) -> fmt::Result {
         writeln!(f, "cwd = {}", quoted(&cwd.to_string_lossy()))?;
     }
     writeln!(f, "capacity = {}", agent.capacity)?;
+    writeln!(f, "answers = {}", agent.answers)?;
     writeln!(f, "default = {}", agent.is_default)?;
     for name in agent.env.keys() {
         writeln!(f, "env.{} = {}", quoted_key(name), quoted(REDACTED))?;

@@ -50,10 +50,11 @@ impl Resolved {
 }
 
 fn program(agent: &AgentConfig) -> String {
-    let AgentConfig { agent: _, description, program, args, env, cwd, capacity, is_default, origin: _ } = agent;
+    let AgentConfig { agent: _, description, program, args, env, cwd, capacity, answers, is_default, origin: _ } =
+        agent;
     let names: Vec<&str> = env.keys().map(String::as_str).collect();
     let shown = format!("{}, {} arguments, capacity {capacity}", program.display(), args.len());
-    told(&shown, &format!("{program:?} {args:?} {names:?} {cwd:?} {description:?} {capacity} {is_default}"))
+    told(&shown, &format!("{program:?} {args:?} {names:?} {cwd:?} {description:?} {capacity} {answers} {is_default}"))
 }
 
 /// The text, or its beginning; with a digest of all there is if that is more.

@@ -58,6 +58,8 @@ pub struct Program {
     env: BTreeMap<String, String>,
     cwd: PathBuf,
     capacity: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    answers: bool,
 }
 
 impl Hosted {
@@ -97,9 +99,9 @@ impl From<BuiltinAgent> for Shipped {
 
 impl Program {
     fn spec(self) -> Result<ExecSpec, AgentRefError> {
-        let Self { agent, is_default, description, command, env, cwd, capacity } = self;
+        let Self { agent, is_default, description, command, env, cwd, capacity, answers } = self;
         let ResolvedAgent { name, version } = agent.parse()?;
-        Ok(ExecSpec { name, version, is_default, description, command, env, cwd: Some(cwd), capacity })
+        Ok(ExecSpec { name, version, is_default, description, command, env, cwd: Some(cwd), capacity, answers })
     }
 }
 
@@ -198,6 +200,7 @@ fn program(agent: &AgentConfig, data_dir: &DataDir) -> Result<Program, StartErro
         env: agent.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
         cwd,
         capacity: agent.capacity.get().into(),
+        answers: agent.answers,
     })
 }
 

@@ -3,6 +3,7 @@
 use moorline_types::{EventKind, Json};
 use serde::Deserialize;
 
+use super::asks::Authorize;
 use super::lines::Line;
 use crate::text::clip;
 
@@ -25,6 +26,8 @@ pub(super) enum Said {
     Chunk(Chunk),
     /// The result.
     Result { result: Json, summary: Option<String> },
+    /// A question, and what the program calls it.
+    Authorize { ask: Authorize, id: Option<Json> },
     /// The failure.
     Error(ErrorBody),
     /// One of the forms, but not its fields.
@@ -64,6 +67,8 @@ struct Form {
     result: Option<Json>,
     summary: Option<Json>,
     error: Option<Json>,
+    authorize: Option<Json>,
+    id: Option<Json>,
 }
 
 /// `"result": null` is a result.
@@ -103,6 +108,12 @@ impl Form {
                 (Ok(body), _) => Said::Error(body),
                 (_, Ok(message)) => Said::Error(ErrorBody { message, code: None, retryable: None, details: None }),
                 (Err(why), Err(_)) => wrong("error", &why, text),
+            };
+        }
+        if let Some(ask) = self.authorize {
+            return match ask.to() {
+                Ok(ask) => Said::Authorize { ask, id: self.id },
+                Err(why) => wrong("authorize", &why, text),
             };
         }
         match self.result {
@@ -168,6 +179,8 @@ mod tests {
             r#"{"kind":"result_chunk","body":{"data":"x","encoding":"hex"}}"#,
             r#"{"error":{"code":"X"}}"#,
             r#"{"error":7}"#,
+            r#"{"authorize":"git-log"}"#,
+            r#"{"authorize":{"capability":"tool.call"}}"#,
         ] {
             let Said::Wrong { what } = said(line) else { panic!("{line} is taken for right") };
             assert!(what.contains(line), "{what}");
@@ -194,6 +207,11 @@ mod tests {
         assert_eq!(
             said(r#" {"result":[1],"summary":"s"}"#),
             Said::Result { result: json("[1]"), summary: Some("s".to_owned()) }
+        );
+        let ask = Authorize { capability: "tool.call".to_owned(), target: "git-log".to_owned() };
+        assert_eq!(
+            said(r#"{"authorize":{"capability":"tool.call","target":"git-log"},"id":7}"#),
+            Said::Authorize { ask, id: Some(json("7")) }
         );
         let error = |message: &str, code: Option<&str>| {
             Said::Error(ErrorBody {

@@ -7,6 +7,7 @@ use tokio::io::AsyncRead;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::asks::Asks;
 use super::line::{self, Said};
 use super::lines::{Line, Lines};
 use super::verdict::Verdict;
@@ -25,10 +26,19 @@ pub(super) async fn standard_output(
     source: impl AsyncRead + Unpin,
     job: &JobContext,
     exited: &CancellationToken,
+    mut asks: Asks<'_>,
 ) -> Result<Verdict, EmitError> {
     let mut lines = Lines::new(source);
     let mut verdict = Verdict::default();
-    while let Some(line) = next(&mut lines, exited).await {
+    loop {
+        // A program that has ended waits for no answer, and neither does what it has written.
+        let is_read = asks.has_room() || exited.is_cancelled();
+        let line = tokio::select! {
+            () = asks.answered() => continue,
+            () = exited.cancelled(), if !is_read => continue,
+            line = next(&mut lines, exited), if is_read => line,
+        };
+        let Some(line) = line else { break };
         let text = || String::from_utf8_lossy(&line.bytes).into_owned();
         match line::read(&line) {
             Said::Nothing => {}
@@ -42,6 +52,7 @@ pub(super) async fn standard_output(
             },
             Said::Chunk(chunk) => verdict.chunk(job, chunk, &text()).await?,
             Said::Result { result, summary } => verdict.result(job, result, summary, &text()).await?,
+            Said::Authorize { ask, id } => asks.begin(ask, id, &text()).await?,
             Said::Error(error) => verdict.error(job, error, &text()).await?,
         }
     }

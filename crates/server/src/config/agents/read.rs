@@ -80,6 +80,7 @@ impl Reader<'_> {
         let env = self.env();
         let cwd = self.cwd();
         let capacity = self.capacity();
+        let answers = self.optional("answers", false, Item::as_bool);
         let is_default = self.optional("default", false, Item::as_bool);
         if let Some(agent) = &agent {
             self.check_seen(seen, agent, is_default == Some(true));
@@ -93,6 +94,7 @@ impl Reader<'_> {
             env: env?,
             cwd: cwd?,
             capacity: capacity?,
+            answers: answers?,
             is_default: is_default?,
             origin: self.origin,
         })
