@@ -17,8 +17,11 @@ use crate::sources::{self, Source};
 
 use page::{Level, Page, Row, Status};
 
-/// The page.
+/// The page about the protocol.
 const PAGE: &str = "docs/CONFORMANCE.md";
+
+/// The page about the session gateway, in the same form.
+const GATEWAY_PAGE: &str = "docs/GATEWAY-CONFORMANCE.md";
 
 pub(crate) fn run() -> Result<()> {
     let sources = sources::all()?;
@@ -27,24 +30,29 @@ pub(crate) fn run() -> Result<()> {
     if !problems.is_empty() {
         bail!("{} places:\n{}", problems.len(), problems.join("\n"));
     }
-    let text = text(&sources);
-    print!("{}", summary(&page::read(text)));
+    for path in [PAGE, GATEWAY_PAGE] {
+        print!("{path}: {}", summary(&page::read(text(&sources, path))));
+    }
     Ok(())
 }
 
-/// Everything that is wrong with the page.
+/// Everything that is wrong with the pages.
 pub(crate) fn problems(sources: &[Source], tree: &Tree) -> Vec<String> {
-    let page = page::read(text(sources));
     let known = tests_of::all(sources, tree);
+    [PAGE, GATEWAY_PAGE].iter().flat_map(|path| problems_of(path, text(sources, path), &known)).collect()
+}
+
+fn problems_of(path: &str, text: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let page = page::read(text);
     let mut problems = page.problems.clone();
     problems.extend(wrong_counts(&page));
     problems.extend(repeated_ids(&page.rows));
-    problems.extend(page.rows.iter().flat_map(|row| wrong_row(row, &known)));
-    problems.into_iter().map(|problem| format!("{PAGE}: {problem}")).collect()
+    problems.extend(page.rows.iter().flat_map(|row| wrong_row(row, known)));
+    problems.into_iter().map(|problem| format!("{path}: {problem}")).collect()
 }
 
-fn text(sources: &[Source]) -> &str {
-    sources.iter().find(|source| source.path == PAGE).map_or("", |source| source.text.as_str())
+fn text<'a>(sources: &'a [Source], path: &str) -> &'a str {
+    sources.iter().find(|source| source.path == path).map_or("", |source| source.text.as_str())
 }
 
 /// Sections that do not have the rows that the table of counts promises.
@@ -115,12 +123,12 @@ mod tests {
 
     const TESTS: &str = "#[test]\nfn it_holds() {}\n#[test]\n#[ignore]\nfn it_sleeps() {}\nfn helper() {}\n";
 
-    fn problems_of(rows: &str) -> Vec<String> {
+    fn problems_with(rows: &str) -> Vec<String> {
         let page = Source { path: PAGE.to_owned(), text: format!("{HEAD}{rows}") };
         let scenario = "async def it_interoperates(gateway):\n    def inner():\n        pass\n";
         let scenario = Source { path: "interop/python/scenario.py".to_owned(), text: scenario.to_owned() };
         let tree = tree(&[("crates/x/src/lib.rs", ""), ("crates/x/tests/a.rs", TESTS)]);
-        problems(&[page, scenario], &tree)
+        problems_of(PAGE, &page.text, &tests_of::all(&[scenario], &tree))
     }
 
     #[test]
@@ -129,7 +137,7 @@ mod tests {
             | 5-1 | MUST | ignore | done | `x/tests/a.rs::it_holds` |\n\
             | 5-2 | MAY | send | not yet | nobody asked |\n\
             | 5-s1 | statement | is JSON | partly | `interop/python/scenario.py::it_interoperates`; not the rest |\n";
-        assert_eq!(problems_of(rows), [""; 0]);
+        assert_eq!(problems_with(rows), [""; 0]);
     }
 
     #[test]
@@ -152,7 +160,7 @@ mod tests {
             ("", "section 5 has 1 statements and 0 rows"),
             ("| 6-1 | MUST | x | not yet | y |\n", "section 6 is not in the table of counts"),
         ] {
-            let found = problems_of(rows);
+            let found = problems_with(rows);
             assert!(found.iter().any(|problem| problem.contains(expected)), "{rows:?}: {found:?}");
         }
     }
@@ -160,6 +168,6 @@ mod tests {
     #[test]
     fn a_page_that_is_gone_is_a_problem() {
         let tree = tree(&[]);
-        assert_eq!(problems(&[], &tree), [format!("{PAGE}: no table of counts")]);
+        assert_eq!(problems(&[], &tree), [PAGE, GATEWAY_PAGE].map(|path| format!("{path}: no table of counts")));
     }
 }

@@ -104,7 +104,7 @@ impl Exit {
         match error {
             StartError::DataDir(DataDirError::InUse { .. }) => Self::Locked,
             StartError::DataDir(_) | StartError::Store(_) | StartError::Scratch { .. } => Self::DataDir,
-            StartError::Listen(_) | StartError::ListenForWorkers(_) => Self::Unavailable,
+            StartError::Listen(_) | StartError::ListenForWorkers(_) | StartError::ListenGrpc(_) => Self::Unavailable,
             StartError::Tls(_) | StartError::Jwt(_) | StartError::Provision(_) | StartError::AgentTwice { .. } => {
                 Self::Config
             }

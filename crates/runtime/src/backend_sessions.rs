@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use moorline_core::access::{Action, Relation, authorise};
-use moorline_core::backend_session::{Retention, SessionOptions, State};
+use moorline_core::backend_session::{CloseReason, Retention, SessionOptions, State};
 use moorline_types::{Epoch, JobId, Millis, Principal, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
 
 use crate::gateway::Gateway;
@@ -151,6 +151,17 @@ impl BackendSessions {
                 let session = Session::adopt(self.0.gateway.now(), job, &handle, &self.0.options);
                 lock(&self.0.slots).sessions.insert(job, Arc::clone(&session));
                 self.drive(session, None);
+            }
+        }
+    }
+
+    /// Closes the sessions of the last run of a gateway that has no session gateway any more. To be called after
+    /// [`Gateway::recover`].
+    pub async fn close_all(gateway: &Gateway) {
+        for (job, handle) in gateway.all_open_jobs() {
+            if id::backend_of(&handle.accepted).is_some() {
+                tracing::warn!(session = %GatewaySessionId::of(job), "there is no session gateway any more; its session is closed");
+                gateway.end_job(job, None, CloseReason::GatewayShutdown.as_str()).await;
             }
         }
     }

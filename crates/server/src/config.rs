@@ -21,6 +21,7 @@ mod client_grants;
 mod credentials;
 mod file;
 mod files;
+mod gateway;
 mod high;
 mod human;
 mod kind;
@@ -43,6 +44,7 @@ mod words;
 pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTION_BYTES, MAX_AGENTS};
 pub use allowed::Allowed;
 pub use files::{Entry, Files, RealFiles};
+pub use gateway::GatewayConfig;
 pub use high::{
     ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
     JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, RetentionConfig,
@@ -58,5 +60,6 @@ pub use resolved::{Resolved, Row};
 pub use settings::{Setting, Settings};
 pub use sources::{ConfigFile, Environment, Sources};
 pub use words::{
-    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
+    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
+    SubscriberPolicy,
 };

@@ -18,6 +18,7 @@ pub mod connection;
 pub mod data_dir;
 pub mod door;
 pub mod enrolments;
+pub mod grpc;
 pub mod http;
 pub mod jwt;
 pub mod key_store;

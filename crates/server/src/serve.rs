@@ -5,6 +5,7 @@
 
 mod audited;
 mod error;
+mod session_gateway;
 pub mod workers;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use moorline_core::access::Unasked;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::delegation::DelegationLimits;
+use moorline_runtime::backend_sessions::BackendSessions;
 use moorline_runtime::credentials::{Credentials, SealKey};
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
@@ -30,6 +32,7 @@ use crate::data_dir::{DataDir, Endpoint};
 use crate::door::Peer;
 use crate::door::stdio::Stdio;
 use crate::enrolments::Enrolments;
+use crate::grpc::GrpcListener;
 use crate::http::{HttpOptions, Listener};
 use crate::jwt::Jwt;
 use crate::key_store::{Keys, load_keys};
@@ -56,6 +59,7 @@ pub struct Server {
     service: Arc<Service>,
     data_dir: DataDir,
     listener: Option<Listener>,
+    grpc: Option<(GrpcListener, BackendSessions)>,
     url: Option<String>,
     admin_key: Option<ApiKey>,
     grace: Duration,
@@ -123,6 +127,14 @@ impl Server {
             }
             None => None,
         };
+        let grpc = match &config.gateway {
+            Some(asked) => {
+                let tls = session_gateway::load_tls(&asked.transport)?;
+                certificates.extend(tls.clone());
+                Some(GrpcListener::bind(session_gateway::door_options(&config, asked, tls)).await?)
+            }
+            None => None,
+        };
         let jwt = config.jwt.clone().map(Jwt::load).transpose()?.map(Arc::new);
         let store = open_store(&config, &data_dir, &clock).await?;
         let generation = raise_generation(store.as_ref()).await?;
@@ -168,6 +180,7 @@ impl Server {
         for (_, spec) in inside {
             supervise(spec, door.clone(), clock.clone(), &tasks);
         }
+        let sessions = session_gateway::sessions(&config, &data_dir, &gateway, &crew).await;
         crew.keep(specs, survivors);
 
         let reserved = config.jwt.as_ref().map(|jwt| jwt.principal_prefix.clone());
@@ -180,7 +193,8 @@ impl Server {
         let url = listener.as_ref().map(Listener::url);
         if let Some(url) = &url {
             let version = env!("CARGO_PKG_VERSION").to_owned();
-            data_dir.publish(&Endpoint { url: url.clone(), pid: std::process::id(), version })?;
+            let grpc = grpc.as_ref().map(GrpcListener::url);
+            data_dir.publish(&Endpoint { url: url.clone(), grpc, pid: std::process::id(), version })?;
         }
         let max_frame_bytes = config.limits.max_frame_bytes.get();
         let (grace, stop_workers) = (config.shutdown_grace, config.stop_workers || is_forgetful(&config));
@@ -188,6 +202,7 @@ impl Server {
             service,
             data_dir,
             listener,
+            grpc: grpc.zip(sessions),
             url,
             admin_key,
             grace,
@@ -230,6 +245,10 @@ impl Server {
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
+        if let Some((listener, sessions)) = self.grpc.take() {
+            tracing::info!(url = %listener.url(), "sessions with back ends are served");
+            listener.serve(Arc::clone(&self.service), sessions);
+        }
         match self.listener.take() {
             Some(listener) => {
                 listener.serve(Arc::clone(&self.service));

@@ -27,7 +27,7 @@ pub use names::{CertName, CertNameError, names_of};
 /// The largest file with a certificate chain or a key. A chain of ten certificates is a fiftieth of it.
 pub const MAX_PEM_BYTES: u64 = 1024 * 1024;
 
-/// The only protocol that is spoken inside: a WebSocket begins as HTTP/1.1.
+/// What is spoken inside unless it is said: a WebSocket begins as HTTP/1.1.
 const ALPN: &[u8] = b"http/1.1";
 
 /// Why connections cannot be encrypted with the files that were given.

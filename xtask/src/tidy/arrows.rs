@@ -16,7 +16,10 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("agents", &["types", "worker"]),
     ("backend", &["types", "worker"]),
     ("runtime", &["types", "core", "store", "worker", "backend"]),
-    ("server", &["types", "wire", "core", "store", "store-sqlite", "worker", "agents", "runtime"]),
+    (
+        "server",
+        &["types", "wire", "core", "store", "store-sqlite", "worker", "agents", "runtime", "backend", "gateway-proto"],
+    ),
     ("client", &["types", "wire"]),
     ("gateway-proto", &[]),
     ("cli", &["types", "wire", "server", "client", "worker", "runtime", "agents"]),
@@ -31,7 +34,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
 const QUARANTINE: [(&str, &[&str]); 7] = [
     ("rusqlite", &["store-sqlite"]),
     ("axum", &["server"]),
-    ("prost", &["worker", "gateway-proto"]),
+    ("prost", &["worker", "gateway-proto", "server"]),
     ("tonic", &["gateway-proto", "server", "cli"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),

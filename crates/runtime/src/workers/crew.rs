@@ -63,6 +63,8 @@ pub struct ProcessSpec {
     pub logs: PathBuf,
     /// The gateway's worker socket.
     pub socket: PathBuf,
+    /// How long the worker lives without a gateway, where that is not as long as every other.
+    pub orphan_lifetime: Option<Duration>,
     /// What the worker is to host, for the worker itself to read.
     pub assignment: serde_json::Value,
 }
@@ -299,8 +301,9 @@ impl Crew {
 
     /// What a worker is started with, as far as a change of it needs another worker.
     fn fingerprint(&self, spec: &ProcessSpec) -> String {
-        let ProcessSpec { name, agents, program, args, env, cwd, socket, assignment, logs: _ } = spec;
-        let said = format!("{:?}", (name, agents, program, args, env, cwd, socket, assignment.to_string()));
+        let ProcessSpec { name, agents, program, args, env, cwd, socket, assignment, logs: _, orphan_lifetime } = spec;
+        let said =
+            format!("{:?}", (name, agents, program, args, env, cwd, socket, orphan_lifetime, assignment.to_string()));
         self.0.door.secret().fingerprint(said.as_bytes())
     }
 

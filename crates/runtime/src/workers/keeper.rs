@@ -97,13 +97,14 @@ impl Keeper {
     }
 
     fn launch_spec(&self, worker: WorkerId, entry: &Entry) -> LaunchSpec {
-        let ProcessSpec { program, args, env, cwd, socket, assignment, .. } = self.spec.clone();
+        let ProcessSpec { program, args, env, cwd, socket, assignment, orphan_lifetime, .. } = self.spec.clone();
+        let orphan_lifetime = orphan_lifetime.unwrap_or(self.crew.0.options.orphan_lifetime);
         let secret = self.crew.0.door.secret().worker_secret(worker);
         let assignment = Assignment {
             socket,
             worker_id: worker,
             secret,
-            orphan_lifetime_ms: self.crew.0.options.orphan_lifetime.into(),
+            orphan_lifetime_ms: orphan_lifetime.into(),
             outbox: Some(entry.outbox.clone()),
             spec: AssignmentKind(assignment),
         };

@@ -12,6 +12,7 @@ use moorline_wire::Profile;
 
 use super::agents::AgentConfig;
 use super::allowed::Allowed;
+use super::gateway::GatewayConfig;
 use super::words::{
     BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
 };
@@ -58,6 +59,8 @@ pub struct Config {
     pub stop_workers: bool,
     /// Workers.
     pub workers: WorkersConfig,
+    /// The session gateway, if there is one.
+    pub gateway: Option<GatewayConfig>,
     /// Which of the shipped agents are offered.
     pub builtin_agents: BTreeSet<BuiltinAgent>,
     /// Which of the shipped agents run inside the gateway's process.

@@ -304,6 +304,33 @@ impl Kind for Count {
     }
 }
 
+/// A number from 0 to a bound, both included.
+pub(super) struct Amount {
+    pub(super) max: usize,
+}
+
+impl Kind for Amount {
+    type Value = usize;
+    const VALUE_NAME: &'static str = "NUMBER";
+
+    fn accepts(&self) -> String {
+        format!("a number from 0 to {}", self.max)
+    }
+
+    fn read(&self, raw: &Raw, _base: &Path) -> Option<usize> {
+        let number = match raw {
+            Raw::Text(text) => text.parse().ok()?,
+            Raw::Number(number) => usize::try_from(*number).ok()?,
+            Raw::Switch(_) | Raw::List(_) | Raw::Table(_) | Raw::Other(_) => return None,
+        };
+        (number <= self.max).then_some(number)
+    }
+
+    fn literal(&self, value: &usize) -> Option<String> {
+        Some(value.to_string())
+    }
+}
+
 /// A filter of log lines.
 pub(super) struct Filter;
 

@@ -113,6 +113,12 @@ pub enum Problem {
         /// The address.
         listen: SocketAddr,
     },
+    /// What sessions say, and keys, would travel unencrypted over a network.
+    #[error("a session gateway at {listen} without TLS would send API keys and values in the clear to other machines")]
+    PlaintextGateway {
+        /// The address.
+        listen: SocketAddr,
+    },
     /// A worker would outlive all that is known about it.
     #[error("workers of other machines outlive the gateway, and a journal in memory does not")]
     ForgetfulWorkers,
@@ -247,9 +253,11 @@ impl Problem {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
             Self::Both { first, second } => format!("remove {} or {}", first.key, second.key),
-            Self::PlaintextBeyondLoopback { .. } => "give --tls-cert and --tls-key; or, if something in front of the \
+            Self::PlaintextBeyondLoopback { .. } | Self::PlaintextGateway { .. } => {
+                "give --tls-cert and --tls-key; or, if something in front of the \
                 gateway encrypts, allow it with --insecure-plaintext"
-                .to_owned(),
+                    .to_owned()
+            }
             Self::PlaintextWorkers { .. } => {
                 "give --workers-tls-cert and --workers-tls-key, or --tls-cert and --tls-key; \
                 or, if something in front of the gateway encrypts, allow it with --insecure-plaintext"

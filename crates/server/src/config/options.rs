@@ -10,13 +10,16 @@ use moorline_types::limits;
 
 use super::allowed::{CertPrincipals, Names};
 use super::client_grants::ClientGrants;
-use super::kind::{Address, AnyPath, Choice, Choices, Count, Filter, Kind, Length, Maybe, Raw, Size, Switch};
+use super::kind::{Address, Amount, AnyPath, Choice, Choices, Count, Filter, Kind, Length, Maybe, Raw, Size, Switch};
 use super::layers::{Layers, Setting};
 use super::option::{ConfigOption, DefaultValue};
 use super::profiles::Profiles;
 use super::sources::Sources;
 use super::tokens::{Address as KeysAddress, Algorithms, Phrase};
-use super::words::{BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OverflowPolicy, StoreKind};
+use super::words::{
+    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OverflowPolicy, StoreKind,
+    SubscriberPolicy,
+};
 use crate::jwt::PRINCIPAL_PREFIX;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -40,6 +43,22 @@ const MIN_STORED_BYTES: usize = 1024 * 1024;
 const MAX_BACK_PRESSURE_LAG: usize = 1_000_000;
 /// The most connections. Each takes a descriptor and some buffers; a machine runs out of both before this.
 const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// The most gateway sessions. Each has a process of its own; a machine runs out of memory before this.
+const MAX_GATEWAY_SESSIONS: usize = 4_096;
+
+/// The most commands of one gateway session that wait. A worker takes up twice as many before it cuts the gateway off.
+const MAX_PENDING_COMMANDS: usize = 4_096;
+
+/// The most subscribers of one gateway session.
+const MAX_SUBSCRIBERS: usize = 10_000;
+
+/// The most events that may be retained, or that a subscriber may be behind, in one gateway session. Each takes some
+/// thirty bytes of memory.
+const MAX_RETAINED_EVENTS: usize = 10_000_000;
+
+/// The most bytes of a gateway session's events that can be replayed.
+const MAX_REPLAY_BYTES: usize = 16 * 1024 * 1024 * 1024;
 
 /// The most sessions or jobs of one principal. Their documents are listed by key; beyond this a listing takes minutes.
 const MAX_PER_PRINCIPAL: usize = 1_000_000;
@@ -308,6 +327,56 @@ options! {
         },
         "/usr/local/bin/moorline",
         "The `moorline` program that is started for workers.";
+    gateway_listen = "gateway.listen", Maybe<Address>, Maybe(Address), Unset { shown: "no session gateway" },
+        "127.0.0.1:7709",
+        "The address of the session gateway: gRPC, `moorline.gateway.v1`, with the certificate of `tls.cert`. Without one \
+         only an address of this machine is taken, unless `insecure_plaintext` is set.";
+    gateway_backends = "gateway.backends", Choices<Backend>, Choices::new(), Text("simulated"), "simulated",
+        "Which back ends sessions can be with.";
+    gateway_max_sessions = "gateway.max_sessions", Count, Count { max: MAX_GATEWAY_SESSIONS }, Text("64"), "8",
+        "How many gateway sessions there may be at once. Each has a worker process of its own.";
+    gateway_max_pending = "gateway.max_pending_commands", Count, Count { max: MAX_PENDING_COMMANDS }, Text("128"), "16",
+        "How many commands of one session may wait for their answers. One more is refused at once.";
+    gateway_command_timeout = "gateway.command_timeout", Length, Length { min: MILLISECOND, max: HOUR }, Text("30s"),
+        "5s",
+        "How long a command may take unless its session or the command itself says otherwise.";
+    gateway_startup_timeout = "gateway.startup_timeout", Length, Length { min: SECOND, max: HOUR }, Text("30s"), "2m",
+        "How long a session's worker may take from its start until its back end can be used.";
+    gateway_shutdown_timeout = "gateway.shutdown_timeout", Length, Length { min: MILLISECOND, max: HOUR }, Text("10s"),
+        "1m",
+        "How long a session's worker may take to close its back end before it is killed.";
+    gateway_lease = "gateway.lease", Length, Length { min: SECOND, max: 30 * DAY }, Text("30m"), "8h",
+        "How long a session lasts in which no client does anything. One whose events somebody streams lasts as long as \
+         that.";
+    gateway_sweep = "gateway.sweep_interval", Length, Length { min: MILLISECOND, max: HOUR }, Text("30s"), "5s",
+        "How often sessions are looked at whose lease or grace may be over. They last for up to as much longer.";
+    gateway_grace = "gateway.detach_grace", Length, Length { min: Duration::ZERO, max: 30 * DAY }, Text("30s"), "5m",
+        "How long a session lasts after the last client has left that streamed its events, unless one comes back; for as \
+         long as its lease if it is `0s`.";
+    gateway_multiple = "gateway.multiple_subscribers", Switch, Switch, Text("false"), "true",
+        "Whether several clients may stream a session's events at once.";
+    gateway_max_subscribers = "gateway.max_subscribers", Count, Count { max: MAX_SUBSCRIBERS }, Text("8"), "32",
+        "How many, if `gateway.multiple_subscribers` is set.";
+    gateway_overflow = "gateway.overflow", Choice<SubscriberPolicy>, Choice::new(), Text("catch_up"), "fail_fast",
+        "What becomes of a client that is behind by more than `gateway.queue_capacity` events: `catch_up`, it reads on \
+         from the journal; `disconnect_subscriber`, its stream ends; `fail_fast`, its stream ends, and its session too \
+         unless `gateway.multiple_subscribers` is set.";
+    gateway_queue = "gateway.queue_capacity", Count, Count { max: MAX_RETAINED_EVENTS }, Text("10000"), "1000",
+        "How many events a client may be behind before `gateway.overflow` applies.";
+    gateway_replay_events = "gateway.replay_events", Amount, Amount { max: MAX_RETAINED_EVENTS }, Text("1024"), "100000",
+        "How many events of a session a client that comes back can be given. With 0 there are none, and it is told of a \
+         gap.";
+    gateway_replay_age = "gateway.replay_age", Length, Length { min: Duration::ZERO, max: CENTURY }, Text("5m"), "1h",
+        "How old they may be; `0s` for any age.";
+    gateway_replay_bytes = "gateway.replay_bytes", Size, Size { min: 1, max: MAX_REPLAY_BYTES }, Text("8 MiB"), "1 GiB",
+        "How large they may be together. The newest one always can be replayed.";
+    gateway_orphan = "gateway.max_orphan_lifetime", Length, Length { min: SECOND, max: 30 * DAY }, Text("5m"), "1h",
+        "How long the worker of a session goes on without a gateway before it closes its back end and ends.";
+    gateway_message = "gateway.max_message_bytes", Size, Size { min: MIN_FRAME_BYTES, max: MAX_FRAME_BYTES },
+        Text("16 MiB"), "4 MiB",
+        "The largest message that is read from or sent to a client of the session gateway.";
+    gateway_reflection = "gateway.reflection", Switch, Switch, Text("false"), "true",
+        "Whether clients that have authenticated may ask the session gateway for its API by gRPC reflection.";
     builtin_agents = "builtin_agents", Choices<BuiltinAgent>, Choices::new(), Text("census,echo"), "echo",
         "Which of the agents that are shipped with the gateway it offers: `census` counts what a directory holds, `echo` \
          returns its input, `load` emits events to measure with.";

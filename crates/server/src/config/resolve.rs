@@ -10,6 +10,7 @@ use moorline_types::{Principal, PrincipalId, Scopes};
 use super::agents::AgentConfig;
 use super::credentials;
 use super::file;
+use super::gateway::{GatewayConfig, gateway};
 use super::high::{
     ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
     JournalConfig, JwtConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
@@ -52,7 +53,8 @@ impl Config {
         let client_certs = client_certs(&found, transport.as_ref(), &mut mistakes);
         let jwt = tokens::jwt(&found, &mut mistakes);
         let credentials = credentials::credentials(&found, &mut mistakes);
-        let checked = Checked { transport, client_certs, jwt, credentials, external };
+        let gateway = gateway(&found, transport.as_ref(), &mut mistakes);
+        let checked = Checked { transport, client_certs, jwt, credentials, external, gateway };
         match config(found, checked, agents.clone(), runtime_dir).filter(|_| mistakes.is_empty()) {
             Some(config) => Ok((config, Resolved { rows, agents, file })),
             None => Err(Mistakes::new(mistakes)),
@@ -86,7 +88,7 @@ fn plaintext(found: &Found, listen: &Setting<SocketAddr>, mistakes: &mut Vec<Mis
     None
 }
 
-fn is_plaintext_allowed(found: &Found, listen: SocketAddr) -> Option<bool> {
+pub(super) fn is_plaintext_allowed(found: &Found, listen: SocketAddr) -> Option<bool> {
     // An IPv4 address in IPv6 dress is judged as what it is.
     Some(found.insecure_plaintext.as_ref()?.value || listen.ip().to_canonical().is_loopback())
 }
@@ -158,11 +160,12 @@ struct Checked {
     jwt: Option<Option<JwtConfig>>,
     credentials: Option<Option<CredentialsConfig>>,
     external: Option<Option<ExternalConfig>>,
+    gateway: Option<Option<GatewayConfig>>,
 }
 
 /// The configuration, if every option has a value.
 fn config(found: Found, checked: Checked, agents: Vec<AgentConfig>, runtime_dir: Option<PathBuf>) -> Option<Config> {
-    let Checked { transport, client_certs, jwt, credentials, external } = checked;
+    let Checked { transport, client_certs, jwt, credentials, external, gateway } = checked;
     Some(Config {
         listen: found.listen?.value,
         transport: transport?,
@@ -218,6 +221,7 @@ fn config(found: Found, checked: Checked, agents: Vec<AgentConfig>, runtime_dir:
             max_orphan_lifetime: found.max_orphan_lifetime?.value,
             external: external?,
         },
+        gateway: gateway?,
         builtin_agents: found.builtin_agents?.value,
         in_process_agents: found.in_process_agents?.value,
         agents,

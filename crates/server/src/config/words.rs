@@ -55,6 +55,22 @@ words! {
         Power = "power";
     }
 
+    /// Which back ends gateway sessions can be with.
+    Backend {
+        /// A plant that is simulated.
+        Simulated = "simulated";
+    }
+
+    /// What becomes of a subscriber of a gateway session that does not keep up.
+    SubscriberPolicy {
+        /// It reads on from the journal.
+        CatchUp = "catch_up";
+        /// Its stream ends.
+        DisconnectSubscriber = "disconnect_subscriber";
+        /// Its stream ends, and its session too if that is for one subscriber only.
+        FailFast = "fail_fast";
+    }
+
     /// Which store holds the journal.
     StoreKind {
         /// An SQLite database in the data directory.

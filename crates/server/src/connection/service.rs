@@ -33,7 +33,7 @@ pub struct ServiceOptions {
 
 /// Why a bearer token authenticates nobody.
 #[derive(Debug)]
-pub(super) enum Nobody {
+pub(crate) enum Nobody {
     ApiKey(Refusal),
     Jwt(NotTrusted),
 }
@@ -89,7 +89,7 @@ impl Service {
     }
 
     /// Cancelled when every connection is to say goodbye.
-    pub(super) const fn closing(&self) -> &CancellationToken {
+    pub(crate) const fn closing(&self) -> &CancellationToken {
         &self.closing
     }
 
@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// A peer has failed to authenticate.
-    pub(super) fn note_failure(&self, peer: Peer) {
+    pub(crate) fn note_failure(&self, peer: Peer) {
         if let Peer::Network(address) = peer {
             self.backoff().handle_failure(self.gateway.now(), address);
         }
@@ -116,7 +116,7 @@ impl Service {
     }
 
     /// Whom a bearer token authenticates, and for how long.
-    pub(super) async fn authenticate(&self, token: &str) -> Result<Authenticated, Nobody> {
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Authenticated, Nobody> {
         let now = self.gateway.now();
         match &self.jwt {
             Some(jwt) if Jwt::is_one(token) => jwt.authenticate(token, now).await.map_err(Nobody::Jwt),
@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// The future, waited for by [`Service::close_connections`].
-    pub(super) fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub(crate) fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.connections.track_future(future)
     }
 

@@ -16,6 +16,9 @@ pub const MAX_ENDPOINT_BYTES: u64 = 16 * 1024;
 pub struct Endpoint {
     /// The address for clients: `ws://127.0.0.1:7707/arcp`.
     pub url: String,
+    /// The address of the session gateway, if there is one: `http://127.0.0.1:7709`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub grpc: Option<String>,
     /// The gateway's process.
     pub pid: u32,
     /// The gateway's version.
@@ -61,7 +64,9 @@ impl Endpoint {
     }
 
     pub(super) fn to_text(&self) -> String {
-        let document = serde_json::json!({ "url": self.url, "pid": self.pid, "version": self.version });
+        let document = serde_json::json!({
+            "url": self.url, "grpc": self.grpc, "pid": self.pid, "version": self.version,
+        });
         format!("{document}\n")
     }
 }

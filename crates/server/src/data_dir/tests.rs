@@ -103,7 +103,7 @@ fn a_journal_that_others_can_read_is_made_private_and_keeps_its_content() {
 }
 
 fn endpoint() -> Endpoint {
-    Endpoint { url: "ws://127.0.0.1:7707/arcp".to_owned(), pid: 42, version: "0.1.0".to_owned() }
+    Endpoint { url: "ws://127.0.0.1:7707/arcp".to_owned(), grpc: None, pid: 42, version: "0.1.0".to_owned() }
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn what_is_no_endpoint_is_an_error_that_names_the_file() {
 #[test]
 fn a_field_of_a_newer_gateway_is_ignored() {
     let temp = TempDir::new().unwrap();
-    let text = "{\"url\": \"ws://127.0.0.1:7707/arcp\", \"pid\": 42, \"version\": \"0.1.0\", \"grpc\": \"x\"}";
+    let text = "{\"url\": \"ws://127.0.0.1:7707/arcp\", \"pid\": 42, \"version\": \"0.1.0\", \"fax\": \"x\"}";
     fs::write(temp.path().join("gateway.json"), text).unwrap();
     assert_eq!(Endpoint::read(temp.path()).unwrap(), Some(endpoint()));
 }

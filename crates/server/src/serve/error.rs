@@ -10,6 +10,7 @@ use moorline_store_sqlite::OpenError;
 use moorline_types::{AgentRefError, ResolvedAgent};
 
 use crate::data_dir::DataDirError;
+use crate::grpc::ListenGrpcError;
 use crate::http::ListenError;
 use crate::jwt::JwtError;
 use crate::key_store::KeyStoreError;
@@ -59,6 +60,9 @@ pub enum StartError {
     /// The address for workers of other machines cannot be listened on.
     #[error(transparent)]
     ListenForWorkers(#[from] ListenForWorkersError),
+    /// The address of the session gateway cannot be listened on.
+    #[error(transparent)]
+    ListenGrpc(#[from] ListenGrpcError),
     /// Workers cannot attach.
     #[error(transparent)]
     WorkerDoor(#[from] OpenDoorError),

@@ -5,8 +5,12 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use moorline_agents::{Census, Echo, Load};
+use moorline_backend::BackendAgent;
+use moorline_backend::simulated::Simulated;
+use moorline_runtime::backend_sessions::SpecFor;
 use moorline_runtime::workers::{Host, ProcessSpec, WorkerSpec};
 use moorline_types::{AgentRefError, ResolvedAgent};
 use moorline_worker::exec::{ExecAgent, ExecSpec};
@@ -34,6 +38,23 @@ pub enum Hosted {
     Shipped(Shipped),
     /// A program of the operator's.
     Program(Program),
+    /// The back end of one gateway session.
+    Backend(HostedBackend),
+}
+
+/// The back end of one gateway session.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct HostedBackend {
+    agent: String,
+    backend: BackendKind,
+}
+
+/// The back ends that Moorline ships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendKind {
+    /// A plant that is simulated.
+    Simulated,
 }
 
 /// The agents that Moorline ships.
@@ -71,6 +92,9 @@ impl Hosted {
         Ok(vec![match self {
             Self::Shipped(shipped) => shipped.agent()?,
             Self::Program(program) => Arc::new(ExecAgent::new(program.spec()?)),
+            Self::Backend(HostedBackend { agent, backend: BackendKind::Simulated }) => {
+                Arc::new(BackendAgent::new(agent.parse()?, Simulated))
+            }
         }])
     }
 }
@@ -181,9 +205,31 @@ fn worker(
         cwd,
         logs: data_dir.workers(),
         socket: data_dir.worker_socket().to_owned(),
+        orphan_lifetime: None,
         assignment: serde_json::to_value(hosted).map_err(StartError::Assignment)?,
     };
     Ok(ConfiguredWorker { agent, is_default, spec })
+}
+
+/// How the worker of a gateway session is started. Its only agent names the back end.
+pub(super) fn backend_spec(config: &Config, data_dir: &DataDir, orphan_lifetime: Duration) -> SpecFor {
+    let (program, scratch) = (config.workers.program.clone(), data_dir.scratch());
+    let (logs, socket) = (data_dir.workers(), data_dir.worker_socket().to_owned());
+    Arc::new(move |agent| {
+        let hosted = HostedBackend { agent: agent.to_string(), backend: BackendKind::Simulated };
+        ProcessSpec {
+            name: agent.to_string(),
+            agents: vec![(agent.clone(), 1)],
+            program: program.clone(),
+            args: vec![OsString::from(WORKER_COMMAND)],
+            env: Vec::new(),
+            cwd: scratch.clone(),
+            logs: logs.clone(),
+            socket: socket.clone(),
+            orphan_lifetime: Some(orphan_lifetime),
+            assignment: serde_json::json!({ "backend": hosted }),
+        }
+    })
 }
 
 fn program(agent: &AgentConfig, data_dir: &DataDir) -> Result<Program, StartError> {

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use rustls::ServerConfig;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Loaded, TlsError, TlsFiles, load};
+
+/// What is spoken inside where HTTP/2 is.
+const HTTP2: &[u8] = b"h2";
 
 /// How often the files are looked at. Certificates are renewed days before they expire; who cannot wait sends SIGHUP.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -16,6 +20,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Certificates {
     files: TlsFiles,
+    /// Whether HTTP/2 is spoken inside, and not HTTP/1.1.
+    is_http2: bool,
     loaded: RwLock<Loaded>,
     /// The files as they were when they were read last, whether that went well or not.
     seen: Mutex<Vec<Stamp>>,
@@ -33,12 +39,25 @@ impl Certificates {
         // Before they are read: who writes them in between is seen at the next look.
         let seen = Mutex::new(stamps(&files));
         let loaded = RwLock::new(load(&files)?);
-        Ok(Self { files, loaded, seen })
+        Ok(Self { files, is_http2: false, loaded, seen })
+    }
+
+    /// The same for an address where HTTP/2 is spoken: gRPC.
+    #[must_use]
+    pub const fn speaking_http2(mut self) -> Self {
+        self.is_http2 = true;
+        self
     }
 
     /// Begins encrypted connections, with what is loaded now.
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.loaded().config)
+        let config = self.loaded().config;
+        if !self.is_http2 {
+            return TlsAcceptor::from(config);
+        }
+        let mut config = ServerConfig::clone(&config);
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// The host names for which the certificate stands, in lower case. One may begin with `*.`.
