@@ -40,14 +40,15 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use moorline_types::{
-    Batch, CredentialId, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamSeq, Timestamp, WorkerId,
-    WorkerSeq,
+    Batch, CredentialId, Fence, JobId, Millis, PrincipalId, Record, ResolvedAgent, StreamSeq, Timestamp, TraceId,
+    WorkerId, WorkerSeq,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::delegation::DelegationLimits;
 use crate::record::{Accepted, Cause, Fact, Failure};
-use crate::trace::Participation;
+use crate::span::{JobSpans, Span};
+use crate::trace::{JobSpan, Participation};
 use cancel::Cancellation;
 use children::Children;
 use credentials::Credentials;
@@ -274,6 +275,10 @@ pub struct Job {
     waiting: Decided,
     under_way: Option<UnderWay>,
     effects: VecDeque<Effect>,
+    /// What is told of it to a collector of traces; `None` if nothing is.
+    spans: Option<Box<JobSpans>>,
+    /// Finished spans that nobody has taken yet.
+    told: Vec<Span>,
 }
 
 /// A batch on its way into the journal.
@@ -313,6 +318,8 @@ impl Job {
     fn new(now: Timestamp, id: JobId, accepted: Accepted, limits: JobLimits) -> Self {
         Self {
             id,
+            spans: JobSpans::begin(id, now, &accepted, limits.tracing).map(Box::new),
+            told: Vec::new(),
             authority: Authority::of(&accepted),
             credentials: Credentials::of(now, &accepted),
             children: Children::default(),
@@ -336,6 +343,16 @@ impl Job {
             under_way: None,
             effects: VecDeque::new(),
         }
+    }
+
+    /// Spans that are finished by what is committed, each once.
+    pub fn take_spans(&mut self) -> Vec<Span> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// The trace that the job is recorded in, and its span there.
+    pub fn recorded_span(&self) -> Option<(TraceId, &JobSpan)> {
+        self.spans.as_ref().map(|spans| spans.span())
     }
 
     /// Its id.

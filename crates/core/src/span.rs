@@ -9,7 +9,7 @@
 //! | [`Name::Session`] | when the session is over for good | nothing: a trace of its own |
 //! | [`Name::Job`] | when the job's end is committed | its submitter's span; else nothing, with a link to the session |
 //! | [`Name::ToolCall`] | when the tool's answer is committed | the job |
-//! | [`Name::Delegation`] | when the `delegate` event is committed | the job; the child is below it |
+//! | [`Name::Delegation`] | when the child's acceptance is committed | the job; the child is below it |
 //! | [`Name::Commit`] | for the first and the last commit of a job, a slow one, and one that failed | the job |
 //!
 //! Attributes have the names of the spec (section 11) and of the official SDKs' tracing layers; those that begin with

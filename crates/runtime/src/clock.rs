@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use moorline_core::span::Moment;
 use moorline_types::Timestamp;
 
 /// Tells the time. Cheap to clone; clones agree.
@@ -42,6 +43,17 @@ impl Clock {
                 Timestamp::from_unix_millis(latest.fetch_max(wall, Ordering::Relaxed).max(wall))
             }
             Source::Tokio(then, started) => *then + started.elapsed().into(),
+        }
+    }
+
+    /// The time to the nanosecond, for what is told of how long something took. It may go back with the machine's clock.
+    pub fn moment(&self) -> Moment {
+        match &self.0 {
+            Source::Wall(_) => {
+                let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Moment::from_nanos(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX))
+            }
+            Source::Tokio(..) => self.now().into(),
         }
     }
 

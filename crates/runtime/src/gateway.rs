@@ -39,6 +39,7 @@ use crate::pool::Pool;
 use crate::registry::{JobInput, Registry};
 use crate::ruled::Ruled;
 use crate::sessions::Sessions;
+use crate::spans::{FinishedSpans, SessionSpans, Spans, Timed, Worth};
 use crate::stored::StoredBytes;
 use crate::tasks::Tasks;
 use crate::view::Delivery;
@@ -145,7 +146,9 @@ impl Gateway {
         let registry = Arc::new(Registry::default());
         let open_jobs = OpenJobs::new(Arc::clone(&store));
         let stored = StoredBytes::default();
-        let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window, stored.clone()));
+        let spans = Spans::default();
+        let told = SessionSpans { spans: spans.clone(), participation: options.tracing };
+        let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window, stored.clone(), told));
         let index = JobIndex::new(Arc::clone(&store));
         let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
@@ -165,6 +168,7 @@ impl Gateway {
             limits: job_limits(&options),
             quotas: options.quotas,
             stored: stored.clone(),
+            spans,
             tasks: tasks.clone(),
             draining: draining.clone(),
         });
@@ -233,6 +237,11 @@ impl Gateway {
         &self.0.draining
     }
 
+    /// Has finished spans kept for an exporter from here on. `None` if there is one already.
+    pub fn export_spans(&self) -> Option<FinishedSpans> {
+        self.0.jobs.spans.export()
+    }
+
     /// How many jobs have not ended.
     pub fn open_jobs(&self) -> usize {
         self.0.registry.len()
@@ -292,7 +301,13 @@ impl Gateway {
         let room = self.0.stored.of(&principal).take(bytes, quotas.stored_bytes)?;
         // The last that is asked: what is refused for another reason is not held against the rate.
         self.count_submit(&principal, per_sec)?;
-        self.append_with(batch, changes).await?;
+        let timed = Timed::begin(&job, &self.0.clock, &batch);
+        let appended = self.append_with(batch, changes).await;
+        if let Some(timed) = timed {
+            let refused = appended.as_ref().err().map(|_| "refused");
+            timed.end(&job, &self.0.clock, &self.0.jobs.spans, Worth::Always, refused);
+        }
+        appended?;
         room.keep();
         issued.into_iter().for_each(Pending::keep);
         self.0.sessions.note_bytes(session, of_session);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use moorline_core::Refusal;
 use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
-use moorline_store::{AppendError, Change, CommittedBatch, Store};
+use moorline_store::{AppendError, Change, CommittedBatch, Store, StoreFault};
 use moorline_types::{Batch, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
 use moorline_worker::message::{self, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +17,7 @@ use crate::intake::{Intake, Load};
 use crate::jobs::{Jobs, entries_of_children};
 use crate::pool::verdict;
 use crate::registry::{JobInput, Place, Progress};
+use crate::spans::{Timed, Worth};
 use crate::stored::Account;
 
 mod credentials;
@@ -41,6 +42,8 @@ pub(crate) struct JobTask {
     /// What was taken in of it and is not committed.
     taken: Load,
     progress: watch::Sender<Progress>,
+    /// The append under way, if it may be told of.
+    timed: Option<Timed>,
     /// Bytes of the job's committed records.
     stored: u64,
     /// Where its owner's are counted.
@@ -65,7 +68,8 @@ impl JobTask {
         let (rooms, taken) = (BTreeMap::new(), Load::default());
         let account = jobs.stored.of(job.owner());
         let credentials = JobCredentials::new(jobs.credentials.clone());
-        Self { jobs, job, place, credentials, rooms, inbox, intake, taken, progress, stored, account }
+        let timed = None;
+        Self { jobs, job, place, credentials, rooms, inbox, intake, taken, progress, timed, stored, account }
     }
 
     /// Drives the job to its end.
@@ -79,6 +83,7 @@ impl JobTask {
             if append.is_none() {
                 let (parent, store, credentials) = (self.job.id(), &self.jobs.store, &self.credentials);
                 append = self.job.poll_append().map(|batch| {
+                    self.timed = Timed::begin(&self.job, &clock, &batch);
                     let mut changes = entries_of_children(&batch, parent);
                     changes.extend(credentials.change(&batch));
                     start_append(store, batch, changes)
@@ -232,6 +237,7 @@ impl JobTask {
                 self.account.add(bytes);
                 self.credentials.handle_committed(&committed);
                 self.job.handle_committed(now);
+                self.tell_spans(None);
             }
             Err(
                 AppendError::Conflict { .. }
@@ -246,9 +252,22 @@ impl JobTask {
             Err(AppendError::Store { kind, source }) => {
                 tracing::error!(%kind, %source, "records were not appended and will be offered again");
                 self.job.handle_refused(now);
+                self.tell_spans(Some(kind));
             }
         }
         true
+    }
+
+    /// Tells of the append that the store has answered, with this fault if it refused, and of what is finished by it.
+    fn tell_spans(&mut self, refused: Option<StoreFault>) {
+        let spans = &self.jobs.spans;
+        if let Some(timed) = self.timed.take() {
+            let is_last = self.job.is_settled() && self.job.status().is_terminal();
+            let worth = if is_last { Worth::Always } else { Worth::IfSlow };
+            let refused = refused.map(|fault| fault.to_string());
+            timed.end(&self.job, &self.jobs.clock, spans, worth, refused.as_deref());
+        }
+        self.job.take_spans().into_iter().for_each(|span| spans.tell(span));
     }
 
     /// Makes room for as many reports as are committed, or were dropped.

@@ -25,6 +25,7 @@ use crate::job_index::JobIndex;
 use crate::open_jobs::OpenJobs;
 use crate::pool::{self, Pool};
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Place, Progress, Registry};
+use crate::spans::Spans;
 use crate::stored::StoredBytes;
 use crate::tasks::{TaskKind, Tasks};
 
@@ -42,6 +43,7 @@ pub(crate) struct Jobs {
     /// How much one principal may have, unless its own quotas say otherwise.
     pub(crate) quotas: Quotas,
     pub(crate) stored: StoredBytes,
+    pub(crate) spans: Spans,
     pub(crate) tasks: Tasks,
     pub(crate) draining: CancellationToken,
 }

@@ -39,6 +39,7 @@ mod open_jobs;
 mod registry;
 mod ruled;
 mod sessions;
+mod spans;
 mod stored;
 mod sync;
 
@@ -50,5 +51,6 @@ pub use gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Lis
 pub use options::{Retention, RuntimeOptions};
 pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};
 pub use sessions::{Attached, ResumeRequest};
+pub use spans::FinishedSpans;
 pub use tasks::{TaskKind, Tasks};
 pub use view::Delivery;

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ended::Ended;
 use crate::mint::{self, NoEntropy};
 use crate::session::SessionHandle;
+use crate::spans::SessionSpans;
 use crate::stored::StoredBytes;
 use crate::sync::lock;
 
@@ -84,6 +85,7 @@ pub(crate) struct Sessions {
     window: Millis,
     ended: Ended,
     stored: StoredBytes,
+    told: SessionSpans,
     state: Mutex<State>,
 }
 
@@ -142,9 +144,9 @@ pub(crate) struct Presence {
 }
 
 impl Sessions {
-    pub(crate) fn new(store: Arc<dyn Store>, window: Millis, stored: StoredBytes) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, window: Millis, stored: StoredBytes, told: SessionSpans) -> Self {
         let ended = Ended::new(Arc::clone(&store));
-        Self { store, window, ended, stored, state: Mutex::default() }
+        Self { store, window, ended, stored, told, state: Mutex::default() }
     }
 
     pub(crate) const fn window(&self) -> Millis {
@@ -346,6 +348,7 @@ impl Sessions {
     }
 
     async fn delete(&self, now: Timestamp, id: SessionId, Left { principal, bytes }: Left) {
+        self.told.tell(now, id, &principal);
         let noted = self.ended.add_session(now, id, &principal, bytes).await;
         let deleted = async {
             self.store.delete(&floor_key(id), Expect::Any).await?;

@@ -31,6 +31,9 @@ impl Job {
                 continue;
             }
             self.head = record.seq;
+            if let Some(spans) = &mut self.spans {
+                self.told.extend(spans.handle_committed(record, self.authority.remaining()));
+            }
             if matches!(
                 record.kind,
                 RecordKind::JobDelegated | RecordKind::JobDelegationRefused | RecordKind::JobChildEnded

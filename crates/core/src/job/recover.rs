@@ -110,6 +110,10 @@ impl Job {
     }
 
     fn replay(&mut self, record: &Record) -> Result<(), RecoverError> {
+        if let Some(spans) = &mut self.spans {
+            // What was finished before was told before.
+            drop(spans.handle_committed(record, self.authority.remaining()));
+        }
         // Most of a long stream is events, of which little is asked for.
         if let Some(event) = EventText::of(record) {
             self.head = record.seq;

@@ -6,22 +6,19 @@ use moorline_types::{EventKind, JobId, Record, RecordKind, Timestamp, TraceConte
 use serde::Deserialize;
 
 use super::{Attributes, Link, MAX_ATTRIBUTE_BYTES, Moment, Name, Span, SpanEvent, SpanKind, SpanStatus, Value, text};
-use crate::record::{Accepted, Event, EventText, Fact};
+use crate::record::{Accepted, Delegated, Event, EventText, Fact};
 use crate::trace::{JobSpan, Operation, Participation, operation_span};
 
 /// Calls of tools that a job may have open before further ones have no span. Agents have a few.
 const MAX_OPEN_CALLS: usize = 256;
 
-/// The longest name of a call or delegation that is remembered, in bytes; ids are shorter.
+/// The longest name of a call that is remembered, in bytes; ids are shorter.
 const MAX_NAME_BYTES: usize = 128;
-
-/// Events that spans tell of.
-const TOLD: [EventKind; 3] = [EventKind::ToolCall, EventKind::ToolResult, EventKind::Delegate];
 
 /// Makes the spans of a job that is recorded.
 ///
-/// It is shown every committed record once, in order. After a restart it is shown those of before again, and what it
-/// answers then was told by the gateway before: so it is asked for its spans from where that one stopped.
+/// It is shown every committed record once, in order. After a restart it is shown those of before again; what it answers
+/// to these was told by the gateway before.
 #[derive(Debug)]
 pub struct JobSpans {
     job: JobId,
@@ -47,9 +44,6 @@ struct OpenCall {
 struct Body {
     call_id: Option<String>,
     tool: Option<String>,
-    delegate_id: Option<String>,
-    child_job_id: Option<String>,
-    agent: Option<String>,
     error: Option<BodyError>,
 }
 
@@ -102,6 +96,7 @@ impl JobSpans {
                 self.note(at, "cancel_requested", Vec::new());
                 return Vec::new();
             }
+            Ok(Fact::Delegated(delegated)) => return vec![self.delegation(at, &delegated)],
             Ok(Fact::Result(_)) => SpanStatus::Ok,
             Ok(Fact::Error(failure)) => SpanStatus::Ended(failure.cause),
             _ => return Vec::new(),
@@ -116,19 +111,17 @@ impl JobSpans {
     fn handle_event(&mut self, record: &Record) -> Option<Span> {
         // Events of other kinds, which are nearly all, are told by their first bytes.
         let kind: EventKind = EventText::of(record)?.kind.parse().ok()?;
-        if !TOLD.contains(&kind) {
+        let is_answer = kind == EventKind::ToolResult;
+        if !is_answer && kind != EventKind::ToolCall {
             return None;
         }
         let Ok(Fact::Event(Event { ts, body, .. })) = Fact::decode(record) else { return None };
         let (at, body) = (Moment::from(ts), body.to::<Body>().ok()?);
-        if kind == EventKind::ToolCall {
-            self.open_call(at, body);
-            None
-        } else if kind == EventKind::ToolResult {
-            self.close_call(at, &body)
-        } else {
-            self.delegation(at, &body)
+        if is_answer {
+            return self.close_call(at, &body);
         }
+        self.open_call(at, body);
+        None
     }
 
     fn open_call(&mut self, start: Moment, Body { call_id, tool, .. }: Body) {
@@ -161,20 +154,25 @@ impl JobSpans {
         }
     }
 
-    /// Over when the child is told to begin: what the child does has a span of its own below this one.
-    fn delegation(&self, at: Moment, body: &Body) -> Option<Span> {
-        let name = body.delegate_id.as_deref().filter(|name| name.len() <= MAX_NAME_BYTES)?;
-        let id = operation_span(self.job, Operation::Delegation, name);
-        let known = [("arcp.child_job_id", &body.child_job_id), ("arcp.agent", &body.agent)];
-        let known = known.into_iter().filter_map(|(key, value)| Some((key, text(value.as_deref()?))));
-        Some(Span {
+    /// Over when the child exists: what the child does has a span of its own below this one.
+    fn delegation(&self, at: Moment, delegated: &Delegated) -> Span {
+        let Delegated { delegate_id, child, agent, .. } = delegated;
+        Span {
             kind: SpanKind::Producer,
-            attributes: [("arcp.job_id", text(&self.job.to_string())), ("arcp.delegate_id", text(name))]
-                .into_iter()
-                .chain(known)
-                .collect(),
-            ..Span::below(&self.above(), id, Name::Delegation, at, at)
-        })
+            attributes: vec![
+                ("arcp.job_id", text(&self.job.to_string())),
+                ("arcp.delegate_id", text(delegate_id)),
+                ("arcp.child_job_id", text(&child.to_string())),
+                ("arcp.agent", text(agent)),
+            ],
+            ..Span::below(
+                &self.above(),
+                operation_span(self.job, Operation::Delegation, delegate_id),
+                Name::Delegation,
+                at,
+                at,
+            )
+        }
     }
 
     fn end<'a>(
@@ -358,11 +356,20 @@ mod tests {
     #[test]
     fn a_child_is_below_the_span_of_its_delegation() {
         let accepted = crate::record::tests::accepted();
-        let body = r#"{"delegate_id":"dlg_1","child_job_id":"job_x","agent":"echo","input":1}"#;
-        let told = show(&mut spans(&accepted), &[event(1_100, "delegate", body)]);
+        let delegated = Delegated {
+            worker_seq: None,
+            delegate_id: "dlg_1".into(),
+            child: JobId::mint(at(1_100), [8; 10]),
+            agent: "echo@1.0.0".into(),
+            input: Json::null(),
+            lease: Json::parse("{}").unwrap(),
+            expires_at: None,
+            detached: false,
+        };
+        let told = show(&mut spans(&accepted), &[record(1_100, &Fact::Delegated(delegated))]);
         let child = accepted.trace_of_child(job(), "dlg_1").unwrap().into_parent().unwrap();
         assert_eq!((told[0].id, told[0].trace, told[0].name), (child.span, child.trace, Name::Delegation));
-        assert_eq!(attribute(&told[0], "arcp.child_job_id"), Some("job_x"));
+        assert_eq!(attribute(&told[0], "arcp.agent"), Some("echo@1.0.0"));
     }
 
     #[test]
