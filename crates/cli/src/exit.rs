@@ -105,9 +105,11 @@ impl Exit {
             StartError::DataDir(DataDirError::InUse { .. }) => Self::Locked,
             StartError::DataDir(_) | StartError::Store(_) | StartError::Scratch { .. } => Self::DataDir,
             StartError::Listen(_) | StartError::ListenForWorkers(_) | StartError::ListenGrpc(_) => Self::Unavailable,
-            StartError::Tls(_) | StartError::Jwt(_) | StartError::Provision(_) | StartError::AgentTwice { .. } => {
-                Self::Config
-            }
+            StartError::Tls(_)
+            | StartError::Jwt(_)
+            | StartError::Provision(_)
+            | StartError::Otlp(_)
+            | StartError::AgentTwice { .. } => Self::Config,
             StartError::Generation(_)
             | StartError::Keys(_)
             | StartError::Entropy(_)

@@ -9,6 +9,7 @@
 //! | [`Name::Session`] | when the session is over for good | nothing: a trace of its own |
 //! | [`Name::Job`] | when the job's end is committed | its submitter's span; else nothing, with a link to the session |
 //! | [`Name::ToolCall`] | when the tool's answer is committed | the job |
+//! | [`Name::Authorize`] | when an agent's question is answered, which is no record | the job |
 //! | [`Name::Delegation`] | when the child's acceptance is committed | the job; the child is below it |
 //! | [`Name::Commit`] | for the first and the last commit of a job, a slow one, and one that failed | the job |
 //!
@@ -17,7 +18,9 @@
 
 use std::time::Duration;
 
-use moorline_types::{JobId, PrincipalId, SessionId, SpanId, StreamSeq, Timestamp, TraceContext, TraceId, TraceState};
+use moorline_types::{
+    Capability, JobId, PrincipalId, SessionId, SpanId, StreamSeq, Timestamp, TraceContext, TraceId, TraceState,
+};
 
 use crate::record::Cause;
 use crate::trace::{JobSpan, Operation, operation_span};
@@ -69,6 +72,8 @@ pub enum Name {
     Job,
     /// A call of a tool (spec 8.2).
     ToolCall,
+    /// An agent's question whether it may do something (spec 9.3).
+    Authorize,
     /// The start of a child (spec 10).
     Delegation,
     /// A batch on its way into the journal.
@@ -235,7 +240,7 @@ impl Commit<'_> {
     /// Its span, below the job's.
     pub fn span(&self, job: JobId, trace: TraceId, span: &JobSpan) -> Span {
         let Self { after, records, bytes, start, end, refused } = *self;
-        let above = TraceContext { trace, span: span.id, flags: span.flags, state: span.state.clone() };
+        let above = below_job(trace, span);
         // A refused batch is offered again after the same record, so the time is part of the name.
         let id = operation_span(job, Operation::Commit, &format!("{after} {}", start.as_nanos()));
         Span {
@@ -247,6 +252,38 @@ impl Commit<'_> {
             ..Span::below(&above, id, Name::Commit, start, end)
         }
     }
+}
+
+/// An agent's question whether it may do something, and its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question<'a> {
+    /// What the job calls it.
+    pub number: u64,
+    /// What is to be done. To what is not told: it may be a secret.
+    pub capability: &'a Capability,
+    /// When it was looked at.
+    pub start: Moment,
+    /// When it was answered.
+    pub end: Moment,
+    /// With which code, if the answer is no.
+    pub denied: Option<&'a str>,
+}
+
+impl Question<'_> {
+    /// Its span, below the job's.
+    pub fn span(&self, job: JobId, trace: TraceId, span: &JobSpan) -> Span {
+        let Self { number, capability, start, end, denied } = *self;
+        let id = operation_span(job, Operation::Authorize, &number.to_string());
+        Span {
+            attributes: vec![("arcp.job_id", text(&job.to_string())), ("arcp.capability", text(capability.as_str()))],
+            status: denied.map_or(SpanStatus::Ok, |code| SpanStatus::Failed(code.into())),
+            ..Span::below(&below_job(trace, span), id, Name::Authorize, start, end)
+        }
+    }
+}
+
+fn below_job(trace: TraceId, span: &JobSpan) -> TraceContext {
+    TraceContext { trace, span: span.id, flags: span.flags, state: span.state.clone() }
 }
 
 /// Text for an attribute, cut to what one may have.

@@ -128,6 +128,8 @@ pub enum Operation {
     ToolCall,
     /// The start of a child, by its `delegate_id`.
     Delegation,
+    /// A question whether something may be done, by its number.
+    Authorize,
     /// A batch on its way into the journal.
     Commit,
 }
@@ -138,6 +140,7 @@ pub fn operation_span(job: JobId, operation: Operation, name: &str) -> SpanId {
     let purpose = match operation {
         Operation::ToolCall => "span of a tool call",
         Operation::Delegation => "span of a delegation",
+        Operation::Authorize => "span of a question",
         Operation::Commit => "span of a commit",
     };
     let digest = Parts::new(purpose).with(job.to_bytes()).with(name).finish();

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use moorline_core::Refusal;
 use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
+use moorline_core::span::{Moment, Question};
 use moorline_store::{AppendError, Change, CommittedBatch, Store, StoreFault};
-use moorline_types::{Batch, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
-use moorline_worker::message::{self, Ask, AskId};
+use moorline_types::{Batch, Capability, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
+use moorline_worker::message::{self, Answer, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::intake::{Intake, Load};
@@ -152,8 +153,13 @@ impl JobTask {
                 }
             }
             JobInput::Ask { fence, id, after, ask: Ask::Authorize { capability, target } } => {
+                let start = self.jobs.clock.moment();
                 match self.job.handle_authorize(now, fence, after, &capability, &target) {
-                    Ok(answer) => self.jobs.pool.answer(fence, self.job.id(), id, verdict(answer)),
+                    Ok(answer) => {
+                        let answer = verdict(answer);
+                        self.tell_question(id, &capability, start, &answer);
+                        self.jobs.pool.answer(fence, self.job.id(), id, answer);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a question was not taken in; its worker is dropped");
                         self.jobs.pool.drop_link(fence);
@@ -268,6 +274,18 @@ impl JobTask {
             timed.end(&self.job, &self.jobs.clock, spans, worth, refused.as_deref());
         }
         self.job.take_spans().into_iter().for_each(|span| spans.tell(span));
+    }
+
+    /// Tells of a question of the agent that is answered.
+    fn tell_question(&self, id: AskId, capability: &Capability, start: Moment, answer: &Answer) {
+        let Some((trace, span)) = self.job.recorded_span() else { return };
+        let denied = match answer {
+            Answer::Verdict(Err(failure)) => Some(failure.code.to_string()),
+            Answer::Verdict(Ok(())) | Answer::Delegation(_) => None,
+        };
+        let end = self.jobs.clock.moment();
+        let question = Question { number: id.get(), capability, start, end, denied: denied.as_deref() };
+        self.jobs.spans.tell(question.span(self.job.id(), trace, span));
     }
 
     /// Makes room for as many reports as are committed, or were dropped.

@@ -12,6 +12,7 @@
 //! | [`TaskKind::Certificates`] | never by itself | cancelled |
 //! | [`TaskKind::TokenKeys`] | never by itself | cancelled |
 //! | [`TaskKind::Credentials`] | never by itself | told to stop, waited for; what is not withdrawn is found by the next start |
+//! | [`TaskKind::Exporter`] | never by itself | told to stop after all other tasks, waited for some seconds |
 //! | [`TaskKind::Sweep`] | never by itself | told to stop, waited for |
 //! | [`TaskKind::Connection`] | with the connection | told to close, waited for |
 
@@ -45,6 +46,8 @@ pub enum TaskKind {
     TokenKeys,
     /// Withdraws credentials from upstreams.
     Credentials,
+    /// Exports spans.
+    Exporter,
     /// Removes what has outlived its use.
     Sweep,
     /// Serves one client's connection, or one half of it.
@@ -64,6 +67,7 @@ impl fmt::Display for TaskKind {
             Self::Certificates => "certificates",
             Self::TokenKeys => "token_keys",
             Self::Credentials => "credentials",
+            Self::Exporter => "exporter",
             Self::Sweep => "sweep",
             Self::Connection => "connection",
         })

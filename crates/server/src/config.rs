@@ -39,6 +39,7 @@ mod settings;
 mod sources;
 mod suggest;
 mod tokens;
+mod tracing;
 mod words;
 
 pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTION_BYTES, MAX_AGENTS};
@@ -47,8 +48,8 @@ pub use files::{Entry, Files, RealFiles};
 pub use gateway::GatewayConfig;
 pub use high::{
     ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
-    JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, RetentionConfig,
-    SessionConfig, Transport, UpstreamConfig,
+    JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, OtlpConfig, RetentionConfig,
+    SessionConfig, TracingConfig, Transport, UpstreamConfig,
 };
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;
@@ -60,6 +61,6 @@ pub use resolved::{Resolved, Row};
 pub use settings::{Setting, Settings};
 pub use sources::{ConfigFile, Environment, Sources};
 pub use words::{
-    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
-    SubscriberPolicy,
+    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OtlpProtocol,
+    OverflowPolicy, StoreKind, SubscriberPolicy,
 };

@@ -24,6 +24,7 @@ pub mod jwt;
 pub mod key_store;
 pub mod keys;
 pub mod logging;
+pub mod otlp;
 pub mod outbound;
 pub mod serve;
 pub mod tls;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use moorline_core::access::Unasked;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::delegation::DelegationLimits;
+use moorline_core::trace::{Participation, Sampling};
 use moorline_runtime::backend_sessions::BackendSessions;
 use moorline_runtime::credentials::{Credentials, SealKey};
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
@@ -37,6 +38,7 @@ use crate::http::{HttpOptions, Listener};
 use crate::jwt::Jwt;
 use crate::key_store::{Keys, load_keys};
 use crate::keys::ApiKey;
+use crate::otlp::Exporter;
 use crate::provision::provisioning;
 use crate::tls::{Certificates, ClientCerts, TlsError, TlsFiles};
 use crate::worker_listener::WorkerListener;
@@ -67,6 +69,8 @@ pub struct Server {
     max_frame_bytes: usize,
     certificates: Vec<Arc<Certificates>>,
     jwt: Option<Arc<Jwt>>,
+    /// What exports spans, which outlives all that is told of.
+    exports: Tasks,
 }
 
 /// Loads anew what can be loaded anew while the gateway runs: certificates, and keys of tokens.
@@ -136,6 +140,7 @@ impl Server {
             None => None,
         };
         let jwt = config.jwt.clone().map(Jwt::load).transpose()?.map(Arc::new);
+        let exporter = config.tracing.export.as_ref().map(Exporter::load).transpose()?;
         let store = open_store(&config, &data_dir, &clock).await?;
         let generation = raise_generation(store.as_ref()).await?;
         let keys_store = Arc::clone(&store);
@@ -157,6 +162,10 @@ impl Server {
             Gateway::with_credentials(Arc::clone(&store), clock.clone(), options, agents, tasks.clone(), credentials);
         audited::record_start(&gateway, store.as_ref(), settings).await;
         certificates.iter().for_each(|certificates| watch(certificates, &gateway, &tasks));
+        let exports = Tasks::default();
+        if let (Some(exporter), Some(finished)) = (exporter, gateway.export_spans()) {
+            exports.spawn(TaskKind::Exporter, exporter.run(finished, exports.stopping().clone()));
+        }
         jwt.iter().for_each(|jwt| watch_token_keys(jwt, &gateway, &tasks));
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret);
         let enrolments = Arc::new(Enrolments::of(data_dir.path()));
@@ -210,6 +219,7 @@ impl Server {
             max_frame_bytes,
             certificates,
             jwt,
+            exports,
         })
     }
 
@@ -282,6 +292,8 @@ impl Server {
         }
         let left = gateway.open_jobs();
         gateway.stop().await;
+        // What the end of the gateway has brought to an end is told too.
+        self.exports.stop().await;
         tracing::info!(jobs_left_running = left, "the gateway has ended");
     }
 
@@ -426,7 +438,10 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         },
         audit_max_age: config.retention.audit_max_age.map(Into::into),
         audit_max_bytes: Some(config.retention.audit_max_bytes.get() as u64),
-        tracing: moorline_core::trace::Participation::default(),
+        tracing: Participation {
+            sampling: Sampling::per_million(config.tracing.sampled_per_million),
+            exports: config.tracing.export.is_some(),
+        },
         check_event,
     }
 }

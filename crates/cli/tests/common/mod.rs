@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test needs all of this")]
 
+pub(crate) mod collector;
+
 pub(crate) mod issuer;
 
 pub(crate) mod proxy;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use moorline_types::{EventKind, JobId, Record, RecordKind, Timestamp, TraceContext, TraceId, Units};
 use serde::Deserialize;
 
-use super::{Attributes, Link, MAX_ATTRIBUTE_BYTES, Moment, Name, Span, SpanEvent, SpanKind, SpanStatus, Value, text};
+use super::{
+    Attributes, Link, MAX_ATTRIBUTE_BYTES, Moment, Name, Span, SpanEvent, SpanKind, SpanStatus, Value, below_job, text,
+};
 use crate::record::{Accepted, Delegated, Event, EventText, Fact};
 use crate::trace::{JobSpan, Operation, Participation, operation_span};
 
@@ -201,8 +203,7 @@ impl JobSpans {
     }
 
     fn above(&self) -> TraceContext {
-        let JobSpan { id, flags, ref state, .. } = self.span;
-        TraceContext { trace: self.trace, span: id, flags, state: state.clone() }
+        below_job(self.trace, &self.span)
     }
 }
 
@@ -318,6 +319,13 @@ mod tests {
         let told = show(&mut spans(&crate::record::tests::accepted()), &[failed(1_500, Cause::LeaseExpired)]);
         assert_eq!(told[0].status, SpanStatus::Ended(Cause::LeaseExpired));
         assert!(!format!("{told:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_is_left_of_a_budget_is_an_object_of_numbers() {
+        let left = [("EUR", "0".parse().unwrap()), ("USD", "-1.25".parse().unwrap())];
+        let told = spans(&crate::record::tests::accepted()).handle_committed(&result(1_500), left.into_iter());
+        assert_eq!(attribute(&told[0], "arcp.budget.remaining"), Some(r#"{"EUR":0,"USD":-1.25}"#));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// How long an orderly stop may take.
     pub shutdown_grace: Duration,
+    /// Traces.
+    pub tracing: TracingConfig,
     /// Log lines.
     pub log: LogConfig,
     /// Whether an orderly stop ends the workers.
@@ -292,6 +294,28 @@ pub struct ExternalConfig {
     pub listen: SocketAddr,
     /// Whether and how their links are encrypted.
     pub transport: Transport,
+}
+
+/// How the gateway takes part in traces.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TracingConfig {
+    /// How many of a million traces are recorded whose caller has not decided it.
+    pub sampled_per_million: u32,
+    /// Where spans go, if they do.
+    pub export: Option<OtlpConfig>,
+}
+
+/// Where spans are exported to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OtlpConfig {
+    /// The address for traces.
+    pub endpoint: OutboundUrl,
+    /// The file with headers of each request.
+    pub headers_file: Option<PathBuf>,
+    /// The PEM file with the authority of the collector's certificate; `None` is those that browsers trust.
+    pub authority: Option<PathBuf>,
+    /// What the gateway is called.
+    pub service_name: String,
 }
 
 /// Which log lines are written, and how.

@@ -11,6 +11,7 @@ use super::origin::Origin;
 use super::resolved::Row;
 use super::sources::Sources;
 use super::suggest::nearest;
+use super::tracing;
 
 /// Variables with our prefix that are somebody else's: the client's, the file's place.
 const FOREIGN_VARIABLES: [&str; 3] = ["MOORLINE_URL", "MOORLINE_TOKEN", CONFIG_VARIABLE];
@@ -49,8 +50,11 @@ pub(super) struct Layers {
 impl Layers {
     /// The layers above the file's, which was read already, with its mistakes.
     pub(super) fn new(sources: &Sources<'_>, file: Layer, mut mistakes: Vec<Mistake>) -> Self {
-        let environment = environment(sources, &mut mistakes);
+        let mut environment = environment(sources, &mut mistakes);
         let flags = flags(sources, &mut mistakes);
+        let is_given = |key: &str| [&file, &environment, &flags].iter().any(|layer| layer.contains_key(key));
+        let standard = tracing::standard(&sources.env, is_given, &mut mistakes);
+        environment.extend(standard);
         Self { flags, environment, file, cwd: sources.cwd.clone(), mistakes, rows: Vec::new() }
     }
 

@@ -93,6 +93,14 @@ pub enum Problem {
         /// The one that is not.
         missing: &'static ConfigOption,
     },
+    /// What belongs to the export of spans, without a collector.
+    #[error("{} is given without {}", given.key, missing.key)]
+    HalfOtlp {
+        /// The one that is there.
+        given: &'static ConfigOption,
+        /// The one that is not.
+        missing: &'static ConfigOption,
+    },
     /// Two options that say different things about one.
     #[error("both {} and {} are given", first.key, second.key)]
     Both {
@@ -249,7 +257,8 @@ impl Problem {
             }
             Self::HalfClientCerts { given, missing }
             | Self::HalfJwt { given, missing }
-            | Self::HalfCredentials { given, missing } => {
+            | Self::HalfCredentials { given, missing }
+            | Self::HalfOtlp { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }
             Self::Both { first, second } => format!("remove {} or {}", first.key, second.key),

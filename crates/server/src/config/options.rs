@@ -16,8 +16,9 @@ use super::option::{ConfigOption, DefaultValue};
 use super::profiles::Profiles;
 use super::sources::Sources;
 use super::tokens::{Address as KeysAddress, Algorithms, Phrase};
+use super::tracing::Share;
 use super::words::{
-    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OverflowPolicy, StoreKind,
+    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OtlpProtocol, OverflowPolicy, StoreKind,
     SubscriberPolicy,
 };
 use crate::jwt::PRINCIPAL_PREFIX;
@@ -290,6 +291,23 @@ options! {
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
         "How long an orderly stop with `stop_workers` waits for jobs to end. Jobs that have not ended by then are ended, \
          with an error that says so.";
+    otlp_endpoint = "otlp.endpoint", Maybe<KeysAddress>, Maybe(KeysAddress), Unset { shown: "spans are not exported" },
+        "http://127.0.0.1:4318/v1/traces",
+        "Where an OpenTelemetry collector takes traces, with the whole path. Collectors of other machines are asked with TLS \
+         only. Without it the gateway only hands traces on.";
+    otlp_protocol = "otlp.protocol", Choice<OtlpProtocol>, Choice::new(), Text("http/protobuf"), "http/protobuf",
+        "How spans travel. gRPC, usually at port 4317, is not spoken.";
+    otlp_headers_file = "otlp.headers_file", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "none" },
+        "/etc/moorline/otlp-headers",
+        "The file with headers that the collector asks for, one `Name: value` a line.";
+    otlp_ca = "otlp.ca", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "the authorities that browsers trust" },
+        "/etc/moorline/collector-ca.pem",
+        "The PEM file with the authority of the collector's certificate.";
+    otlp_service_name = "otlp.service_name", Phrase, Phrase::Some, Text("moorline"), "moorline-eu",
+        "What the gateway is called in traces (`service.name`).";
+    otlp_sample_ratio = "otlp.sample_ratio", Share, Share, Text("1"), "0.1",
+        "Which share of the traces is recorded whose beginning is a submission without a decision of its own. A submitter \
+         that says in its `traceparent` whether its trace is recorded is heeded.";
     log_format = "log.format", Choice<LogFormat>, Choice::new(), Text("human"), "json",
         "How log lines on standard error are written: `human` for a terminal, `json` for a collector.";
     log_filter = "log.filter", Filter, Filter, Text("info"), "info,moorline_server=debug",

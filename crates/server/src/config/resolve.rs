@@ -13,7 +13,8 @@ use super::file;
 use super::gateway::{GatewayConfig, gateway};
 use super::high::{
     ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
-    JournalConfig, JwtConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, Transport, WorkersConfig,
+    JournalConfig, JwtConfig, LimitsConfig, LogConfig, RetentionConfig, SessionConfig, TracingConfig, Transport,
+    WorkersConfig,
 };
 use super::layers::{Layer, Layers, Setting};
 use super::mistake::{Mistake, Mistakes, Problem};
@@ -23,6 +24,7 @@ use super::origin::Origin;
 use super::resolved::Resolved;
 use super::sources::{ConfigFile, Sources};
 use super::tokens;
+use super::tracing;
 use super::words::StoreKind;
 
 impl Config {
@@ -54,7 +56,8 @@ impl Config {
         let jwt = tokens::jwt(&found, &mut mistakes);
         let credentials = credentials::credentials(&found, &mut mistakes);
         let gateway = gateway(&found, transport.as_ref(), &mut mistakes);
-        let checked = Checked { transport, client_certs, jwt, credentials, external, gateway };
+        let tracing = tracing::tracing(&found, &mut mistakes);
+        let checked = Checked { transport, client_certs, jwt, credentials, external, gateway, tracing };
         match config(found, checked, agents.clone(), runtime_dir).filter(|_| mistakes.is_empty()) {
             Some(config) => Ok((config, Resolved { rows, agents, file })),
             None => Err(Mistakes::new(mistakes)),
@@ -161,11 +164,12 @@ struct Checked {
     credentials: Option<Option<CredentialsConfig>>,
     external: Option<Option<ExternalConfig>>,
     gateway: Option<Option<GatewayConfig>>,
+    tracing: Option<TracingConfig>,
 }
 
 /// The configuration, if every option has a value.
 fn config(found: Found, checked: Checked, agents: Vec<AgentConfig>, runtime_dir: Option<PathBuf>) -> Option<Config> {
-    let Checked { transport, client_certs, jwt, credentials, external, gateway } = checked;
+    let Checked { transport, client_certs, jwt, credentials, external, gateway, tracing } = checked;
     Some(Config {
         listen: found.listen?.value,
         transport: transport?,
@@ -212,6 +216,7 @@ fn config(found: Found, checked: Checked, agents: Vec<AgentConfig>, runtime_dir:
             max_children: found.delegation_max_children?.value,
         },
         shutdown_grace: found.shutdown_grace?.value,
+        tracing: tracing?,
         log: LogConfig { format: found.log_format?.value, filter: found.log_filter?.value },
         stop_workers: found.stop_workers?.value,
         workers: WorkersConfig {

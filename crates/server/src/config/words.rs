@@ -137,6 +137,12 @@ words! {
         Json = "json";
     }
 
+    /// How spans travel to a collector.
+    OtlpProtocol {
+        /// Protobuf over HTTP.
+        HttpProtobuf = "http/protobuf";
+    }
+
     /// An agent that is shipped with the gateway.
     BuiltinAgent {
         /// Counts what a directory tree holds.

@@ -353,7 +353,7 @@ fn job_error(failure: Failure, at: Timestamp) -> JobError {
 }
 
 /// The code of a cause.
-pub(super) const fn code_of(cause: Cause) -> ErrorCode {
+pub(crate) const fn code_of(cause: Cause) -> ErrorCode {
     match cause {
         Cause::Cancelled => ErrorCode::Cancelled,
         Cause::TimedOut => ErrorCode::Timeout,

@@ -14,6 +14,7 @@ use crate::grpc::ListenGrpcError;
 use crate::http::ListenError;
 use crate::jwt::JwtError;
 use crate::key_store::KeyStoreError;
+use crate::otlp::OtlpError;
 use crate::provision::ProvisionError;
 use crate::tls::TlsError;
 use crate::worker_listener::ListenForWorkersError;
@@ -30,6 +31,9 @@ pub enum StartError {
     /// Tokens cannot be checked.
     #[error(transparent)]
     Jwt(#[from] JwtError),
+    /// Spans cannot be exported.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),

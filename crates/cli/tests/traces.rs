@@ -1,0 +1,207 @@
+//! Traces, as a collector sees them (spec 11): real gateways, workers and programs, and a server that reads OTLP.
+
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::fs;
+
+use common::collector::{Collector, Conduct, attribute, hex};
+use common::survival::{LEAVE, read, watching};
+use common::{Gateway, moorline, stderr, stdout, wait_for};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN: &str = "00f067aa0ba902b7";
+
+/// An agent that calls a tool, whose answer comes when there is a file `go`, and returns its place in the trace.
+const AGENT: &str = r#"
+[[agents]]
+name = "traced"
+version = "1.0.0"
+command = ["sh", "-c", '''
+read -r job
+echo '{"kind":"tool_call","body":{"call_id":"c1","tool":"grep","args":{}}}'
+while [ ! -e go ]; do sleep 0.02; done
+echo '{"kind":"tool_result","body":{"call_id":"c1","result":1}}'
+printf '{"result":"%s"}\n' "$TRACEPARENT"
+''']
+"#;
+
+/// Submits a job below a span with these flags.
+fn submit_below(gateway: &Gateway, agent: &str, flags: &str) -> String {
+    let parent = format!("00-{TRACE}-{SPAN}-{flags}");
+    let output = gateway.command(&["submit", agent]).env("TRACEPARENT", parent).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).trim().to_owned()
+}
+
+fn let_go(gateway: &Gateway) {
+    fs::write(gateway.data_dir().join("scratch/traced@1.0.0/go"), "").unwrap();
+}
+
+fn result(gateway: &Gateway, job: &str) -> Value {
+    read(gateway, job).last().unwrap()["payload"]["result"].clone()
+}
+
+#[test]
+fn a_job_that_goes_on_over_a_kill_is_one_span_below_its_submitters() {
+    let collector = Collector::start();
+    let export = collector.flag();
+    let gateway = Gateway::with(AGENT, &[LEAVE, &[&export]].concat());
+    let job = submit_below(&gateway, "traced", "01");
+    watching(&gateway, &job).line_with("tool_call");
+    let (home, _) = gateway.end(Signal::KILL);
+    let gateway = Gateway::over(home, AGENT, &[export.as_str()]);
+    let_go(&gateway);
+    let own = result(&gateway, &job).as_str().unwrap().to_owned();
+    wait_for("the job's span", || !collector.named("arcp.job").is_empty());
+    gateway.end(Signal::TERM);
+
+    let [span] = &collector.named("arcp.job")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.to_owned(), SPAN.to_owned()));
+    assert_eq!(own, format!("00-{TRACE}-{}-01", hex(&span.span_id)), "the agent is below it");
+    assert_eq!(attribute(span, "arcp.job_id"), Some(job));
+    assert_eq!(attribute(span, "arcp.agent").as_deref(), Some("traced@1.0.0"));
+    assert_eq!(span.events.iter().map(|event| event.name.as_str()).collect::<Vec<_>>(), ["started"]);
+    assert!(span.start_time_unix_nano < span.end_time_unix_nano && span.links.is_empty());
+    assert_eq!(span.status.as_ref().unwrap().code, 1, "well");
+
+    let [call] = &collector.named("arcp.tool_call")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!((&call.trace_id, &call.parent_span_id), (&span.trace_id, &span.span_id));
+    assert_eq!(attribute(call, "gen_ai.tool.name").as_deref(), Some("grep"));
+    let commits = collector.named("moorline.commit");
+    assert!(!commits.is_empty() && commits.iter().all(|commit| commit.parent_span_id == span.span_id));
+}
+
+#[test]
+fn a_trace_that_its_submitter_does_not_record_is_handed_on_and_not_told_of() {
+    let collector = Collector::start();
+    let gateway = Gateway::with(AGENT, &[&collector.flag()]);
+    let job = submit_below(&gateway, "traced", "00");
+    let_go_when_there(&gateway, &job);
+    assert_eq!(result(&gateway, &job), json!(format!("00-{TRACE}-{SPAN}-00")), "below the submitter's span");
+    gateway.end(Signal::TERM);
+    let told = collector.spans();
+    assert!(told.iter().all(|span| hex(&span.trace_id) != TRACE), "{told:?}");
+}
+
+fn let_go_when_there(gateway: &Gateway, job: &str) {
+    watching(gateway, job).line_with("tool_call");
+    let_go(gateway);
+}
+
+#[test]
+fn a_job_without_a_trace_is_the_root_of_one_and_linked_to_its_session() {
+    let collector = Collector::start();
+    let gateway = Gateway::with("", &[&collector.flag()]);
+    let (seen, code) = gateway.follow("echo", &json!({ "echo": { "events": "a secret" } }));
+    let (whole, _) = gateway.follow("echo", &json!(1));
+    gateway.end(Signal::TERM);
+    let jobs = collector.named("arcp.job");
+    assert_eq!(jobs.len(), 2, "{seen:?}");
+    let sessions = collector.named("arcp.session");
+    for job in &jobs {
+        assert!(job.parent_span_id.is_empty());
+        let [link] = &job.links[..] else { panic!("{job:?}") };
+        assert_ne!(link.trace_id, job.trace_id);
+        let session = sessions.iter().find(|session| session.span_id == link.span_id);
+        assert!(session.is_none_or(|session| session.trace_id == link.trace_id && session.parent_span_id.is_empty()));
+    }
+    let of = |seen: &[Value]| {
+        let id = seen[0]["job_id"].as_str().unwrap();
+        jobs.iter().find(|job| attribute(job, "arcp.job_id").as_deref() == Some(id)).unwrap()
+    };
+    assert_ne!(code, 0);
+    assert_eq!(attribute(of(&seen), "error.type").as_deref(), Some("INVALID_REQUEST"));
+    assert_eq!((of(&seen).status.as_ref().unwrap().code, of(&whole).status.as_ref().unwrap().code), (2, 1));
+    assert!(!format!("{jobs:?}").contains("a secret"), "an agent's words are not told");
+}
+
+#[test]
+fn a_collector_that_refuses_for_now_gets_the_spans_later_and_with_its_headers() {
+    let collector = Collector::start();
+    let home = tempfile::tempdir().unwrap();
+    let headers = home.path().join("headers");
+    fs::write(&headers, "Authorization: Bearer of-the-collector\n").unwrap();
+    collector.conducts_itself(Conduct::Answers(503));
+    let headers = format!("--otlp-headers-file={}", headers.display());
+    let gateway = Gateway::over(home, "", &[&collector.flag(), &headers]);
+    assert_eq!(gateway.follow("echo", &json!(1)).1, 0, "nobody waits for the collector");
+    wait_for("a request that is refused", || !collector.asked().is_empty());
+    assert!(collector.spans().is_empty());
+    collector.conducts_itself(Conduct::Takes);
+    wait_for("the job's span", || !collector.named("arcp.job").is_empty());
+    assert_eq!(collector.named("arcp.job").len(), 1);
+    let asked = collector.asked();
+    assert!(asked.iter().all(|head| head.contains("authorization: Bearer of-the-collector")), "{asked:?}");
+    let log = gateway.log();
+    assert!(log.contains("does not take spans") && log.contains("takes spans again"), "{log}");
+    assert!(!log.contains("of-the-collector"));
+}
+
+#[test]
+fn a_collector_that_is_gone_or_never_answers_holds_nobody_up() {
+    let collector = Collector::start();
+    let gone = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("--otlp-endpoint=http://{}/v1/traces", listener.local_addr().unwrap())
+    };
+    collector.conducts_itself(Conduct::Hangs);
+    for endpoint in [gone, collector.flag()] {
+        let gateway = Gateway::with("", &[&endpoint]);
+        for _ in 0..3 {
+            assert_eq!(gateway.follow("echo", &json!(1)).1, 0);
+        }
+        let (_, status) = gateway.end(Signal::TERM);
+        assert_eq!(status.code(), Some(0), "{endpoint}");
+    }
+}
+
+#[test]
+fn a_refused_batch_is_dropped_and_told() {
+    let collector = Collector::start();
+    collector.conducts_itself(Conduct::Answers(401));
+    let gateway = Gateway::with("", &[&collector.flag()]);
+    assert_eq!(gateway.follow("echo", &json!(1)).1, 0);
+    wait_for("the log says so", || gateway.log().contains("the collector refuses spans"));
+    collector.conducts_itself(Conduct::Takes);
+    assert_eq!(gateway.follow("echo", &json!(1)).1, 0);
+    wait_for("the second job's span", || !collector.named("arcp.job").is_empty());
+    assert_eq!(collector.named("arcp.job").len(), 1, "the first was refused");
+}
+
+#[test]
+fn what_cannot_be_exported_to_keeps_the_gateway_from_starting_and_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let headers = home.path().join("headers");
+    fs::write(&headers, "not a header\n").unwrap();
+    let headers = format!("--otlp-headers-file={}", headers.display());
+    let here = "--otlp-endpoint=http://127.0.0.1:4318/v1/traces";
+    fs::write(home.path().join("moorline.toml"), "").unwrap();
+    for (flags, said) in [
+        (vec![here, "--otlp-protocol=grpc"], "http/protobuf"),
+        (vec!["--otlp-endpoint=http://collector.example.com:4318/v1/traces"], "https://"),
+        (vec![headers.as_str()], "otlp.endpoint"),
+        (vec![here, headers.as_str()], "line 1 of"),
+        (vec!["--otlp-sample-ratio=2"], "from 0 to 1"),
+    ] {
+        let output = common::serve(home.path(), &flags).output();
+        let output = output.unwrap();
+        let text = stderr(&output);
+        assert!(!output.status.success() && text.contains(said), "{flags:?}: {text}");
+        assert!(!text.contains("not a header"), "{text}");
+    }
+}
+
+#[test]
+fn the_variables_of_opentelemetry_are_heeded() {
+    let show = |name: &str, value: &str| {
+        let output = moorline(["config", "show"]).env("HOME", "/nonexistent").env(name, value).output().unwrap();
+        stdout(&output) + &stderr(&output)
+    };
+    let shown = show("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    assert!(shown.contains(r#"otlp.endpoint = "http://localhost:4318/v1/traces""#), "{shown}");
+    assert!(shown.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{shown}");
+}
