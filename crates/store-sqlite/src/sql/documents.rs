@@ -8,9 +8,14 @@ use super::{from_sql, to_sql};
 use crate::fault::SqlError;
 
 /// Makes or replaces a document. Its revision is to be noted ([`note_revision`]) in the same transaction.
+///
+/// One that is there keeps its row, so that its place in the index is not written.
 pub(crate) fn put(tx: &Transaction<'_>, key: &DocKey, value: &[u8], revision: Revision) -> Result<(), SqlError> {
-    tx.prepare_cached("INSERT OR REPLACE INTO documents (collection, key, revision, value) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![key.collection().as_str(), key.key(), to_sql(revision.get()), value])?;
+    tx.prepare_cached(
+        "INSERT INTO documents (collection, key, revision, value) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (collection, key) DO UPDATE SET revision = excluded.revision, value = excluded.value",
+    )?
+    .execute(params![key.collection().as_str(), key.key(), to_sql(revision.get()), value])?;
     Ok(())
 }
 
