@@ -7,7 +7,7 @@
 //!   read_* ──── bounded queue ─▶ moorline-read (two threads, a read-only connection each)
 //! ```
 //!
-//! A small write that nobody is before is committed in its caller's thread (module `writer`). Otherwise the writer's
+//! A small append that nobody is before is committed in its caller's thread (module `writer`). Otherwise the writer's
 //! thread takes everything that waits into one transaction, so the cost of a commit is shared by all who wait for it. Each
 //! command is decided for itself: one that conflicts leaves no trace and its neighbours are committed. If the transaction
 //! fails, everyone in it gets the fault and nobody has seen anything; only when the store is full is each command tried

@@ -1,6 +1,6 @@
 //! The thread that writes, and the queue before it.
 //!
-//! A small write that finds nobody before it is committed where it is asked for. What a thread costs is two wake-ups,
+//! A small append that finds nobody before it is committed where it is asked for. What a thread costs is two wake-ups,
 //! which take as long as the commit itself. As soon as one write is under way the next ones queue, and the thread takes
 //! all of them along; so nothing overtakes, and a busy store commits in groups.
 //!

@@ -1,15 +1,13 @@
-//! A small write that nobody is before is committed by whoever asks for it; everything else waits for its turn.
+//! A small append that nobody is before is committed by whoever asks for it; everything else waits for its turn.
 
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use common::{Place, options};
-use moorline_store::conformance::{job, record, sized};
-use moorline_store::{Collection, DocKey, Expect, Store};
-use moorline_store_sqlite::{Durability, SqliteOptions, SqliteStore};
+use common::Place;
+use moorline_store::Store;
+use moorline_store::conformance::{job, record};
 use moorline_types::Offset;
 
 mod common;
@@ -22,46 +20,24 @@ fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-async fn open(place: &Place, durability: Durability) -> Arc<SqliteStore> {
-    let options = SqliteOptions { durability, ..options(place.path(), 1) };
-    Arc::new(SqliteStore::open(options).await.unwrap())
-}
-
 #[tokio::test]
-async fn a_small_write_is_committed_where_it_is_asked_for() {
+async fn a_small_append_is_committed_where_it_is_asked_for() {
     let place = Place::new();
-    let store = open(&place, Durability::Process).await;
-    let key = DocKey::new(Collection::Meta, "a").unwrap();
+    let store = place.open().await;
     for seq in 1..=50 {
         let committed = at_once(store.append(vec![record(job(1), seq)].into())).expect("nobody is before it").unwrap();
         assert_eq!(committed.last_offset(), Some(Offset::new(seq)));
-        at_once(store.put(&key, "x".into(), Expect::Any)).expect("nobody is before it").unwrap();
     }
     at_once(store.probe()).expect("nobody is before it").unwrap();
     store.close().await;
-    let opened = open(&place, Durability::Process).await;
+    let opened = place.open().await;
     assert_eq!(opened.tail().head(), Offset::new(50), "it is in the file");
-}
-
-#[tokio::test]
-async fn what_waits_for_the_disk_or_is_large_does_not_hold_up_whoever_asks_for_it() {
-    let place = Place::new();
-    let store = open(&place, Durability::Power).await;
-    assert!(at_once(store.append(vec![record(job(1), 1)].into())).is_none());
-    store.probe().await.unwrap();
-    assert_eq!(store.tail().head(), Offset::new(1), "it was done nevertheless");
-    store.close().await;
-
-    let store = open(&place, Durability::Process).await;
-    assert!(at_once(store.append(vec![sized(job(1), 2, 100_000)].into())).is_none());
-    store.probe().await.unwrap();
-    assert_eq!(store.tail().head(), Offset::new(2));
 }
 
 #[tokio::test]
 async fn nobody_waits_for_a_lock_in_place_of_the_thread_and_nobody_overtakes_who_waits() {
     let place = Place::new();
-    let store = open(&place, Durability::Process).await;
+    let store = place.open().await;
     let holder = place.sql();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     for number in 1..=3 {

@@ -27,6 +27,11 @@ impl Write for Put {
         self.value.len()
     }
 
+    /// Documents by themselves are written by many at once, as when all sessions come back, and share a commit.
+    fn is_brief(&self) -> bool {
+        false
+    }
+
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
         self.decision = staging.check(&self.key, self.expect)?.map(|()| staging.revision.next());
         if let Ok(revision) = &self.decision {
@@ -58,6 +63,11 @@ impl Delete {
 impl Write for Delete {
     fn bytes(&self) -> usize {
         0
+    }
+
+    /// As for [`Put`].
+    fn is_brief(&self) -> bool {
+        false
     }
 
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
