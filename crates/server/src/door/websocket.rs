@@ -22,7 +22,7 @@ use super::{CloseReason, Framing, Incoming, Outgoing, Transport};
 
 /// What is read from the socket at once. Most frames of a client have some hundred bytes; larger ones are read in
 /// pieces into room that is made for them. Every connection holds this much for as long as it lives.
-const READ_BYTES: usize = 2 * 1024;
+const READ_BYTES: usize = 1024;
 
 /// How much may wait to be written before pings of the WebSocket layer are not answered any more but for the last: a
 /// client that pings and does not read costs no memory.
