@@ -11,6 +11,10 @@ const RIGHT: f64 = 24.0;
 const TOP: f64 = 48.0;
 const BOTTOM: f64 = 52.0;
 
+/// What a letter of the legend takes on average, and what is between two entries.
+const LETTER: f64 = 6.4;
+const BETWEEN: f64 = 28.0;
+
 /// Colours that are told apart without telling red from green.
 const COLOURS: [&str; 4] = ["#0072b2", "#e69f00", "#56b4e9", "#cc79a7"];
 
@@ -140,11 +144,11 @@ impl Plot {
         }
         svg.text(f64::midpoint(LEFT, WIDTH - RIGHT), HEIGHT - 10.0, "middle", self.across);
         svg.text(LEFT - 8.0, TOP - 12.0, "end", self.upward);
-        for (number, (name, points)) in lines.iter().enumerate() {
-            let colour = COLOURS[number % COLOURS.len()];
+        let mut across = LEFT + 12.0;
+        for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
             svg.line(colour, points.iter().map(|(at, value)| (x(*at), y(*value))));
-            let across = LEFT + 12.0 + 150.0 * f64::from(u32::try_from(number).unwrap_or_default());
             svg.legend(across, TOP - 12.0, colour, name);
+            across += legend_width(name);
         }
         Some(svg.end())
     }
@@ -160,9 +164,14 @@ fn tick(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{} M", value / 1e6),
         value if value >= 1e4 => format!("{} k", value / 1e3),
-        value if value.fract() == 0.0 => format!("{value}"),
-        value => format!("{value:.2}"),
+        // Two digits, and no zeros after them.
+        value => format!("{}", (value * 100.0).round() / 100.0),
     }
+}
+
+/// The room that a line's name takes in the legend.
+fn legend_width(name: &str) -> f64 {
+    f64::from(u32::try_from(name.chars().count()).unwrap_or_default()) * LETTER + BETWEEN
 }
 
 struct Svg(String);
@@ -226,6 +235,20 @@ mod tests {
         for (_, key) in PLOTS.iter().flat_map(|plot| plot.lines).flat_map(|line| line.points) {
             assert!(Metric::find(key).is_some(), "{key}");
         }
+    }
+
+    #[test]
+    fn the_names_of_all_lines_stand_beside_each_other() {
+        for plot in PLOTS {
+            let width: f64 = plot.lines.iter().map(|line| legend_width(line.name)).sum();
+            assert!(LEFT + width < WIDTH, "{}", plot.name);
+        }
+    }
+
+    #[test]
+    fn ticks_have_no_digits_that_say_nothing() {
+        let ticks = [0.0, 0.125, 2.5, 5.0, 7.5, 1_000.0, 10_000.0, 1_500_000.0].map(tick);
+        assert_eq!(ticks, ["0", "0.13", "2.5", "5", "7.5", "1000", "10 k", "1.5 M"]);
     }
 
     #[test]
