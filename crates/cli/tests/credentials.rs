@@ -3,16 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
-#[path = "common/upstream.rs"]
-mod upstream;
 
 use std::fs;
 
 use common::survival::{LEAVE, echo};
+use common::upstream::{Client, Upstream, VALUE};
 use common::{Gateway, json_lines, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use upstream::{Client, Upstream, VALUE};
 
 fn admin(gateway: &Gateway) -> String {
     fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap().trim().to_owned()

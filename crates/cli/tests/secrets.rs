@@ -3,18 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod common;
-#[path = "common/upstream.rs"]
-mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::issuer::{Key, Publisher};
 use common::raw::{Raw, TEXT, hello};
+use common::upstream::{Client, Upstream, VALUE};
 use common::{Gateway, moorline, stderr, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::json;
-use upstream::{Client, Upstream, VALUE};
 
 /// Every file below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {

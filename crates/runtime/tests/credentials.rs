@@ -8,19 +8,17 @@
 )]
 
 mod common;
-#[path = "common/upstream.rs"]
-mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::upstream::{Fault, Upstream};
 use common::{Bench, assert_dense, fact, logs, memory, options, pass, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::record::{Cause, CredentialRotated, Fact};
 use moorline_runtime::{Delivery, Gateway, JobSummary, SessionHandle, SubmitRequest};
 use moorline_store::{Collection, MemoryStore, Store as _, StoreFault, TailLimits};
 use moorline_types::{JobId, Json, Millis};
-use upstream::{Fault, Upstream};
 
 const HOUR: Millis = Millis::from_secs(3_600);
 

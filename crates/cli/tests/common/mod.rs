@@ -12,6 +12,8 @@ pub(crate) mod raw;
 
 pub(crate) mod survival;
 
+pub(crate) mod upstream;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test needs all of the bench")]
 
+pub(crate) mod upstream;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -78,6 +78,7 @@ async fn answer(fault: Fault) -> Result<(), String> {
         Fault::None | Fault::Refuses => Ok(()),
         Fault::Down | Fault::AnswerLost => Err("HTTP 503".to_owned()),
         Fault::Silent => {
+            // not a wait: the time that such an upstream takes
             tokio::time::sleep(Duration::from_secs(30)).await;
             Err("no answer".to_owned())
         }

@@ -109,13 +109,15 @@ async fn a_program_that_nobody_waits_for_any_more_is_ended() {
         _ = program.check() => panic!("it does not answer"),
         () = async {
             while !fs::read_to_string(home.path().join("pid")).is_ok_and(|pid| pid.ends_with('\n')) {
+                // not a wait: how often one looks for another process's file
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         } => {}
     }
     let pid = fs::read_to_string(home.path().join("pid")).unwrap();
-    let gone = || fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "));
-    while gone() {
+    let is_there = || fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "));
+    while is_there() {
+        // not a wait: how often one looks at another process
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
