@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use moorline_types::{Capability, EventKind, Json};
 use moorline_worker::exec::{ExecAgent, ExecSpec};
-use moorline_worker::message::{Answer, Ask, Failure, FailureCode, FromWorker, Report, ToWorker};
+use moorline_worker::message::{
+    Answer, Ask, ChildFailure, DelegationCode, DelegationNews, Failure, FailureCode, FromWorker, Output, Report,
+    ToWorker, Until,
+};
 use moorline_worker::sdk::Agent;
 use support::{Attached, attach, cancel, job, line, lines, start};
 
@@ -257,7 +260,7 @@ async fn the_job_is_one_line_and_the_environment_is_short() {
         [ -z "$more" ] && [ "$GREETING" = hello ] && [ -z "$CARGO_MANIFEST_DIR" ] &&
         [ "$TRACEPARENT" = 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 ] && [ "$TRACESTATE" = a=b ]"#;
     let reports = attach([program(&["sh", "-c", script])]).await.run("p@1", "{\n\"n\": 1}").await;
-    let Some(Report::Result { output: moorline_worker::message::Output::Inline(read), .. }) = reports.last() else {
+    let Some(Report::Result { output: Output::Inline(read), .. }) = reports.last() else {
         panic!("{reports:?}");
     };
     let read: serde_json::Value = read.to().unwrap();
@@ -369,4 +372,53 @@ async fn what_cannot_be_asked_becomes_a_warning_with_the_remedy() {
     let mut gateway = attach([program_with_answers(&["sh", "-c", &script], true)]).await;
     let said = lines(&gateway.run("p@1", "1").await);
     assert!(said[0].contains("must be one of fs.read"), "{said:?}");
+}
+
+/// What becomes of a delegation comes on standard input: that there is a child, and how it ended.
+#[tokio::test]
+async fn a_program_that_delegates_is_told_what_becomes_of_it() {
+    let script = r#"
+import json, sys
+def say(**line): print(json.dumps(line), flush=True)
+sys.stdin.readline()
+for n in (1, 2): say(kind="delegate", body={"delegate_id": "d%d" % n, "agent": "reader"})
+told = [json.loads(sys.stdin.readline())["delegation"] for _ in (1, 2, 3)]
+say(result=sorted(told, key=lambda one: (one["delegate_id"], "result" in one)))
+"#;
+    let mut gateway = attach([program_with_answers(&["python3", "-c", script], true)]).await;
+    gateway.send(start(job(1), "p@1", "{}")).await;
+    let child = job(2);
+    let refused = ChildFailure {
+        code: DelegationCode::LeaseSubsetViolation,
+        message: "too much".to_owned(),
+        retryable: false,
+        details: None,
+    };
+    let mut ended = None;
+    loop {
+        match gateway.next().await {
+            FromWorker::Ask { id, ask: Ask::Delegation { delegate_id, until }, .. } => {
+                let news = match (delegate_id.as_str(), until) {
+                    ("d1", Until::Begun) => DelegationNews::Begun { child },
+                    ("d1", Until::Ended) => {
+                        DelegationNews::Ended { child, outcome: Ok(Output::Inline(Json::parse("[1.50]").unwrap())) }
+                    }
+                    (_, Until::Begun | Until::Ended) => DelegationNews::Refused(refused.clone()),
+                };
+                gateway.send(ToWorker::Answer { job: job(1), id, answer: Answer::Delegation(news) }).await;
+            }
+            FromWorker::Report { report: Report::Result { output: Output::Inline(json), .. }, .. } => {
+                ended = Some(json)
+            }
+            FromWorker::Started { .. } | FromWorker::Ask { .. } | FromWorker::Report { .. } => {}
+            refused @ FromWorker::Refused { .. } => panic!("{refused:?}"),
+        }
+        if let Some(ended) = ended {
+            let expected = format!(
+                r#"[{{"delegate_id": "d1", "child_job_id": "{child}"}}, {{"delegate_id": "d1", "child_job_id": "{child}", "result": [1.5]}}, {{"delegate_id": "d2", "error": {{"code": "LEASE_SUBSET_VIOLATION", "message": "too much", "retryable": false}}}}]"#
+            );
+            assert_eq!(ended.get(), expected);
+            return;
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use moorline_types::EventKind;
 use tokio::io::AsyncRead;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -44,10 +45,11 @@ pub(super) async fn standard_output(
             Said::Nothing => {}
             Said::Text(text) => job.log(Level::Info, text).await?,
             Said::Wrong { what } => job.log(Level::Warn, what).await?,
-            Said::Event { kind, body } => match job.emit_checked(kind.clone(), body).await {
+            Said::Event { kind, body } => match job.emit_checked(kind.clone(), body.clone()).await {
                 Err(EmitError::Invalid(invalid)) => {
                     job.log(Level::Warn, line::warning(kind.as_str(), &invalid.flaw, &text())).await?;
                 }
+                Ok(()) if kind == EventKind::Delegate => asks.follow(&body),
                 other => other?,
             },
             Said::Chunk(chunk) => verdict.chunk(job, chunk, &text()).await?,

@@ -314,7 +314,12 @@ impl JobContext {
             detached,
         };
         self.emit(&body).await?;
-        Ok(Delegated::new(self.clone(), DelegateId(delegate_id)))
+        Ok(self.delegated(delegate_id))
+    }
+
+    /// A delegation that was emitted under this id.
+    pub(crate) fn delegated(&self, delegate_id: String) -> Delegated {
+        Delegated::new(self.clone(), DelegateId(delegate_id))
     }
 
     /// Asks what became of a delegation.
