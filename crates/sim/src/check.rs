@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use moorline_core::record::{Cause, Fact, Output, Success};
 use moorline_core::view::{Pull, Shown, View};
 use moorline_store::{CommittedRecord, ReadLimit, Store};
-use moorline_types::{JobId, Offset, RecordKind, SessionId, StreamId, StreamSeq};
+use moorline_types::{EventKind, JobId, Offset, RecordKind, SessionId, StreamId, StreamSeq};
 
+use crate::agent::{BUDGET, Script};
 use crate::world::{Seen, World};
 
 const LIMIT: ReadLimit = ReadLimit::new(7, 1024 * 1024);
@@ -28,6 +29,8 @@ pub enum Violation {
     Events(JobId, Vec<u64>),
     /// A job has lost its worker, which did not die while the job was open.
     LostWorker(JobId),
+    /// The costs of a job are not those that its budget allows, each once: so many there are, and so many there may be.
+    Costs(JobId, u64, u64),
     /// A job's result is not what its agent returned after its last event.
     Result(JobId, String),
     /// A session saw a record of a job after a later one, or twice.
@@ -43,6 +46,7 @@ pub async fn check(world: &World) -> Vec<Violation> {
         let records = read_stream(world, StreamId::Job(*job)).await;
         violations.extend(check_job(*job, &records, world.cancelled.contains(job)));
         violations.extend(check_ending(world, *job, &records));
+        violations.extend(check_costs(*job, &records));
     }
     let twice = world.repeated.iter().filter(|(first, second)| first != second);
     violations.extend(twice.map(|(first, second)| Violation::SecondJob(*first, *second)));
@@ -107,6 +111,27 @@ fn check_ending(world: &World, job: JobId, records: &[CommittedRecord]) -> Optio
         }
         _ => None,
     }
+}
+
+/// A job pays after each of its events until its budget is spent, whoever dies in between; one that is ended before may
+/// not have paid for its last.
+fn check_costs(job: JobId, records: &[CommittedRecord]) -> Option<Violation> {
+    let Ok(Fact::Accepted(accepted)) = Fact::decode(records.first()?) else { return None };
+    let script: Script = accepted.input.to().ok()?;
+    let affordable = if script.price == 0 { 0 } else { BUDGET.div_ceil(script.price) };
+    let (events, paid) = (numbers_of_events(records).len() as u64, number_of_costs(records));
+    let most = affordable.min(events);
+    let is_done = records.last()?.kind == RecordKind::JobResult;
+    let fits = if is_done { paid == most } else { paid <= most && most <= paid + 1 };
+    (!fits).then_some(Violation::Costs(job, paid, most))
+}
+
+fn number_of_costs(records: &[CommittedRecord]) -> u64 {
+    let is_cost = |record: &&CommittedRecord| match Fact::decode(record) {
+        Ok(Fact::Event(event)) => event.kind == EventKind::Metric && event.worker_seq.is_some(),
+        _ => false,
+    };
+    records.iter().filter(is_cost).count() as u64
 }
 
 /// The numbers that the scripted agent put into its log events.

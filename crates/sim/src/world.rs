@@ -23,7 +23,7 @@ use moorline_types::{
 };
 use moorline_worker::sdk::Agent;
 
-use crate::agent::{AGENT, End, Script, Scripted};
+use crate::agent::{AGENT, End, LEASE, Script, Scripted};
 use crate::worker::{Gate, RunningWorker, secret, worker};
 
 /// A tail that holds little, so that readers are served from the store as often as from memory.
@@ -213,12 +213,13 @@ impl Simulation {
             0 => (self.rng.u64(0..3_000), 0),
             _ => (self.rng.u64(0..40), self.rng.u64(0..50)),
         };
-        let script = Script { events, delay_ms, end: ends[self.rng.usize(..ends.len())] };
+        let price = if self.rng.bool() { self.rng.u64(1..60) } else { 0 };
+        let script = Script { events, delay_ms, price, end: ends[self.rng.usize(..ends.len())] };
         let keyed = self.rng.bool();
         let mut request = SubmitRequest {
             agent: AGENT.parse().expect("a valid name"),
             input: Json::of(&script).expect("a script is JSON"),
-            lease: Json::parse("{}").expect("an object is JSON"),
+            lease: Json::parse(LEASE).expect("an object is JSON"),
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
             expires_at: None,
             trace: None,
