@@ -1,15 +1,23 @@
 //! The one place where a clock is read.
 //!
-//! Time is the wall clock's, held back from ever going backwards: a step back of the machine's clock makes our time
-//! stand still until it has caught up. In tests the time is tokio's, so that pausing it pauses everything.
+//! Time is the wall clock's, held back from ever going backwards. When the machine's clock is set back, ours goes on at a
+//! slower pace until it has been caught up with, so whatever is due in an hour is due within seventy minutes, however far
+//! the machine's clock was ahead. When it is set forward, ours follows at once. In tests the time is tokio's, so that
+//! pausing it pauses everything.
 #![expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use moorline_core::span::Moment;
-use moorline_types::Timestamp;
+use moorline_types::{Millis, Timestamp};
+
+use crate::sync::lock;
+
+/// How far our time goes in ten seconds in which it waits for the machine's clock. Slow enough that an hour is made good
+/// in ten, fast enough that nobody's deadline is late by more than a ninth.
+const SLOW_PACE: u32 = 9;
 
 /// Tells the time. Cheap to clone; clones agree.
 #[derive(Debug, Clone)]
@@ -17,10 +25,44 @@ pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    /// The latest time that was told.
-    Wall(Arc<AtomicU64>),
+    /// The machine's.
+    Wall(Arc<Wall>),
     /// What the time was at an instant of tokio's.
     Tokio(Timestamp, tokio::time::Instant),
+}
+
+#[derive(Debug, Default)]
+struct Wall {
+    /// The latest time that was told.
+    latest: AtomicU64,
+    /// While the machine's clock is behind: what was told when that was found out, and when that was.
+    behind: Mutex<Option<(Timestamp, Instant)>>,
+}
+
+impl Wall {
+    /// The time, when the machine's clock says `wall` and its steady one `at`.
+    fn tell(&self, wall: Timestamp, at: Instant) -> Timestamp {
+        let latest = Timestamp::from_unix_millis(self.latest.fetch_max(wall.as_unix_millis(), Ordering::Relaxed));
+        if wall >= latest {
+            return wall;
+        }
+        let mut behind = lock(&self.behind);
+        let slow = behind.map(|(told, since)| slowed(told, at.saturating_duration_since(since)));
+        let now = match slow {
+            Some(slow) if slow >= latest => slow,
+            // It has been set back now, or once more after it had been caught up with.
+            Some(_) | None => {
+                *behind = Some((latest, at));
+                latest
+            }
+        };
+        Timestamp::from_unix_millis(self.latest.fetch_max(now.as_unix_millis(), Ordering::Relaxed)).max(now)
+    }
+}
+
+/// What is told so long after `told`, at the slower pace.
+fn slowed(told: Timestamp, elapsed: Duration) -> Timestamp {
+    told + Millis::from(elapsed / 10 * SLOW_PACE)
 }
 
 impl Clock {
@@ -37,10 +79,10 @@ impl Clock {
     /// The time. Never earlier than the last time that was told.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::Wall(latest) => {
+            Source::Wall(clock) => {
                 let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-                Timestamp::from_unix_millis(latest.fetch_max(wall, Ordering::Relaxed).max(wall))
+                let wall = Timestamp::from_unix_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
+                clock.tell(wall, Instant::now())
             }
             Source::Tokio(then, started) => *then + started.elapsed().into(),
         }
@@ -84,11 +126,33 @@ mod tests {
         assert_eq!(clock.now(), at);
     }
 
+    /// What is told, second by second, of a machine whose clock is set to these offsets for so many seconds each.
+    fn told(offsets: &[(i64, u64)]) -> Vec<i64> {
+        let (wall, started) = (Wall::default(), Instant::now());
+        let offsets = offsets.iter().flat_map(|(offset, seconds)| (0..*seconds).map(|_| *offset));
+        let told = |(second, offset): (i64, i64)| {
+            let machine = Timestamp::from_unix_millis(u64::try_from(1_000 * (100_000 + second + offset)).unwrap());
+            let told = wall.tell(machine, started + Duration::from_secs(u64::try_from(second).unwrap()));
+            i64::try_from(told.as_unix_millis() / 1_000).unwrap() - 100_000 - second
+        };
+        (0..).zip(offsets).map(told).collect()
+    }
+
     #[test]
     fn the_machines_time_never_goes_back() {
-        let Clock(Source::Wall(latest)) = Clock::system() else { unreachable!() };
-        let future = Timestamp::from_unix_millis(4_000_000_000_000);
-        latest.store(future.as_unix_millis(), Ordering::Relaxed);
-        assert_eq!(Clock(Source::Wall(latest)).now(), future);
+        let ahead = told(&[(0, 10), (3_600, 100), (0, 100)]);
+        assert_eq!(ahead[9..11], [0, 3_600], "a step forward is followed at once");
+        assert!(ahead.windows(2).all(|two| two[1] >= two[0] - 1), "{ahead:?}");
+    }
+
+    /// A lease that is due in an hour is not put off by an hour when the machine's clock is set back by one.
+    #[test]
+    fn a_clock_that_is_set_back_puts_nothing_off_by_more_than_a_ninth() {
+        for steps in [&[(100, 5), (0, 1_500)][..], &[(100, 5), (0, 1_500), (-100, 1_500), (100, 5), (0, 1_500)]] {
+            let ahead = told(steps);
+            let lost: Vec<_> = ahead.windows(11).map(|ten| ten[0] - ten[10]).collect();
+            assert!(lost.iter().all(|lost| *lost <= 2), "ten seconds of ours never take more than twelve: {lost:?}");
+            assert!(ahead[1_400..1_505].contains(&0), "it is caught up with");
+        }
     }
 }
