@@ -37,6 +37,7 @@ use crate::options::CheckEvent;
 use crate::registry::{JobHandle, JobInput, Registry};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
+use crate::workers::WorkerDoor;
 pub(crate) use delegation::news;
 pub(crate) use verdict::verdict;
 
@@ -303,10 +304,11 @@ impl Pool {
         let offers: Vec<_> = info.offers.iter().map(|offer| offer.agent.to_string()).collect();
         let (from, name) = whence.map(|Whence { from, name }| (from.to_string(), format!("{name}, "))).unzip();
         let reason = format!(
-            "{}process {}, {}, {fence}, holding {} jobs, offering {}",
+            "{}process {}, {}, {}, holding {} jobs, offering {}",
             name.unwrap_or_default(),
             info.pid,
             info.sdk,
+            WorkerDoor::told(fence),
             info.held.len(),
             offers.join(", ")
         );

@@ -16,9 +16,8 @@ mod service;
 
 use std::sync::Arc;
 
-use moorline_types::Principal;
-
 use crate::door::{Peer, Transport};
+use crate::keys::Certified;
 
 pub use service::{Service, ServiceOptions};
 
@@ -27,7 +26,7 @@ pub use service::{Service, ServiceOptions};
 pub struct Connection {
     service: Arc<Service>,
     peer: Peer,
-    certified: Option<Arc<Principal>>,
+    certified: Option<Arc<Certified>>,
 }
 
 impl Connection {
@@ -38,8 +37,8 @@ impl Connection {
 
     /// The same, with whom its TLS certificate authenticates.
     #[must_use]
-    pub fn certified(mut self, principal: Option<Arc<Principal>>) -> Self {
-        self.certified = principal;
+    pub fn certified(mut self, certified: Option<Arc<Certified>>) -> Self {
+        self.certified = certified;
         self
     }
 

@@ -20,7 +20,7 @@ mod token;
 use moorline_types::Timestamp;
 
 use crate::config::JwtConfig;
-use crate::keys::{Authenticated, Credential, Standing};
+use crate::keys::{Authenticated, Credential, Standing, told};
 use source::Source;
 use token::Token;
 
@@ -107,8 +107,11 @@ impl Jwt {
             return Err(NotTrusted::Algorithm);
         }
         self.check_signature(&token).await?;
-        let (principal, until) = claims::read(&token.claims()?, &self.config, now)?;
-        Ok(Authenticated { principal, standing: Standing::until(Some(until)), credential: Credential::Jwt })
+        let claims = token.claims()?;
+        let (principal, until) = claims::read(&claims, &self.config, now)?;
+        let jti = claims.get("jti").and_then(serde_json::Value::as_str).map(told);
+        let credential = Credential::Jwt { kid: token.kid.as_deref().map(told), jti };
+        Ok(Authenticated { principal, standing: Standing::until(Some(until)), credential })
     }
 
     async fn check_signature(&self, token: &Token<'_>) -> Result<(), NotTrusted> {

@@ -187,7 +187,7 @@ impl Keys {
     ///
     /// # Errors
     /// Why it lets nobody in. Whoever has no key is not told which keys there are or were.
-    pub(crate) async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Authenticated, Refusal> {
+    pub(crate) async fn authenticate(&self, token: &str, now: Timestamp) -> Result<Authenticated, NotLetIn> {
         let (authenticated, due) = self.check(token, now)?;
         if let Some(record) = due {
             self.note_use(record.id, now).await;
@@ -195,14 +195,10 @@ impl Keys {
         Ok(authenticated)
     }
 
-    fn check(&self, token: &str, now: Timestamp) -> Result<(Authenticated, Option<KeyRecord>), Refusal> {
+    fn check(&self, token: &str, now: Timestamp) -> Result<(Authenticated, Option<KeyRecord>), NotLetIn> {
         let mut state = lock(&self.state);
         let State { ring, standings } = &mut *state;
-        let Presented { record, is_previous } = ring.find(token, now).map_err(|not| match not {
-            NotLetIn::Unknown => Refusal::Unauthenticated,
-            NotLetIn::Revoked(key) => Refusal::KeyRevoked { key },
-            NotLetIn::Expired(at) => Refusal::CredentialExpired { at },
-        })?;
+        let Presented { record, is_previous } = ring.find(token, now)?;
         let standings = standings.entry(record.id).or_insert_with(|| Standings::of(record));
         let watched = match &standings.previous {
             Some(previous) if is_previous => previous,

@@ -17,4 +17,4 @@ pub use api_key::{ApiKey, ApiKeyError, EntropyError, KEY_ENTROPY_BYTES, KeyHash}
 pub(crate) use record::check_grants;
 pub use record::{KeyRecord, KeyRecordError, MAX_KEY_NAME_BYTES, NewKey, PreviousKey, create_admin};
 pub use ring::{KeyRing, NotLetIn, Presented};
-pub use standing::{Authenticated, Credential, Standing, Validity};
+pub use standing::{Authenticated, Certified, Credential, Standing, Validity, told};

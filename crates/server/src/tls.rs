@@ -22,7 +22,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 
 pub use certificates::Certificates;
-pub use names::{CertName, CertNameError, names_of};
+pub use names::{CertName, CertNameError, fingerprint_of, names_of};
 
 /// The largest file with a certificate chain or a key. A chain of ten certificates is a fiftieth of it.
 pub const MAX_PEM_BYTES: u64 = 1024 * 1024;

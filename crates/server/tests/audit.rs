@@ -9,36 +9,10 @@
 
 mod common;
 
-use common::{Bench, Client, PATIENCE, hello_with, service_options};
+use common::trail::{trail, wait_for};
+use common::{Bench, Client, hello_with, service_options};
 use moorline_server::connection::ServiceOptions;
-use serde_json::{Value, json};
-
-/// Every entry that fits, page by page.
-async fn trail(admin: &mut Client, query: Value) -> Vec<Value> {
-    let (mut query, mut entries) = (query, Vec::new());
-    loop {
-        admin.say("msg_audit", "x-vendor.moorline.audit", query.clone()).await;
-        let page = admin.recv_type("x-vendor.moorline.audit_page").await["payload"].take();
-        entries.extend(page["entries"].as_array().unwrap().iter().cloned());
-        if page["more"] != true {
-            return entries;
-        }
-        query["cursor"] = page["next_cursor"].clone();
-    }
-}
-
-/// The entries that fit, once there are as many: they are written a moment after what they tell of.
-async fn wait_for(admin: &mut Client, query: Value, many: usize) -> Vec<Value> {
-    let found = async {
-        loop {
-            let entries = trail(admin, query.clone()).await;
-            if entries.len() >= many {
-                return entries;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.expect("it is written down")
-}
+use serde_json::json;
 
 async fn admin(bench: &Bench) -> Client {
     let mut admin = bench.connect().await;

@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::trail::wait_for;
 use common::{Bench, Client, hello_with};
 use serde_json::{Value, json};
 
@@ -138,6 +139,9 @@ async fn a_revoked_key_disconnects_its_bearer_and_says_so_from_then_on() {
     let mut client = bench.connect().await;
     client.send(&hello).await;
     assert_eq!(client.recv().await.unwrap()["payload"]["code"], "UNAUTHENTICATED", "nor does it resume");
+    let expected = json!([format!("API key {}", id.as_str().unwrap()), "the API key is revoked"]);
+    let entries = wait_for(&mut admin, json!({ "action": "authenticate" }), 2).await;
+    assert!(entries.iter().all(|entry| json!([entry["credential"], entry["reason"]]) == expected), "{entries:?}");
     assert!(bench.stored_keys().await.authenticate(secret.as_str().unwrap(), bench.gateway.now()).is_none());
 }
 
@@ -157,6 +161,37 @@ async fn a_session_of_a_revoked_key_is_resumed_with_another_key_of_its_principal
     let (mut back, _) = bench.open(&hello).await;
     assert_eq!(back.session, zoe.session);
     assert_eq!(back.echo(json!(3)).await, json!(3));
+}
+
+#[tokio::test]
+async fn a_resume_with_a_key_that_may_not_see_the_jobs_any_more_is_in_the_trail_with_its_ground() {
+    let bench = Bench::start().await;
+    let mut admin = admin(&bench).await;
+    let mut ada = bench.client().await;
+    ada.say("msg_1", "job.submit", json!({ "agent": "echo", "input": 1 })).await;
+    let job = ada.recv_type("job.accepted").await["job_id"].clone();
+    let (_, wide) = make(&mut admin, new_key("zoe", json!({ "scopes": ["observe_all"] }))).await;
+    let (id, narrow) = make(&mut admin, new_key("zoe", json!({ "scopes": ["jobs"] }))).await;
+    let (mut zoe, token) = bench.open(&bearer(&wide)).await;
+    zoe.say("msg_1", "job.subscribe", json!({ "job_id": job, "history": true })).await;
+    zoe.recv_type("job.subscribed").await;
+    let mut hello = bearer(&narrow);
+    hello["payload"]["resume"] = json!({ "session_id": zoe.session, "resume_token": token, "last_event_seq": 0 });
+    drop(zoe);
+    let mut client = bench.connect().await;
+    client.send(&hello).await;
+    client.recv_type("session.error").await;
+    let refused = json!({ "action": "session_resume", "decision": "refused", "job": job });
+    let entry = wait_for(&mut admin, refused, 1).await.remove(0);
+    for (field, value) in [
+        ("who", json!("zoe")),
+        ("owner", json!("ada")),
+        ("relation", json!("stranger")),
+        ("scope", json!("observe_all")),
+        ("credential", json!(format!("API key {}", id.as_str().unwrap()))),
+    ] {
+        assert_eq!(entry[field], value, "{field}: {entry}");
+    }
 }
 
 #[tokio::test]

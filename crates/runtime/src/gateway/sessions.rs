@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
-use moorline_core::access::{Action, Relation, authorise};
+use moorline_core::access::{Action, Relation, Ruling, authorise};
 use moorline_core::backlog::Missed;
 use moorline_core::resume::{ResumeState, ResumeToken, TokenHash};
 use moorline_core::session::Session;
@@ -16,6 +16,7 @@ use moorline_types::{
 
 use super::{Gateway, JobSummary, no_entropy, put_reason, unavailable};
 use crate::mint;
+use crate::ruled::Ruled;
 use crate::session::SessionHandle;
 use crate::sessions::{Attached, ResumeRequest, new_token};
 use crate::view::{ViewError, ViewReader};
@@ -148,6 +149,16 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    /// On what ground this principal may observe the job, or not: for the audit trail of a resume that was refused. `None`
+    /// if it cannot be found any more.
+    pub async fn rule_observation(&self, principal: &Principal, job: JobId) -> Option<Ruling> {
+        let JobSummary { accepted, .. } = self.summary(job).await.ok()??;
+        let ruled = Ruled::default();
+        // Either way: the ruling says which.
+        ruled.decide(principal, Action::Observe, Some(&accepted)).ok();
+        ruled.take()
     }
 
     /// The first record of the job that its submitting session sees after this number.

@@ -258,6 +258,12 @@ impl WorkerDoor {
         }
     }
 
+    /// Which attachment it is, in words.
+    pub(crate) fn told(fence: Fence) -> String {
+        let (start, number) = (fence.get() / FENCES_PER_GENERATION, fence.get() % FENCES_PER_GENERATION);
+        format!("attachment {number} since the gateway's start {start}")
+    }
+
     /// Names an attachment.
     pub(crate) fn next_fence(&self) -> Fence {
         Fence::new(self.0.next_fence.fetch_add(1, Ordering::Relaxed))

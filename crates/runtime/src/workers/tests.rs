@@ -196,6 +196,8 @@ async fn who_is_let_in_and_who_is_not_is_in_the_audit_trail() {
     bench.door.attach(transports.recv().await.unwrap(), None).await.unwrap();
     let allowed = entries(AuditDecision::Allowed, 1).await;
     assert_eq!(allowed[0].who, Some(worker(1).to_string()));
+    let reason = allowed[0].reason.as_ref().unwrap();
+    assert!(reason.contains("attachment 1 since the gateway's start 1"), "{reason}");
 
     let home = tempfile::tempdir().unwrap();
     let socket = home.path().join("worker.sock");

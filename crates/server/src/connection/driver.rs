@@ -13,7 +13,7 @@ use moorline_core::connection::{Connection as Machine, Due, Verdict};
 use moorline_core::record::Corrupt;
 use moorline_runtime::view::ViewError;
 use moorline_runtime::{Attached, Delivery, JobSummary, SessionHandle};
-use moorline_types::{JobId, MessageId, Principal, Timestamp, TraceId, TraceRef, limits};
+use moorline_types::{JobId, MessageId, Timestamp, TraceId, TraceRef, limits};
 use moorline_wire::payload::{
     Cancel, Cancelled, Close, Closed, Credential, ListJobs, Nonce, Ping, Pong, SessionError, Subscribe, Unsubscribe,
 };
@@ -34,6 +34,7 @@ use super::service::Service;
 use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
 use crate::front::{from_wire, to_wire};
 use crate::key_store::Told;
+use crate::keys::Certified;
 
 use audit::Deed;
 
@@ -47,7 +48,7 @@ const LAST_FRAMES: Duration = Duration::from_secs(2);
 pub(super) async fn drive<T: Transport>(
     service: Arc<Service>,
     peer: Peer,
-    certified: Option<Arc<Principal>>,
+    certified: Option<Arc<Certified>>,
     mut transport: T,
 ) {
     // Who has not authenticated announces no more than a hello may have, and is not given room for more.
@@ -83,7 +84,7 @@ struct Driver<'a> {
     service: &'a Service,
     peer: Peer,
     /// Whom the peer's TLS certificate authenticates.
-    certified: Option<Arc<Principal>>,
+    certified: Option<Arc<Certified>>,
     machine: Machine,
     limits: DecodeLimits,
     survives_oversize: bool,
@@ -112,7 +113,7 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<Arc<Principal>>) -> Self {
+    fn new<T: Transport>(service: &'a Service, peer: Peer, certified: Option<Arc<Certified>>) -> Self {
         let options = service.options();
         Self {
             machine: Machine::new(service.gateway().now(), options.hello_deadline, options.heartbeat_interval),
@@ -384,12 +385,12 @@ impl<'a> Driver<'a> {
                 self.attach(attached);
                 None
             }
-            Err(NotOpened { refusal, reason, known }) => {
+            Err(NotOpened { refusal, reason, over, known }) => {
                 // What strangers try is told by the audit trail, at a bounded rate.
                 tracing::debug!(code = %to_wire::code(&refusal), reason, "a session is refused");
                 match known {
                     Some(known) => self.note_known(known, &refusal),
-                    None => self.note_stranger(reason),
+                    None => self.note_stranger(reason, over),
                 }
                 if refusal == Refusal::Unauthenticated {
                     self.service.note_failure(self.peer);
@@ -408,7 +409,7 @@ impl<'a> Driver<'a> {
         let Some(session) = &self.session else { return };
         let principal = session.principal().clone();
         let resumed = match from_wire::resume(&resume, &extensions, self.features) {
-            Ok(request) => self.service.gateway().resume_session(principal, request).await,
+            Ok(request) => self.service.gateway().resume_session(principal.clone(), request).await,
             Err(refusal) => Err(refusal),
         };
         let resumed = match resumed {
@@ -424,7 +425,8 @@ impl<'a> Driver<'a> {
             }
             Err(refusal) => {
                 tracing::info!(code = %to_wire::code(&refusal), "a session is not resumed");
-                self.note_refused(Deed::of_none(AuditAction::SessionResume), &refusal);
+                let ruling = hello::ruling(self.service, &principal, &refusal).await;
+                self.note_not_resumed(&refusal, ruling);
                 self.refuse(&refusal, &asked);
             }
         }

@@ -1,9 +1,12 @@
 //! The handshake: who is it, and what do both sides speak (spec 6.1, 6.2).
 
+use std::sync::Arc;
+
 use moorline_core::Refusal;
+use moorline_core::access::Ruling;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_runtime::{Attached, SessionHandle};
-use moorline_types::{Principal, PrincipalId};
+use moorline_types::{JobId, KeyId, Principal, PrincipalId};
 use moorline_wire::payload::Hello;
 use moorline_wire::vendor::Extensions;
 use moorline_wire::{FeatureSet, Secret};
@@ -12,7 +15,7 @@ use super::Service;
 use super::service::Nobody;
 use crate::door::Peer;
 use crate::front::from_wire;
-use crate::keys::{Authenticated, Credential, Standing};
+use crate::keys::{Authenticated, Certified, Credential, Standing};
 
 /// The only scheme of the spec (6.1). Others are not turned down by name: whoever has no bearer token has none.
 const BEARER: &str = "bearer";
@@ -32,6 +35,8 @@ pub(super) struct NotOpened {
     pub(super) refusal: Refusal,
     /// What the audit trail says, and the client is not told.
     pub(super) reason: &'static str,
+    /// The API key that was presented and lets nobody in any more.
+    pub(super) over: Option<KeyId>,
     /// Who was not given one; `None` if nobody has authenticated.
     pub(super) known: Option<Known>,
 }
@@ -44,6 +49,8 @@ pub(super) struct Known {
     pub(super) credential: String,
     /// What was wanted.
     pub(super) action: AuditAction,
+    /// What was decided about the job for which it was refused.
+    pub(super) ruling: Option<Ruling>,
 }
 
 /// Opens the session that the hello asks for, or goes on with it. The audit trail has it before this returns.
@@ -52,13 +59,13 @@ pub(super) async fn open(
     peer: Peer,
     hello: Hello,
     extensions: &Extensions,
-    certified: Option<&Principal>,
+    certified: Option<&Certified>,
 ) -> Result<Opened, NotOpened> {
     let Hello { client, auth, capabilities, resume } = hello;
     let token = auth.filter(|auth| auth.scheme.as_str().eq_ignore_ascii_case(BEARER)).and_then(|auth| auth.token);
     let (Authenticated { principal, standing, .. }, credential) =
         who(service, token.as_ref().map(Secret::expose), certified).await?;
-    let id = principal.id.clone();
+    let caller = principal.clone();
     let features = capabilities.features.intersection(from_wire::served(service.gateway().credentials().is_offered()));
     let (attached, action) = match resume {
         Some(resume) => match from_wire::resume(&resume, extensions, features) {
@@ -77,10 +84,24 @@ pub(super) async fn open(
         Ok(attached) => record(service, peer, attached, action, Some(&credential)).await,
         refused @ Err(_) => refused,
     };
-    attached.map(|attached| Opened { attached, features, standing }).map_err(|refusal| {
-        let known = Some(Known { principal: id, credential, action });
-        NotOpened { refusal, reason: "authenticated, but no session", known }
-    })
+    match attached {
+        Ok(attached) => Ok(Opened { attached, features, standing }),
+        Err(refusal) => {
+            let ruling = ruling(service, &caller, &refusal).await;
+            let known = Some(Known { principal: caller.id, credential, action, ruling });
+            Err(NotOpened { refusal, reason: "authenticated, but no session", over: None, known })
+        }
+    }
+}
+
+/// On what ground a session is not resumed that shows a job which may not be seen any more.
+pub(super) async fn ruling(service: &Service, principal: &Principal, refusal: &Refusal) -> Option<Ruling> {
+    service.gateway().rule_observation(principal, job_of(refusal)?).await
+}
+
+/// The job for which a session is not resumed.
+pub(super) const fn job_of(refusal: &Refusal) -> Option<JobId> {
+    if let Refusal::ResumeNotAllowed { job } = refusal { Some(*job) } else { None }
 }
 
 /// Writes into the audit trail who has this session from here on. What it does not have, nobody gets.
@@ -125,25 +146,26 @@ async fn give_back(session: SessionHandle, action: AuditAction) {
 async fn who(
     service: &Service,
     token: Option<&str>,
-    certified: Option<&Principal>,
+    certified: Option<&Certified>,
 ) -> Result<(Authenticated, String), NotOpened> {
-    let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason, known: None };
+    let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason, over: None, known: None };
     let Some(token) = token else {
-        let principal = certified.ok_or_else(|| nobody("no token"))?.clone();
-        let (standing, credential) = (Standing::until(None), Credential::Certificate);
-        return Ok((Authenticated { principal, standing, credential }, credential.to_string()));
+        let Certified { principal, fingerprint } = certified.ok_or_else(|| nobody("no token"))?;
+        let (standing, credential) = (Standing::until(None), Credential::Certificate(Arc::clone(fingerprint)));
+        let shown = credential.to_string();
+        return Ok((Authenticated { principal: Principal::clone(principal), standing, credential }, shown));
     };
     let authenticated = service.authenticate(token).await.map_err(|nobody_is| match nobody_is {
-        Nobody::ApiKey(Refusal::Unauthenticated) => nobody("the token is nobody's"),
-        Nobody::ApiKey(refusal) => NotOpened { refusal, reason: "the credential is over", known: None },
+        Nobody::ApiKey(not) => NotOpened { refusal: not.into(), reason: not.reason(), over: not.key(), known: None },
         Nobody::Jwt(not) => nobody(not.reason()),
     })?;
     match certified {
-        Some(certified) if certified.id != authenticated.principal.id => {
+        Some(certified) if certified.principal.id != authenticated.principal.id => {
             Err(nobody("the token is not that of the certificate's principal"))
         }
         certified => {
-            let also = if certified.is_some() { " and certificate" } else { "" };
+            let also = certified.map(|certified| Credential::Certificate(Arc::clone(&certified.fingerprint)));
+            let also = also.map(|also| format!(" and {also}")).unwrap_or_default();
             let credential = format!("{}{also}", authenticated.credential);
             Ok((authenticated, credential))
         }

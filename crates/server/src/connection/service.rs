@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use moorline_core::Refusal;
 use moorline_core::backoff::Backoff;
 use moorline_runtime::Gateway;
 use moorline_types::{Millis, PrincipalId};
@@ -16,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::door::Peer;
 use crate::jwt::{Jwt, NotTrusted};
 use crate::key_store::Keys;
-use crate::keys::Authenticated;
+use crate::keys::{Authenticated, NotLetIn};
 
 /// What the operator decided about connections.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +33,7 @@ pub struct ServiceOptions {
 /// Why a bearer token authenticates nobody.
 #[derive(Debug)]
 pub(crate) enum Nobody {
-    ApiKey(Refusal),
+    ApiKey(NotLetIn),
     Jwt(NotTrusted),
 }
 

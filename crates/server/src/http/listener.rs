@@ -21,7 +21,8 @@ use crate::admission::Admission;
 use crate::config::Allowed;
 use crate::connection::Service;
 use crate::door::Peer;
-use crate::tls::{CertName, Certificates, names_of};
+use crate::keys::Certified;
+use crate::tls::{CertName, Certificates, fingerprint_of, names_of};
 
 /// How long the head of a request may take: the same as a hello, which is one round trip more.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -112,10 +113,10 @@ impl Listener {
 
 /// Whom the client's certificate authenticates.
 #[derive(Debug, Clone)]
-pub(super) struct Certified(pub(super) Option<Arc<Principal>>);
+pub(super) struct CertifiedClient(pub(super) Option<Arc<Certified>>);
 
 /// Whom the client's certificate authenticates, if it has shown one and its names stand for one principal.
-fn certified(stream: &Stream, principals: &BTreeMap<CertName, Arc<Principal>>) -> Option<Arc<Principal>> {
+fn certified(stream: &Stream, principals: &BTreeMap<CertName, Arc<Principal>>) -> Option<Arc<Certified>> {
     let Stream::Right(encrypted) = stream else { return None };
     let certificate = encrypted.get_ref().1.peer_certificates()?.first()?;
     let found = names_of(certificate);
@@ -125,7 +126,8 @@ fn certified(stream: &Stream, principals: &BTreeMap<CertName, Arc<Principal>>) -
         tracing::warn!(principals = found.len(), "a client's certificate has names of several principals");
         return None;
     }
-    found.into_values().next().cloned()
+    let principal = Arc::clone(found.into_values().next()?);
+    Some(Arc::new(Certified { principal, fingerprint: fingerprint_of(certificate).into() }))
 }
 
 async fn serve_one(
@@ -137,7 +139,7 @@ async fn serve_one(
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(peer = %from, %error, "the TLS handshake failed"),
     };
-    let certified = Certified(certified(&stream, &principals));
+    let certified = CertifiedClient(certified(&stream, &principals));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer::Network(from));
         request.extensions_mut().insert(certified.clone());

@@ -15,7 +15,7 @@ use moorline_runtime::TaskKind;
 use moorline_types::limits::MAX_HELLO_BYTES;
 use tungstenite::handshake::server::create_response_with_body;
 
-use super::listener::Certified;
+use super::listener::CertifiedClient;
 use super::visitors::Visitors;
 use crate::admission::Place;
 use crate::connection::{Connection, Service};
@@ -68,7 +68,7 @@ async fn unknown() -> Response {
 async fn upgrade(
     State(service): State<Arc<Service>>,
     Extension(peer): Extension<Peer>,
-    Extension(certified): Extension<Certified>,
+    Extension(certified): Extension<CertifiedClient>,
     Extension(place): Extension<Arc<Place>>,
     request: Request,
 ) -> Response {

@@ -148,6 +148,25 @@ async fn a_token_of_each_kind_of_key_lets_its_subject_in() {
     }
 }
 
+#[tokio::test]
+async fn a_token_is_named_by_its_key_and_itself_in_a_form_that_a_terminal_bears() {
+    let issuer = Issuer::new("EdDSA", "one");
+    let (_dir, jwt) = trusting(&json!({ "keys": [issuer.jwk()] }).to_string());
+    let long = "x".repeat(1_000);
+    for (jti, expected) in [
+        (Value::Null, "JWT of key one".to_owned()),
+        (json!(7), "JWT of key one".to_owned()),
+        (json!("4f1c-22"), "JWT 4f1c-22 of key one".to_owned()),
+        (json!("a\n\u{1b}[2J b"), "JWT a??[2J?b of key one".to_owned()),
+        (json!(long), format!("JWT {} of key one", &long[..64])),
+    ] {
+        let mut claims = claims();
+        claims["jti"] = jti;
+        let known = jwt.authenticate(&issuer.sign(&claims), now()).await.unwrap();
+        assert_eq!(known.credential.to_string(), expected);
+    }
+}
+
 /// Keys of each algorithm and a token with [`claims`] that is signed with it, by the algorithm's name. Of RSA they are from
 /// a file: nothing here draws such keys, and the one of the file was thrown away.
 fn of_each_algorithm() -> Vec<(&'static str, Value, String)> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use moorline_core::Refusal;
 use moorline_types::{KeyId, Principal, Timestamp};
 
 use super::{ApiKey, KeyRecord};
@@ -30,8 +31,37 @@ pub enum NotLetIn {
     Unknown,
     /// The key was withdrawn. Only its bearer is told.
     Revoked(KeyId),
-    /// The key, or the secret that was replaced, was good until then. Only its bearer is told.
-    Expired(Timestamp),
+    /// The key, or its secret that was replaced, was good until then. Only its bearer is told.
+    Expired(KeyId, Timestamp),
+}
+
+impl NotLetIn {
+    /// The key that was presented, if it is one of ours.
+    pub const fn key(self) -> Option<KeyId> {
+        match self {
+            Self::Unknown => None,
+            Self::Revoked(key) | Self::Expired(key, _) => Some(key),
+        }
+    }
+
+    /// For the audit trail.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Unknown => "the token is nobody's",
+            Self::Revoked(_) => "the API key is revoked",
+            Self::Expired(..) => "the API key, or its secret, has expired",
+        }
+    }
+}
+
+impl From<NotLetIn> for Refusal {
+    fn from(not: NotLetIn) -> Self {
+        match not {
+            NotLetIn::Unknown => Self::Unauthenticated,
+            NotLetIn::Revoked(key) => Self::KeyRevoked { key },
+            NotLetIn::Expired(_, at) => Self::CredentialExpired { at },
+        }
+    }
 }
 
 impl KeyRing {
@@ -79,7 +109,7 @@ impl KeyRing {
             let ends = previous.map(|previous| previous.until).into_iter().chain(record.expires_at).find(over);
             return match ends {
                 _ if record.disabled => Err(NotLetIn::Revoked(record.id)),
-                Some(at) => Err(NotLetIn::Expired(at)),
+                Some(at) => Err(NotLetIn::Expired(record.id, at)),
                 None => Ok(Presented { record, is_previous }),
             };
         }
@@ -155,7 +185,7 @@ mod tests {
         let id = record.id;
         for (record, expected) in [
             (KeyRecord { disabled: true, ..record.clone() }, NotLetIn::Revoked(id)),
-            (KeyRecord { expires_at: Some(NOW), ..record.clone() }, NotLetIn::Expired(NOW)),
+            (KeyRecord { expires_at: Some(NOW), ..record.clone() }, NotLetIn::Expired(id, NOW)),
             (KeyRecord { disabled: true, expires_at: Some(NOW), ..record.clone() }, NotLetIn::Revoked(id)),
         ] {
             let ring = KeyRing::new([record]);
@@ -170,12 +200,12 @@ mod tests {
         let (key, record) = issue(1, "ada");
         let other = ApiKey::from_entropy([9; KEY_ENTROPY_BYTES]);
         let overlap = moorline_types::Millis::from_secs(60);
-        let mut ring = KeyRing::new([record.clone()]);
+        let (id, mut ring) = (record.id, KeyRing::new([record.clone()]));
         ring.put(record.rotated(&other, NOW, overlap));
         assert!(ring.find(key.expose(), NOW).unwrap().is_previous);
         assert!(!ring.find(other.expose(), NOW).unwrap().is_previous);
         let end = NOW + overlap;
-        assert_eq!(ring.find(key.expose(), end).unwrap_err(), NotLetIn::Expired(end));
+        assert_eq!(ring.find(key.expose(), end).unwrap_err(), NotLetIn::Expired(id, end));
         assert!(ring.find(other.expose(), end).is_ok());
         // Twice rotated: the first secret is none of ours any more.
         let twice = ring.get(ring.find(other.expose(), NOW).unwrap().record.id).unwrap().clone();

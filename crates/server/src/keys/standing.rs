@@ -1,6 +1,7 @@
 //! How long what somebody has authenticated with is good, also while a connection lasts.
 
 use std::fmt;
+use std::sync::Arc;
 
 use moorline_core::Refusal;
 use moorline_runtime::Clock;
@@ -18,23 +19,51 @@ pub struct Authenticated {
     pub credential: Credential,
 }
 
+/// Whom a client's certificate authenticates, and which certificate that is.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    /// Who.
+    pub principal: Arc<Principal>,
+    /// The SHA-256 of the certificate, in hexadecimal.
+    pub fingerprint: Arc<str>,
+}
+
+/// The longest name of a token's that is told, in characters: an identifier is a UUID or a hash, and what is longer is
+/// told by its beginning.
+const MAX_TOLD_CHARS: usize = 64;
+
+/// What a token says its name is, as it can be told to a terminal: bounded, and printable whatever its issuer has written.
+pub fn told(name: &str) -> String {
+    let printable = |character: char| if character.is_ascii_graphic() { character } else { '?' };
+    name.chars().take(MAX_TOLD_CHARS).map(printable).collect()
+}
+
 /// By what somebody has shown who it is, as the audit trail names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// This API key.
     ApiKey(KeyId),
     /// A token of the configured issuer. Whose it is follows from its claims.
-    Jwt,
-    /// A client's certificate, whose names stand for the principal.
-    Certificate,
+    Jwt {
+        /// The name of the key that has signed it, if it says one ([`told`]).
+        kid: Option<String>,
+        /// Its own name, if it says one ([`told`]).
+        jti: Option<String>,
+    },
+    /// A client's certificate with this fingerprint, whose names stand for the principal.
+    Certificate(Arc<str>),
 }
 
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ApiKey(key) => write!(f, "API key {key}"),
-            Self::Jwt => f.write_str("JWT"),
-            Self::Certificate => f.write_str("certificate"),
+            Self::Jwt { kid, jti } => {
+                f.write_str("JWT")?;
+                jti.iter().try_for_each(|jti| write!(f, " {jti}"))?;
+                kid.iter().try_for_each(|kid| write!(f, " of key {kid}"))
+            }
+            Self::Certificate(fingerprint) => write!(f, "certificate sha256:{fingerprint}"),
         }
     }
 }

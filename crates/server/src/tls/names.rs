@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 /// The longest name that is configured, in bytes: the longest host name, and a URI of a workload.
@@ -47,6 +48,11 @@ impl CertName {
     fn host(name: &str) -> Self {
         Self(format!("DNS:{}", name.to_ascii_lowercase()))
     }
+}
+
+/// The SHA-256 of a certificate in hexadecimal, as `openssl x509 -fingerprint -sha256` prints it, without the colons.
+pub fn fingerprint_of(certificate: &CertificateDer<'_>) -> String {
+    Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every name that a certificate has; none if it cannot be read.
@@ -102,6 +108,8 @@ mod tests {
             assert!(names.contains(&expected.parse().unwrap()), "{expected} in {names:?}");
         }
         assert_eq!(hosts_of(certificate.der()), ["ci.example.com"]);
+        let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(fingerprint_of(&CertificateDer::from(Vec::new())), of_nothing);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test needs all of the bench")]
 
+pub(crate) mod trail;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,12 +7,13 @@ use moorline_core::Refusal;
 use moorline_core::access::Ruling;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_runtime::GcStep;
-use moorline_types::{JobId, TraceId};
+use moorline_types::{JobId, KeyId, TraceId};
 use moorline_wire::{ClientMessage, JobRef};
 
 use super::Driver;
-use crate::connection::hello::Known;
+use crate::connection::hello::{self, Known};
 use crate::front::to_wire;
+use crate::keys::Credential;
 
 /// What a request is in the trail.
 #[derive(Debug, Clone, Copy)]
@@ -95,15 +96,27 @@ impl Driver<'_> {
 
     /// Somebody who has authenticated got no session.
     pub(super) fn note_known(&self, known: Known, refusal: &Refusal) {
-        let Known { principal, credential, action } = known;
+        let Known { principal, credential, action, ruling } = known;
         let code = to_wire::code(refusal).to_string();
         let entry = AuditEntry::refused(self.service.gateway().now(), action, &code);
-        self.note(AuditEntry { who: Some(principal.to_string()), credential: Some(credential), ..entry });
+        let object = hello::job_of(refusal).map(|job| job.to_string());
+        let entry = AuditEntry { who: Some(principal.to_string()), credential: Some(credential), object, ..entry };
+        self.note(entry.ruled(ruling));
     }
 
-    /// Nobody was let in.
-    pub(super) fn note_stranger(&self, reason: &str) {
-        self.note(AuditEntry::refused(self.service.gateway().now(), AuditAction::Authenticate, reason));
+    /// Another session was not gone on with, by this decision about a job of it.
+    pub(super) fn note_not_resumed(&self, refusal: &Refusal, ruling: Option<Ruling>) {
+        let code = to_wire::code(refusal).to_string();
+        let entry = AuditEntry::refused(self.service.gateway().now(), AuditAction::SessionResume, &code);
+        let object = hello::job_of(refusal).map(|job| job.to_string());
+        self.note(AuditEntry { object, ..entry }.ruled(ruling));
+    }
+
+    /// Nobody was let in, perhaps with this API key, which is over.
+    pub(super) fn note_stranger(&self, reason: &str, over: Option<KeyId>) {
+        let entry = AuditEntry::refused(self.service.gateway().now(), AuditAction::Authenticate, reason);
+        let credential = over.map(|key| Credential::ApiKey(key).to_string());
+        self.note(AuditEntry { credential, ..entry });
     }
 
     fn allowed(&self, action: AuditAction) -> AuditEntry {
