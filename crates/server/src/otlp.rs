@@ -2,8 +2,8 @@
 //!
 //! - Nobody waits for the collector. Spans wait in a queue of the runtime; what finds no room there is dropped, and how
 //!   many were is told in the log.
-//! - A batch that a collector does not take at the moment (no connection, 429, 502, 503, 504) is sent again until it does, later
-//!   and later. One that it refuses is dropped: it would be refused again.
+//! - A batch that a collector does not take at the moment (no connection, 429, 502, 503, 504) is sent again until it
+//!   does, later and later. One that it refuses is dropped: it would be refused again.
 //! - At the end of the process what is left is sent, for [`FLUSH`] at most.
 //!
 //! The messages are those of `opentelemetry-proto`; the SDK of OpenTelemetry is not used, because it draws ids and reads
