@@ -32,7 +32,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::intake::Load;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{self, Mailbox};
 use crate::options::CheckEvent;
 use crate::registry::{JobHandle, JobInput, Registry};
 use crate::sync::lock;
@@ -74,6 +74,8 @@ struct Attached {
     worker: WorkerId,
     /// Which process of it.
     instance: u64,
+    sender: LinkSender,
+    /// What waits to be sent to a worker that is not in this process.
     mailbox: Arc<Mailbox>,
     dropped: CancellationToken,
 }
@@ -296,6 +298,7 @@ impl Pool {
         let attached = Attached {
             worker,
             instance: info.instance,
+            sender: sender.clone(),
             mailbox: Arc::clone(&mailbox),
             dropped: CancellationToken::new(),
         };
@@ -562,13 +565,27 @@ impl Start {
 }
 
 impl Attached {
-    /// Hands a message to the link; a link that takes no more is dropped.
+    /// Hands a message over, or to the link; a link that takes no more is dropped.
     fn send(&self, message: ToWorker) {
-        if let Err(error) = self.mailbox.put(message) {
+        let sent = match self.sender.hand_over(message) {
+            Ok(None) => return,
+            Ok(Some(message)) => self.mailbox.put(message).map_err(NotSent::from),
+            Err(error) => Err(NotSent::from(error)),
+        };
+        if let Err(error) = sent {
             tracing::warn!(worker = %self.worker, %error, "the worker does not take its messages");
             self.dropped.cancel();
         }
     }
+}
+
+/// Why a worker was not told something.
+#[derive(Debug, thiserror::Error)]
+enum NotSent {
+    #[error(transparent)]
+    Full(#[from] mailbox::Full),
+    #[error(transparent)]
+    Send(#[from] SendError),
 }
 
 /// Whether a message is a report about `job`, and the one after `last`.

@@ -143,6 +143,8 @@ impl Host {
             // Dropped outside of the lock: what an agent does when it is dropped is its own affair.
             ToWorker::Kill { job } => {
                 drop(self.0.take(job));
+                // A job that never ran has not said that it was started.
+                self.0.changed.notify_one();
                 self.0.calmer.notify_waiters();
             }
             ToWorker::Ack { job, seq } => self.acknowledge(job, seq),
@@ -229,15 +231,17 @@ impl Host {
         }
     }
 
+    /// A job that is taken up says so with what its agent does first ([`run::spawn`]): a short one is then one batch,
+    /// from the answer to its start to its end.
     fn start(&self, start: StartJob) -> Handled {
         let job = start.job;
         let mut state = self.0.lock();
-        let notice = if state.holds(job) {
+        let (notice, is_said_later) = if state.holds(job) {
             state.refresh(job, start.credentials);
-            FromWorker::Started { job }
+            (FromWorker::Started { job }, false)
         } else {
             match self.admit(&state, &start) {
-                Err(reason) => FromWorker::Refused { job, reason },
+                Err(reason) => (FromWorker::Refused { job, reason }, false),
                 Ok(agent) => {
                     let (cancel, commands) = (Cancel::default(), Commands::default());
                     let credentials = Held::new(start.credentials.clone());
@@ -245,13 +249,15 @@ impl Host {
                     let task = run::spawn(&self.0, agent, start.clone(), given);
                     let spill = self.0.spill.get().cloned();
                     state.insert(job, Slot::new(job, start.agent, (cancel, commands, credentials), task, spill));
-                    FromWorker::Started { job }
+                    (FromWorker::Started { job }, true)
                 }
             }
         };
         let fits = state.notice(notice);
         drop(state);
-        self.0.changed.notify_one();
+        if !is_said_later {
+            self.0.changed.notify_one();
+        }
         if fits { Handled::Done } else { Handled::Overrun }
     }
 

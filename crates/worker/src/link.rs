@@ -8,9 +8,10 @@
 //!
 //! A link carries checked messages and its own heartbeats; it decides nothing. Silence ends a link, never a worker:
 //! that a worker is dead is known only from its process. Two tasks serve a link, one for each direction, so that a
-//! gateway that is slow to take reports in can still send acknowledgements.
+//! gateway that is slow to take reports in can still send acknowledgements. A link within this process needs none.
 
 mod accept;
+mod here;
 mod pump;
 
 use std::collections::VecDeque;
@@ -19,8 +20,9 @@ use std::time::Duration;
 use moorline_types::Fence;
 use tokio::sync::mpsc;
 
+pub(crate) use accept::WorkerSide;
 pub use accept::{AttachError, Candidate, accept};
-pub(crate) use accept::{FromGateway, ToGateway, WorkerSide};
+pub(crate) use here::Here;
 
 use crate::codec::FrameError;
 use crate::limits::{
@@ -66,6 +68,8 @@ pub struct WorkerLink {
 pub struct LinkSender {
     fence: Fence,
     queue: mpsc::Sender<ToWorker>,
+    /// The worker, if it is in this process.
+    here: Option<Here>,
 }
 
 /// Receives from a worker.
@@ -73,6 +77,8 @@ pub struct LinkSender {
 pub struct LinkReceiver {
     fence: Fence,
     queue: mpsc::Receiver<Result<Vec<FromWorker>, LinkEnd>>,
+    /// The worker, if it is in this process; only its end comes through the queue then.
+    here: Option<Here>,
     /// What has been received and not yet taken one by one.
     taken: VecDeque<FromWorker>,
     /// Carry it over a transport, one for each direction; none within a process.
@@ -133,17 +139,28 @@ pub enum LinkEnd {
 impl LinkSender {
     /// Sends, waiting while as many messages wait as may.
     pub async fn send(&self, message: ToWorker) -> Result<(), SendError> {
+        let Some(message) = self.hand_over(message)? else { return Ok(()) };
         check_length(&message)?;
         self.queue.send(message).await.map_err(|_| SendError::Closed)
     }
 
     /// Sends if that can be done at once.
     pub fn try_send(&self, message: ToWorker) -> Result<(), TrySendError> {
+        let Some(message) = self.hand_over(message).map_err(TrySendError::Never)? else { return Ok(()) };
         check_length(&message).map_err(TrySendError::Never)?;
         self.queue.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(message) => TrySendError::Full(Box::new(message)),
             mpsc::error::TrySendError::Closed(_) => TrySendError::Never(SendError::Closed),
         })
+    }
+
+    /// Hands the message to a worker in this process, which takes it in at once. One that is elsewhere is to be sent it:
+    /// here it is.
+    pub fn hand_over(&self, message: ToWorker) -> Result<Option<ToWorker>, SendError> {
+        match &self.here {
+            Some(here) => here.handle(message).map(|()| None),
+            None => Ok(Some(message)),
+        }
     }
 
     /// Returns when the link is closed.
@@ -174,7 +191,14 @@ impl LinkReceiver {
     }
 
     async fn receive(&mut self) -> Result<Vec<FromWorker>, LinkEnd> {
-        self.queue.recv().await.unwrap_or(Err(LinkEnd::Closed))
+        let queued = async { self.queue.recv().await.unwrap_or(Err(LinkEnd::Closed)) };
+        let Some(here) = &self.here else { return queued.await };
+        tokio::select! {
+            // All that it has said is before its end.
+            biased;
+            said = here.next() => said,
+            end = queued => end,
+        }
     }
 
     /// Names the attachment.

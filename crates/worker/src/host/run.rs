@@ -1,9 +1,11 @@
 //! One job's task.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, poll};
 use moorline_types::{JobId, Timestamp, TraceId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::Instrument as _;
@@ -15,7 +17,8 @@ use crate::message::{Answer, Ask, Report, StartJob};
 use crate::sdk::{Agent, Cancel, Commands, JobContext, Port, PushError, Pushed};
 use crate::tasks::{self, Task};
 
-/// Starts the job's agent. The host's lock is held, so the job is held before its agent can report.
+/// Starts the job's agent. The host's lock is held, so the job is held before its agent can report. That something is to
+/// be said is said when the agent has come to where it waits for the first time.
 pub(super) fn spawn(
     shared: &Arc<Shared>,
     agent: Arc<dyn Agent>,
@@ -26,8 +29,16 @@ pub(super) fn spawn(
     let job = JobContext::new(start, cancel, commands, credentials, Arc::new(port));
     let trace_id = job.trace_id();
     let span = tracing::info_span!("job", job = %job.job_id(), trace_id = trace_id.as_ref().map(TraceId::as_str));
+    let changed = Arc::downgrade(shared);
     let running = async move {
-        let ended = AssertUnwindSafe(async { agent.run(job.clone()).await }).catch_unwind().await;
+        let mut running = pin!(AssertUnwindSafe(async { agent.run(job.clone()).await }).catch_unwind());
+        let ended = match poll!(&mut running) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => {
+                changed.upgrade().iter().for_each(|shared| shared.changed.notify_one());
+                running.await
+            }
+        };
         let last = conclude(&job, ended);
         // The only error is that the job was killed meanwhile: then nobody wants to know.
         job.push(last).await.unwrap_or_default();

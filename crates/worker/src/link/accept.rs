@@ -9,7 +9,7 @@ use moorline_types::{Fence, JobId, Millis, WorkerId, WorkerSeq};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::{AttachParams, LinkEnd, LinkReceiver, LinkSender, WorkerLink, pump};
+use super::{AttachParams, Here, LinkEnd, LinkReceiver, LinkSender, WorkerLink, pump};
 use crate::codec::{FrameError, HearFrames};
 use crate::handshake::{NONCE_BYTES, Nonce, Side, Transcript, WrongProof};
 use crate::limits::{
@@ -88,7 +88,7 @@ enum Way {
     /// Over a transport.
     Frames(Box<Frames>),
     /// It is in this process, and waits for its end of the link.
-    Here(oneshot::Sender<WorkerSide>),
+    Here(Here, oneshot::Sender<WorkerSide>),
 }
 
 struct Frames {
@@ -97,18 +97,12 @@ struct Frames {
     writer: Writer<GatewayMessage>,
 }
 
-/// The worker's end of a link within this process.
+/// The worker's end of a link within this process. What is said does not come this way ([`Here`]); whether the link is
+/// closed, and why, does.
 pub(crate) struct WorkerSide {
-    /// Which reports of the jobs that it holds are committed.
-    pub(crate) committed: Vec<(JobId, WorkerSeq)>,
-    pub(crate) incoming: FromGateway,
-    pub(crate) outgoing: ToGateway,
+    pub(crate) incoming: mpsc::Receiver<ToWorker>,
+    pub(crate) outgoing: mpsc::Sender<Result<Vec<FromWorker>, LinkEnd>>,
 }
-
-/// What the gateway says.
-pub(crate) type FromGateway = mpsc::Receiver<ToWorker>;
-/// What the worker says, and at last why it says no more.
-pub(crate) type ToGateway = mpsc::Sender<Result<Vec<FromWorker>, LinkEnd>>;
 
 impl std::fmt::Debug for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -148,11 +142,12 @@ impl Candidate {
         let (to_worker, outgoing) = mpsc::channel(LINK_QUEUE);
         let (incoming, from_worker) = mpsc::channel(READ_QUEUE);
         let committed = committed.into_iter();
-        let pumps = match way {
-            Way::Here(admission) => {
-                let side = WorkerSide { committed: committed.collect(), incoming: outgoing, outgoing: incoming };
+        let (here, pumps) = match way {
+            Way::Here(here, admission) => {
+                here.admit(committed);
+                let side = WorkerSide { incoming: outgoing, outgoing: incoming };
                 admission.send(side).map_err(|_side| AttachError::Gone)?;
-                Vec::new()
+                (Some(here), Vec::new())
             }
             Way::Frames(frames) => {
                 let Frames { params, reader, mut writer } = *frames;
@@ -168,20 +163,20 @@ impl Candidate {
                 let reader = reader.map_decoder(HearFrames::from);
                 let read = pump::read(reader, incoming, super::lost_after(params.heartbeat));
                 let write = pump::write(writer, outgoing, params.heartbeat);
-                vec![tasks::spawn("worker link reader", read), tasks::spawn("worker link writer", write)]
+                (None, vec![tasks::spawn("worker link reader", read), tasks::spawn("worker link writer", write)])
             }
         };
         Ok(WorkerLink {
             info,
-            sender: LinkSender { fence, queue: to_worker },
-            receiver: LinkReceiver { fence, queue: from_worker, taken: VecDeque::new(), _pumps: pumps },
+            sender: LinkSender { fence, queue: to_worker, here: here.clone() },
+            receiver: LinkReceiver { fence, queue: from_worker, here, taken: VecDeque::new(), _pumps: pumps },
         })
     }
 
     /// Sends the worker away. With `terminate` it ends itself; without, it tries again later.
     pub async fn refuse(self, reason: String, terminate: bool) -> Result<(), AttachError> {
         match self.way {
-            Way::Here(_admission) => Ok(()),
+            Way::Here(_here, _admission) => Ok(()),
             Way::Frames(frames) => {
                 let Frames { params, mut writer, .. } = *frames;
                 let refused = proto::Refused { reason, terminate };
@@ -191,9 +186,9 @@ impl Candidate {
     }
 
     /// A worker in this process, and what tells it that it is admitted.
-    pub(crate) fn here(info: WorkerInfo) -> (Self, oneshot::Receiver<WorkerSide>) {
+    pub(crate) fn here(info: WorkerInfo, here: Here) -> (Self, oneshot::Receiver<WorkerSide>) {
         let (admission, admitted) = oneshot::channel();
-        (Self { info, way: Way::Here(admission) }, admitted)
+        (Self { info, way: Way::Here(here, admission) }, admitted)
     }
 }
 
