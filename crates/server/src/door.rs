@@ -122,6 +122,15 @@ pub async fn write_now(transport: &mut impl Transport, outgoing: &mut Outgoing) 
     .await
 }
 
+/// What has arrived already, if something has.
+pub async fn read_now(transport: &mut impl Transport, outgoing: &mut Outgoing) -> Option<Incoming> {
+    poll_fn(|context| match transport.poll_recv(context, outgoing) {
+        Poll::Ready(incoming) => Poll::Ready(Some(incoming)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
 fn poll_written(context: &mut Context<'_>, transport: &mut impl Transport, outgoing: &mut Outgoing) -> Poll<Turn> {
     if outgoing.is_empty() {
         return Poll::Pending;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use moorline_core::Refusal;
 use moorline_core::access::{Action, Ruling};
 use moorline_core::audit::AuditAction;
@@ -31,7 +32,7 @@ mod outgoing;
 use super::hello::{self, NotOpened, Opened};
 use super::retry;
 use super::service::Service;
-use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
+use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, read_now, turn, write_now};
 use crate::front::{from_wire, to_wire};
 use crate::key_store::Told;
 use crate::keys::Certified;
@@ -40,6 +41,10 @@ use audit::Deed;
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
+
+/// Answers that are gathered while the client has sent more already: as many submissions as are committed in a
+/// millisecond, which is what the first of them waits for at the most.
+const GATHERED_ANSWERS: usize = 16;
 
 /// How long the last frames of a connection may take to be written. A client that has not read them by then does not.
 const LAST_FRAMES: Duration = Duration::from_secs(2);
@@ -102,6 +107,8 @@ struct Driver<'a> {
     outgoing: Outgoing,
     /// Answers among what waits to be written.
     answers: usize,
+    /// Whether one of them is about a job that has just begun.
+    has_begun: bool,
     /// When the client is to come back, to be told with the next message.
     retry: Option<Retry>,
     /// The traces of the jobs that the session watches, for their envelopes; what is not here is looked up.
@@ -130,6 +137,7 @@ impl<'a> Driver<'a> {
             features: FeatureSet::NONE,
             outgoing: Outgoing::new(T::FRAMING),
             answers: 0,
+            has_begun: false,
             retry: None,
             traces: HashMap::new(),
             watched: HashMap::new(),
@@ -157,6 +165,11 @@ impl<'a> Driver<'a> {
 
     /// Waits for one thing to happen and does what follows from it. Answers why the connection ends, if it does.
     async fn step(&mut self, transport: &mut impl Transport) -> Result<Option<CloseReason>, Broken> {
+        if self.has_begun
+            && let Some(reason) = Box::pin(self.gather(transport)).await?
+        {
+            return Ok(Some(reason));
+        }
         if let Some(turn) = write_now(transport, &mut self.outgoing).await
             && let Some(reason) = self.handle_turn(turn).await
         {
@@ -180,15 +193,36 @@ impl<'a> Driver<'a> {
             refusal = &mut self.over => Ok(Some(self.turn_out(&refusal))),
             () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
             turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
-            deliveries = next(&mut self.session), if may_pull => {
-                for delivery in deliveries? {
-                    if !self.copy(&delivery) {
-                        Box::pin(self.deliver(&delivery)).await?;
-                    }
-                }
-                Ok(self.check_missed().or_else(|| self.check_overrun()))
+            deliveries = next(&mut self.session), if may_pull => self.deliver_all(deliveries?).await,
+        }
+    }
+
+    /// Before the answer to a submission is written, takes in what else the client has sent already and lets the job
+    /// begin: what follows at once goes out with the answer, in one write. Nobody is waited for.
+    async fn gather(&mut self, transport: &mut impl Transport) -> Result<Option<CloseReason>, Broken> {
+        while self.answers < GATHERED_ANSWERS
+            && let Some(incoming) = read_now(transport, &mut self.outgoing).await
+        {
+            if let Some(reason) = self.handle_incoming(incoming).await {
+                return Ok(Some(reason));
             }
         }
+        self.has_begun = false;
+        tokio::task::yield_now().await;
+        let session = self.session.as_mut().filter(|session| !session.is_something_due());
+        match session.and_then(|session| session.next().now_or_never()) {
+            Some(deliveries) => self.deliver_all(deliveries?).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn deliver_all(&mut self, deliveries: Vec<Delivery>) -> Result<Option<CloseReason>, Broken> {
+        for delivery in deliveries {
+            if !self.copy(&delivery) {
+                Box::pin(self.deliver(&delivery)).await?;
+            }
+        }
+        Ok(self.check_missed().or_else(|| self.check_overrun()))
     }
 
     async fn handle_turn(&mut self, turn: Turn) -> Option<CloseReason> {
@@ -528,6 +562,7 @@ impl<'a> Driver<'a> {
         self.traces.insert(job.job, job.accepted.trace_id);
         let credentials = self.credentials(&job);
         self.push(Some(job.job), to_wire::accepted(&job, credentials, id, self.features));
+        self.has_begun = true;
         Ok(())
     }
 
