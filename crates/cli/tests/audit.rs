@@ -46,39 +46,72 @@ fn the_trail_is_read_filtered_followed_and_kept_over_a_kill() {
 /// answer has it. Without that, twenty milliseconds would be missing.
 #[test]
 fn what_was_answered_is_in_the_trail_of_a_gateway_that_is_killed_at_the_answer() {
+    const KEYS: (&str, &str) = ("x-vendor.moorline.keys", "x-vendor.moorline.keys_report");
     let mut home = tempfile::tempdir().unwrap();
     let mut known = Vec::new();
-    for (action, message) in [
-        ("session_open", None),
-        ("cancel", Some(("job.cancel", json!({}), "job.cancelled"))),
-        ("keys", Some(("x-vendor.moorline.keys", json!({ "do": "list" }), "x-vendor.moorline.keys_report"))),
-        ("audit", Some(("x-vendor.moorline.audit", json!({}), "x-vendor.moorline.audit_page"))),
+    for (action, reason, message) in [
+        ("session_open", "", None),
+        ("session_resume", "", None),
+        ("cancel", "", Some((("job.cancel", "job.cancelled"), json!({})))),
+        ("keys", "listed", Some((KEYS, json!({ "do": "list" })))),
+        ("keys", "made", Some((KEYS, json!({ "do": "create", "name": "b", "principal": "b", "grants": {} })))),
+        ("keys", "rotated", Some((KEYS, json!({ "do": "rotate" })))),
+        ("keys", "revoked", Some((KEYS, json!({ "do": "revoke" })))),
+        (
+            "gc",
+            "removed",
+            Some((("x-vendor.moorline.gc", "x-vendor.moorline.gc_report"), json!({ "older_than_ms": 0 }))),
+        ),
+        ("audit", "", Some((("x-vendor.moorline.audit", "x-vendor.moorline.audit_page"), json!({})))),
     ] {
         let gateway = Gateway::over(home, "", &[]);
         let job = gateway.submit("echo", &json!({ "echo": { "events": 1, "delay_ms": 600_000 } }));
+        let made = json_lines(&gateway.run(&["keys", "create", "--principal", "ci", "--json"])).remove(0);
         let key = fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap();
-        let mut raw = Raw::connect(&gateway.url, 1).unwrap();
-        raw.upgrade("");
-        raw.frame(TEXT, hello(key.trim()).to_string().as_bytes());
-        let welcome = raw.recv().unwrap();
-        if let Some((message_type, mut payload, answer)) = message {
+        let greet = |resume: Option<Value>| {
+            let mut raw = Raw::connect(&gateway.url, 1).unwrap();
+            raw.upgrade("");
+            let mut hello = hello(key.trim());
+            if let Some(resume) = resume {
+                hello["payload"]["resume"] = resume;
+            }
+            raw.frame(TEXT, hello.to_string().as_bytes());
+            let welcome = raw.recv().unwrap();
+            assert_eq!(welcome["type"], "session.welcome", "{welcome}");
+            (raw, welcome)
+        };
+        let (mut raw, mut welcome) = greet(None);
+        if action == "session_resume" {
+            let token = &welcome["payload"]["resume_token"];
+            drop(raw);
+            let resume = json!({ "session_id": welcome["session_id"], "resume_token": token, "last_event_seq": 0 });
+            (raw, welcome) = greet(Some(resume));
+        }
+        if let Some(((message_type, answer), mut payload)) = message {
             if message_type == "job.cancel" {
                 payload["job_id"] = json!(job);
+            }
+            if ["rotated", "revoked"].contains(&reason) {
+                payload["key"] = made["key"]["id"].clone();
             }
             let frame = json!({ "arcp": "1.1", "id": "msg_1", "type": message_type, "payload": payload,
                 "session_id": welcome["session_id"] });
             raw.frame(TEXT, frame.to_string().as_bytes());
-            assert_eq!(raw.recv().unwrap()["type"], answer);
+            let answered = raw.recv().unwrap();
+            assert_eq!(answered["type"], answer, "{answered}");
         }
         let (left, _) = gateway.end(Signal::KILL);
         home = left;
-        known.push((action, welcome["session_id"].clone()));
+        known.push((action, reason, welcome["session_id"].clone()));
     }
     let gateway = Gateway::over(home, "", &[]);
     let trail = json_lines(&gateway.run(&["audit", "--json"]));
-    for (action, session) in known {
-        let is_it = |entry: &&Value| entry["action"] == action && entry["session"] == session;
-        assert!(trail.iter().any(|entry| is_it(&entry)), "{action} in {session}: {trail:?}");
+    for (action, reason, session) in known {
+        let is_it = |entry: &&Value| {
+            let told = entry["reason"].as_str().unwrap_or_default();
+            entry["action"] == action && entry["session"] == session && told.starts_with(reason)
+        };
+        assert!(trail.iter().any(|entry| is_it(&entry)), "{action} {reason} in {session}: {trail:?}");
     }
 }
 
