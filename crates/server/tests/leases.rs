@@ -50,7 +50,7 @@ async fn refused(client: &mut Client, lease: Value) -> Value {
     client.recv_type("session.error").await["payload"].clone()
 }
 
-/// H13 and H14, as far as a submission goes: what is no amount and no normal pattern is refused before there is a job.
+/// What is no amount and no normal pattern is refused before there is a job.
 #[tokio::test]
 async fn a_lease_that_cannot_be_read_is_refused_with_what_is_wrong_with_it() {
     let bench = Bench::start().await;

@@ -7,6 +7,7 @@
 //! Deliberately absent: reading the job's own events back, talking to other jobs but for what becomes of those that it
 //! has delegated, and anything that grants authority.
 
+mod authority;
 mod body;
 mod cancel;
 mod commands;
@@ -20,11 +21,12 @@ use async_trait::async_trait;
 use moorline_types::ResolvedAgent;
 
 pub use crate::message::{ChildFailure, Command, DelegationCode, Failure, FailureCode, Output};
+pub use authority::AuthorizeError;
 pub use body::{Artifact, Flaw, InvalidEvent, Level, Metric, Number, Progress, ToolAnswer, ToolError, check_body};
 pub(crate) use cancel::Cancel;
 pub use cancel::{CancelCause, CancelRequest};
 pub(crate) use commands::Commands;
-pub use context::{AuthorizeError, CallId, DelegateId, EmitError, InputError, JobContext};
+pub use context::{CallId, DelegateId, EmitError, InputError, JobContext};
 pub(crate) use context::{Port, PushError, Pushed};
 pub use delegation::{ChildEnd, Delegated, Delegation, DelegationError};
 pub use outcome::{Outcome, OutcomeError};

@@ -5,10 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use moorline_types::limits::MAX_LEASE_TARGET_BYTES;
-use moorline_types::{
-    Capability, EventKind, JobId, Json, JsonError, ResolvedAgent, Timestamp, TraceContext, TraceId, Units,
-};
+use moorline_types::{EventKind, JobId, Json, JsonError, ResolvedAgent, Timestamp, TraceContext, TraceId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
@@ -18,8 +15,8 @@ use super::cancel::{Cancel, CancelRequest};
 use super::commands::Commands;
 use super::result_stream::{Encoding, ResultStream, StreamError};
 use super::{
-    Artifact, ChildFailure, Delegated, Delegation, DelegationCode, DelegationError, Failure, FailureCode, Flaw,
-    InvalidEvent, Level, Metric, Progress, ToolAnswer, ToolError,
+    Artifact, ChildFailure, Delegated, Delegation, DelegationCode, DelegationError, Failure, Flaw, InvalidEvent, Level,
+    Metric, Progress, ToolAnswer,
 };
 use crate::clock;
 use crate::credential::{Credential, Held};
@@ -81,17 +78,6 @@ pub enum EmitError {
     /// The event is not one that may be emitted. The job goes on.
     #[error(transparent)]
     Invalid(#[from] InvalidEvent),
-}
-
-/// Why an operation may not be done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AuthorizeError {
-    /// The job's authority does not allow it: `PERMISSION_DENIED`, `LEASE_EXPIRED` or `BUDGET_EXHAUSTED`. The job goes on.
-    #[error("{}: {}", .0.code, .0.message)]
-    Denied(Failure),
-    /// The job is over: it has ended, or it was killed. Stop working on it.
-    #[error("the job is over")]
-    Ended,
 }
 
 /// Why an input could not be read. Turns into `INVALID_REQUEST`.
@@ -219,48 +205,10 @@ impl JobContext {
         self.emit(&ToolResult { call_id: call.0.clone(), answer }).await
     }
 
-    /// Calls a tool, if the job may: what is called, and what it answered, are events of the job. If it may not,
-    /// nothing is called, and the answer says why; the agent can go on with something else.
-    ///
-    /// # Errors
-    /// If the job is over, or the call cannot be an event.
-    pub async fn call_tool<C, A>(&self, tool: &str, args: Json, call: C) -> Result<ToolAnswer, EmitError>
-    where
-        C: FnOnce() -> A + Send,
-        A: Future<Output = ToolAnswer> + Send,
-    {
-        let id = self.tool_call(tool, args).await?;
-        let answer = match self.authorize(Capability::ToolCall, tool).await {
-            Ok(()) => call().await,
-            Err(AuthorizeError::Denied(denial)) => ToolAnswer::Error(ToolError::from(&denial)),
-            Err(AuthorizeError::Ended) => return Err(EmitError::Ended),
-        };
-        self.tool_result(&id, answer.clone()).await?;
-        Ok(answer)
-    }
-
-    /// Asks the gateway whether the job may do this at this moment (spec 9.3): whether its lease lasts, covers the target,
-    /// and something is left of every budget. Ask before each operation; costs that were reported before are counted.
-    /// Waits while no gateway is there.
-    ///
-    /// # Errors
-    /// If it may not. Do not do it then; the job may go on with something else. With `?` the job ends with the denial.
-    pub async fn authorize(
-        &self,
-        capability: Capability,
-        target: impl Into<String> + Send,
-    ) -> Result<(), AuthorizeError> {
-        let target = target.into();
-        if target.len() > MAX_LEASE_TARGET_BYTES {
-            let message = format!("the target must have at most {MAX_LEASE_TARGET_BYTES} bytes");
-            return Err(AuthorizeError::Denied(Failure::new(FailureCode::PermissionDenied, message)));
-        }
-        let room = Arc::clone(&self.0.asks).acquire_owned().await.map_err(|_| AuthorizeError::Ended)?;
-        let answered = self.0.port.ask(Ask::Authorize { capability, target }, room);
-        match answered.map_err(|PushError| AuthorizeError::Ended)?.await {
-            Ok(Answer::Verdict(verdict)) => verdict.map_err(AuthorizeError::Denied),
-            Ok(Answer::Delegation(_)) | Err(_) => Err(AuthorizeError::Ended),
-        }
+    /// Asks the gateway something that it answers at once; `None` if the job is over.
+    pub(super) async fn ask(&self, ask: Ask) -> Option<Answer> {
+        let room = Arc::clone(&self.0.asks).acquire_owned().await.ok()?;
+        self.0.port.ask(ask, room).ok()?.await.ok()
     }
 
     /// The job is in this phase.
@@ -271,17 +219,6 @@ impl JobContext {
     /// A measured number.
     pub async fn metric(&self, metric: Metric) -> Result<(), EmitError> {
         self.emit(&metric).await
-    }
-
-    /// Something has cost so much: the metric `cost.<what>`, which is taken off the job's budget in that currency (spec
-    /// 9.6). The amount is exact. Say it as soon as it is known, and before the next [`Self::authorize`].
-    pub async fn cost(&self, what: &str, amount: Units, currency: &str) -> Result<(), EmitError> {
-        let name = serde_json::to_string(&format!("cost.{what}")).unwrap_or_default();
-        let unit = serde_json::to_string(currency).unwrap_or_default();
-        let body = Json::parse(&format!(r#"{{"name":{name},"value":{amount},"unit":{unit}}}"#));
-        let flaw = |error: JsonError| Flaw::Shape { reason: error.to_string() };
-        let body = body.map_err(|error| InvalidEvent { kind: EventKind::Metric, flaw: flaw(error) })?;
-        self.emit_checked(EventKind::Metric, body).await
     }
 
     /// How far the work is.

@@ -290,7 +290,7 @@ impl World {
 }
 
 proptest! {
-    /// H13: whatever is spent, set aside and given back, and however often the gateway dies in between, the budget is
+    /// Whatever is spent, set aside and given back, and however often the gateway dies in between, the budget is
     /// what is left, what is spent and what is set aside, and the journal says the same as the machine.
     #[test]
     fn no_sequence_of_costs_children_and_crashes_makes_or_loses_a_unit(steps in prop::collection::vec(step(), 0..60)) {
