@@ -20,8 +20,10 @@ mod bench;
 mod grammar;
 pub(crate) use bench::Bench;
 mod credentials;
+mod gateway;
 mod keys;
 pub(crate) use credentials::Credentials;
+pub(crate) use gateway::GatewayCommand;
 pub(crate) use grammar::command;
 pub(crate) use keys::{Keys, NewKey, Told};
 
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Audit(Audit),
     Keys(Keys),
     Credentials(Credentials),
+    Gateway(GatewayCommand),
     Agents {
         json: bool,
     },
@@ -271,6 +274,7 @@ fn read(matches: &ArgMatches) -> Parsed {
         "workers" => Command::Workers(workers_of(of)),
         "keys" => keys::keys_of(of).map_or(Command::Worker, Command::Keys),
         "credentials" => credentials::credentials_of(of).map_or(Command::Worker, Command::Credentials),
+        "gateway" => gateway::gateway_of(of).map_or(Command::Worker, Command::Gateway),
         _ => external_worker_of(of).map_or(Command::Worker, Command::ExternalWorker),
     };
     Parsed {

@@ -9,6 +9,7 @@ pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod demo;
 pub(crate) mod external_worker;
+pub(crate) mod gateway;
 pub(crate) mod gc;
 pub(crate) mod jobs;
 pub(crate) mod keys;

@@ -76,6 +76,28 @@ fn local_url(connection: &Connection) -> Result<String> {
     }
 }
 
+/// Where the session gateway is, that is named or else of the data directory, and the key for it.
+pub(crate) fn session_gateway(connection: &Connection) -> Result<(String, Secret)> {
+    let url = match &connection.url {
+        Some(url) => url.clone(),
+        None => local_session_gateway(connection)?,
+    };
+    let token = token(connection, &url)?;
+    Ok((url, token))
+}
+
+fn local_session_gateway(connection: &Connection) -> Result<String> {
+    let data_dir = data_dir(connection)?;
+    let endpoint = Endpoint::read(&data_dir).context(Stop(Exit::Unreachable))?;
+    endpoint.and_then(|endpoint| endpoint.grpc).ok_or_else(|| {
+        anyhow!(Stop(Exit::Unreachable)).context(format!(
+            "no session gateway runs with the data directory {}; start one with `moorline serve --gateway-listen \
+             127.0.0.1:7709`, or name one with --url",
+            data_dir.display()
+        ))
+    })
+}
+
 fn token(connection: &Connection, url: &str) -> Result<Secret> {
     if let Some(token) = &connection.token {
         return Ok(Secret::new(token.trim()));
@@ -93,7 +115,8 @@ fn token(connection: &Connection, url: &str) -> Result<Secret> {
 /// Where the key of this machine's gateway is, if that is the gateway to connect to.
 fn local_token(connection: &Connection, url: &str) -> Result<PathBuf> {
     let data_dir = data_dir(connection)?;
-    let is_local = Endpoint::read(&data_dir).is_ok_and(|endpoint| endpoint.is_some_and(|local| local.url == url));
+    let is_local = Endpoint::read(&data_dir)
+        .is_ok_and(|endpoint| endpoint.is_some_and(|local| local.url == url || local.grpc.as_deref() == Some(url)));
     if !is_local {
         return Err(anyhow!(Stop(Exit::Usage)).context(format!(
             "{url} is not the gateway of {}, so the key there is not sent to it; give a key with --token-file or \

@@ -77,6 +77,7 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Command::Keys(keys) => commands::keys::run(keys, &connection, output).await,
         Command::Agents { json } => commands::agents::run(json, &connection, output).await,
         Command::Bench(bench) => Box::pin(commands::bench::run(bench, &connection, output)).await,
+        Command::Gateway(gateway) => Box::pin(commands::gateway::run(gateway, &connection, output)).await,
         Command::Version { json } => commands::version::run(json, output),
         Command::Completions(shell) => commands::completions::run(shell, output),
         Command::Workers(workers) => commands::workers::run(workers, &connection, output),

@@ -46,6 +46,7 @@ fn every_command_explains_itself() {
     check(&["keys"], &expect_file!["help/keys.txt"]);
     check(&["keys", "create"], &expect_file!["help/keys-create.txt"]);
     check(&["credentials"], &expect_file!["help/credentials.txt"]);
+    check(&["gateway"], &expect_file!["help/gateway.txt"]);
     check(&["workers"], &expect_file!["help/workers.txt"]);
     check(&["version"], &expect_file!["help/version.txt"]);
     check(&["completions"], &expect_file!["help/completions.txt"]);

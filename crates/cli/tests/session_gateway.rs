@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Gateway, wait_for, workers_of};
+use common::{Gateway, stderr, stdout, wait_for, workers_of};
 use moorline_gateway_proto::ERROR_INFO_KEY;
 use moorline_gateway_proto::v1::command::Body;
 use moorline_gateway_proto::v1::command_result::Value as Done;
@@ -307,4 +307,36 @@ async fn alarms_are_told_from_those_that_are_active_on() {
     };
     let answer = within(api.acknowledge_alarm(request)).await.unwrap().into_inner();
     assert!(!answer.result.unwrap().success, "there is no such alarm");
+}
+
+/// The lines of a command that succeeds.
+fn told(gateway: &Gateway, args: &[&str]) -> String {
+    let output = gateway.run(&[&["gateway"], args].concat());
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    stdout(&output).trim().to_owned()
+}
+
+#[test]
+fn the_command_line_opens_reads_writes_and_closes() {
+    let gateway = Gateway::with(CONFIG, &[]);
+    let id = told(&gateway, &["open", "--name", "line 1"]);
+    assert!(told(&gateway, &["list"]).starts_with(&format!("{id} ready simulated of ")));
+    told(&gateway, &["write", &id, "Plant.Setpoint", "-7.5"]);
+    wait_for("the write to be complete", || {
+        told(&gateway, &["read", &id, "Plant.Setpoint"]) == "Plant.Setpoint -7.5 quality 192"
+    });
+    for (args, code, reason) in [
+        (&["read", &id, "Nowhere"][..], 5, ""),
+        (&["write", &id, "Plant.Setpoint", "[1]"], 2, "an item has no [1]"),
+        (&["close", "session-0"], 5, "there is no session session-0"),
+        (&["open", "--backend", "opcua"], 5, "there are: simulated"),
+    ] {
+        let output = gateway.run(&[&["gateway"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(reason), "{args:?}: {}", stderr(&output));
+    }
+    told(&gateway, &["close", &id]);
+    assert_eq!(told(&gateway, &["list"]), "");
+    let nothing = gateway.run(&["--url", "http://127.0.0.1:1", "--token", "mlk_x", "gateway", "list"]);
+    assert_eq!(nothing.status.code(), Some(6), "{}", stderr(&nothing));
 }

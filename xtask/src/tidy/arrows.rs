@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     ("client", &["types", "wire"]),
     ("gateway-proto", &[]),
-    ("cli", &["types", "wire", "server", "client", "worker", "runtime", "agents"]),
+    ("cli", &["types", "wire", "server", "client", "worker", "runtime", "agents", "gateway-proto"]),
     ("sim", &["types", "core", "store", "worker", "runtime"]),
     ("fuzz", &["types", "wire", "core"]),
     ("counted", &["types", "wire", "core", "store"]),

@@ -37,6 +37,7 @@ pub(crate) fn command() -> Clap {
         .subcommand(super::keys::keys())
         .subcommand(super::credentials::credentials())
         .subcommand(agents())
+        .subcommand(super::gateway::grammar())
         .subcommand(super::bench::grammar())
         .subcommand(version())
         .subcommand(completions())
