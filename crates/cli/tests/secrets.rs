@@ -5,24 +5,36 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use common::issuer::{Key, Publisher};
 use common::raw::{Raw, TEXT, hello};
+use common::secrets::{Sought, files, found_in};
 use common::upstream::{Client, Upstream, VALUE};
 use common::{Gateway, moorline, stderr, stdout, wait_for};
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// Every file below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().flatten().map(|entry| entry.path());
-    entries
-        .flat_map(|path| match path.is_dir() {
-            true => files(&path),
-            false => vec![path],
-        })
-        .collect()
+#[test]
+fn a_secret_is_found_as_it_is_and_encoded_and_only_then() {
+    let text = "mlk_a-secret/that?is+long";
+    let sought = [Sought { kind: "a key", text }, Sought { kind: "another", text: "mlk_another-that-is-not-there" }];
+    for before in ["", "x", "xy", "xyz"] {
+        let within = format!("{before}{text} and more");
+        let bytes = within.as_bytes();
+        for (how, written) in [
+            ("as it is", within.clone()),
+            ("hex", HEXLOWER.encode(bytes)),
+            ("HEX", HEXUPPER.encode(bytes)),
+            ("base64", BASE64.encode(bytes)),
+            ("base64url", BASE64URL_NOPAD.encode(bytes)),
+        ] {
+            let content = format!("{{\"field\":\"{written}\"}}");
+            assert_eq!(found_in(content.as_bytes(), &sought), ["a key"], "{how} behind {before:?}");
+        }
+    }
+    assert!(found_in(b"", &sought).is_empty());
+    assert!(found_in(b"mlk_a-secret/that?is-short", &sought).is_empty());
 }
 
 #[test]
@@ -90,13 +102,19 @@ fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
     }
     assert!(!trail.contains(name), "a client's name is not ours to repeat");
     // Of what the journal and the other files may hold, jobs' inputs and reasons are a part; what lets somebody in is not.
+    let sought = [
+        Sought { kind: "the API key", text: &key },
+        Sought { kind: "a guessed token", text: guessed },
+        Sought { kind: "an enrolment token", text: &enrolment },
+        Sought { kind: "a resume token", text: &resume },
+        Sought { kind: "a JWT", text: &jwt },
+        Sought { kind: "a JWT that is not trusted", text: &untrusted },
+    ];
     for file in files(&home.path().join("data")) {
         let content = fs::read(&file).unwrap_or_default();
-        for secret in [key.as_str(), guessed, &enrolment, &resume, &jwt, &untrusted] {
-            let is_there = content.windows(secret.len()).any(|window| window == secret.as_bytes());
-            let belongs = file.ends_with("admin.token") && secret == key;
-            assert_eq!(is_there, belongs, "{}: {secret}", file.display());
-        }
+        // The file from which the administrator's commands read their key.
+        let belongs: &[&str] = if file.ends_with("admin.token") { &["the API key"] } else { &[] };
+        assert_eq!(found_in(&content, &sought), belongs, "{}", file.display());
     }
 }
 

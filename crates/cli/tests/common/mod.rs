@@ -10,6 +10,8 @@ pub(crate) mod proxy;
 
 pub(crate) mod raw;
 
+pub(crate) mod secrets;
+
 pub(crate) mod survival;
 
 pub(crate) mod upstream;
