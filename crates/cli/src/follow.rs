@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use moorline_client::wire::event::{Progress, ResultChunk};
-use moorline_client::wire::payload::{JobError, JobResult};
+use moorline_client::wire::payload::{JobError, JobResult, credential};
 use moorline_client::wire::{Event, FinalStatus};
 use moorline_client::{
     AssembleError, Client, DEFAULT_MAX_RESULT_BYTES, Ended, Gap, JobEvent, JobHandle, JobUpdate, Missing,
     ResultAssembler,
 };
-use moorline_types::{EventSeq, JobId};
+use moorline_types::{EventKind, EventSeq, JobId};
 use serde_json::{Number, Value, json};
 
 use crate::commands::demo::Seen;
@@ -238,8 +238,7 @@ impl<'a> Follower<'a> {
         match self.form {
             Form::Silent => {}
             Form::Json => {
-                let payload =
-                    json!({ "kind": event.kind, "ts": event.ts.to_string(), "body": value(event.body.get()) });
+                let payload = json!({ "kind": event.kind, "ts": event.ts.to_string(), "body": shown(event) });
                 self.say_json("job.event", event.seq, &payload);
             }
             Form::Human => self.show_human(event),
@@ -449,6 +448,16 @@ async fn told(connection: &mut Option<ConnectionNotes>) -> Vec<String> {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// The event's body, but for the value of a credential that was replaced: what is printed is kept.
+fn shown(event: &JobEvent) -> Value {
+    let body = value(event.body.get());
+    let is_rotation = *event.kind == *EventKind::Status.as_str() && body["phase"] == credential::CREDENTIAL_ROTATED;
+    match body["id"].as_str().filter(|_| is_rotation) {
+        Some(id) => value(credential::rotated(id, None).get()),
+        None => body,
+    }
 }
 
 fn value(text: &str) -> Value {

@@ -8,7 +8,7 @@ use std::fs;
 
 use common::survival::{LEAVE, echo};
 use common::upstream::{Client, Upstream, VALUE};
-use common::{Gateway, json_lines, stdout, wait_for};
+use common::{Gateway, Running, json_lines, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -155,7 +155,7 @@ fn a_job_that_goes_on_through_a_kill_keeps_its_credential_until_its_end() {
     assert!(upstream.live().is_empty());
 }
 
-/// SDK_GAPS A18 and test 15: the value of before is withdrawn, the new one is alive, and only its submitter is told.
+/// The value of before is withdrawn, the new one is alive, and only its submitter is told.
 #[test]
 fn a_credential_is_replaced_while_its_job_runs() {
     let upstream = Upstream::new();
@@ -180,6 +180,9 @@ fn a_credential_is_replaced_while_its_job_runs() {
     );
     assert!(told["value"].as_str().unwrap().starts_with(VALUE));
     assert_ne!(told["value"], first["value"]);
+    let mut watch = gateway.command(&["--token", &ada, "watch", accepted["job_id"].as_str().unwrap(), "--json"]);
+    let line = Running::start(&mut watch).line_with("credential_rotated");
+    assert!(!line.contains(VALUE), "what is printed is kept: {line}");
     let seen = rotated(&mut observer);
     assert_eq!(seen["id"], first["id"]);
     assert!(!seen.to_string().contains(VALUE), "{seen}");

@@ -183,7 +183,7 @@ fn rotations(seen: &[Delivery]) -> Vec<(JobId, CredentialRotated)> {
     seen.iter().filter_map(rotated).collect()
 }
 
-/// SDK_GAPS A18: the value of before is withdrawn, the new one is alive, and only its submitter is told.
+/// The value of before is withdrawn and not the credential, the new one is alive, and only its submitter is told.
 #[tokio::test(start_paused = true)]
 async fn a_value_is_replaced_in_time_and_the_prior_one_is_withdrawn() {
     let upstream = Upstream::new();

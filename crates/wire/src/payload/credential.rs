@@ -63,7 +63,7 @@ pub fn rotated(id: &str, value: Option<&Secret>) -> Json {
 mod tests {
     use super::*;
 
-    /// SDK_GAPS A18: four clients look in four places; without the value none of them is there.
+    /// Four clients look in four places; without the value none of them is there.
     #[test]
     fn a_rotation_says_id_and_value_wherever_a_client_looks_or_the_id_only() {
         let body = |value: Option<&Secret>| rotated("cred_1", value).to::<serde_json::Value>().unwrap();
