@@ -35,5 +35,5 @@ mod front;
 mod provision;
 mod worker_listener;
 
-pub use provision::ProvisionError;
+pub use provision::{ProvisionError, provisioning};
 pub use serve::{Doors, Reload, Server, StartError};

@@ -48,7 +48,7 @@ pub enum ProvisionError {
 ///
 /// # Errors
 /// If what it needs cannot be used. That it does not answer is no such thing: it may be back later.
-pub(crate) fn provisioning(config: &CredentialsConfig, clock: Clock) -> Result<Provisioning, ProvisionError> {
+pub fn provisioning(config: &CredentialsConfig, clock: Clock) -> Result<Provisioning, ProvisionError> {
     let provisioner: Arc<dyn Provisioner> = match &config.upstream {
         UpstreamConfig::Program(path) => Arc::new(Program::new(path.clone())),
         UpstreamConfig::LiteLlm(config) => Arc::new(LiteLlm::new(config, key_of(&config.key)?, clock)?),

@@ -1,13 +1,11 @@
 //! An upstream that is a program and a directory: a file for each credential that is good.
 
-#![allow(dead_code, reason = "not every test needs all of this")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::common::raw::{Raw, TEXT, hello};
-use crate::common::{Gateway, wait_for};
+use super::raw::{Raw, TEXT, hello};
+use super::{Gateway, wait_for};
 use serde_json::{Value, json};
 
 /// What credentials' values begin with.

@@ -320,4 +320,14 @@ impl Provisioner for LiteLlm {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_master_key_is_not_taken_for_one() {
+        for text in ["", "sk 1", "sk\n1", &"x".repeat(MAX_KEY_BYTES + 1)] {
+            assert!(Key::new(text).is_none(), "{text:?}");
+        }
+        assert_eq!(format!("{:?}", Key::new("sk-master-5d1c").unwrap()), "Key(redacted)");
+    }
+}

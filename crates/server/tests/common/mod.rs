@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test needs all of the bench")]
 
 pub(crate) mod trail;
+pub(crate) mod virtual_keys;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,14 +14,16 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use moorline_agents::Echo;
 use moorline_core::delegation::DelegationLimits;
 use moorline_core::record::Overflow;
+use moorline_runtime::credentials::{Credentials, Provisioning, SealKey};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, Tasks};
-use moorline_server::config::Allowed;
+use moorline_server::config::{Allowed, CredentialsConfig};
 use moorline_server::connection::{Service, ServiceOptions};
 use moorline_server::http::{HttpOptions, Listener};
 use moorline_server::jwt::Jwt;
 use moorline_server::key_store::Keys;
 use moorline_server::keys::{ApiKey, KeyRecord, KeyRing};
+use moorline_server::provisioning;
 use moorline_store::{Collection, MemoryStore, Store, TailLimits};
 use moorline_types::{Epoch, Millis, Principal, Quotas, Scopes, Timestamp};
 use moorline_wire::Profile;
@@ -59,6 +62,13 @@ pub(crate) fn service_options() -> ServiceOptions {
 
 fn secret() -> GatewaySecret {
     GatewaySecret::new([9; 32])
+}
+
+/// Whom the gateway relies on.
+#[derive(Default)]
+struct Trusted {
+    jwt: Option<Arc<Jwt>>,
+    provisioning: Option<Provisioning>,
 }
 
 impl Bench {
@@ -107,21 +117,31 @@ impl Bench {
         agents: Vec<Arc<dyn Agent>>,
     ) -> Self {
         let http = HttpOptions { max_connections_per_address, ..http_options() };
-        Self::opened(store, runtime, options, http, agents, None).await
+        Self::opened(store, runtime, options, http, agents, Trusted::default()).await
     }
 
     /// With a door of these options.
     pub(crate) async fn behind(http: HttpOptions) -> Self {
         let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
         let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
-        Self::opened(store, runtime_options(), service_options(), http, Vec::new(), None).await
+        Self::opened(store, runtime_options(), service_options(), http, Vec::new(), Trusted::default()).await
     }
 
     /// Where tokens of others are trusted.
     pub(crate) async fn trusting(jwt: Arc<Jwt>) -> Self {
         let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
         let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
-        Self::opened(store, runtime_options(), service_options(), http_options(), Vec::new(), Some(jwt)).await
+        let trusted = Trusted { jwt: Some(jwt), ..Trusted::default() };
+        Self::opened(store, runtime_options(), service_options(), http_options(), Vec::new(), trusted).await
+    }
+
+    /// Whose jobs are given credentials of this upstream.
+    pub(crate) async fn issuing(upstream: &CredentialsConfig) -> Self {
+        let epoch = Epoch::mint(Clock::system().now(), [7; 10]);
+        let store = Arc::new(MemoryStore::new(epoch, TailLimits::default()));
+        let provisioning = Some(provisioning(upstream, Clock::system()).unwrap());
+        let trusted = Trusted { provisioning, ..Trusted::default() };
+        Self::opened(store, runtime_options(), service_options(), http_options(), Vec::new(), trusted).await
     }
 
     async fn opened(
@@ -130,7 +150,7 @@ impl Bench {
         options: ServiceOptions,
         http: HttpOptions,
         mut agents: Vec<Arc<dyn Agent>>,
-        jwt: Option<Arc<Jwt>>,
+        Trusted { jwt, provisioning }: Trusted,
     ) -> Self {
         let clock = Clock::system();
         let entropy = [7; 10];
@@ -139,7 +159,9 @@ impl Bench {
         let names: Vec<_> = agents.iter().map(|agent| (agent.describe().agent, true)).collect();
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
         let generation = raise_generation(shared.as_ref()).await.unwrap();
-        let gateway = Gateway::new(shared, clock.clone(), runtime, names, tasks.clone());
+        let key = SealKey::new(&[3; 32]);
+        let credentials = Credentials::new(Arc::clone(&shared), clock.clone(), Some(key), provisioning);
+        let gateway = Gateway::with_credentials(shared, clock.clone(), runtime, names, tasks.clone(), credentials);
         gateway.recover().await.unwrap();
         let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret());
         supervise(WorkerSpec { name: "agents".to_owned(), host: Host::InProcess(agents) }, door, clock, &tasks);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -9,8 +10,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use data_encoding::HEXLOWER;
+use moorline_server::config::{CredentialsConfig, LiteLlmConfig, MasterKey, UpstreamConfig};
 use serde_json::{Value as AnyJson, json};
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 
 /// What opens the management API.
 pub(crate) const MASTER: &str = "sk-master-5d1c";
@@ -33,6 +36,8 @@ pub(crate) enum Fault {
 pub(crate) struct Kit {
     url: String,
     state: Shared,
+    /// The file with the master key.
+    master: NamedTempFile,
     _serving: tokio::task::JoinSet<()>,
 }
 
@@ -65,7 +70,21 @@ impl Kit {
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let mut serving = tokio::task::JoinSet::new();
         serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, state, _serving: serving }
+        Self { url, state, master: NamedTempFile::new().unwrap(), _serving: serving }
+    }
+
+    /// The configuration of a gateway whose credentials are these keys, by this master key.
+    pub(crate) fn config(&self, master: &str) -> CredentialsConfig {
+        std::fs::write(self.master.path(), format!("{master}\n")).unwrap();
+        let upstream = LiteLlmConfig {
+            url: self.url.parse().unwrap(),
+            authority: None,
+            key: MasterKey::File(self.master.path().to_owned()),
+            endpoint: None,
+            profile: "openai".to_owned(),
+        };
+        let upstream = UpstreamConfig::LiteLlm(Box::new(upstream));
+        CredentialsConfig { upstream, lifetime: Duration::from_secs(3_600) }
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {
@@ -93,6 +112,11 @@ impl Kit {
     /// Whether this value opens the models.
     pub(crate) fn opens(&self, value: &str) -> bool {
         self.keys().keys.values().any(|(_, key)| key == value)
+    }
+
+    /// The aliases of all keys.
+    pub(crate) fn aliases(&self) -> Vec<String> {
+        self.keys().keys.keys().cloned().collect()
     }
 
     pub(crate) fn spend(&self, value: &str, spent: f64) {

@@ -1,15 +1,18 @@
-//! Against a server that behaves as the API is documented, and fails on demand.
+//! Virtual keys of a server that behaves as LiteLLM's API is documented, and fails on demand.
 
-use moorline_core::credential::Constraints;
-use moorline_types::{JobId, Json, Millis, PrincipalId, Timestamp};
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::virtual_keys::{Fault, Kit, MASTER};
+use moorline_core::credential::{Answer, Constraints};
+use moorline_runtime::Clock;
+use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Value};
+use moorline_server::provisioning;
+use moorline_types::{CredentialId, JobId, Json, Millis, PrincipalId, Timestamp};
 use serde_json::json;
-
-use super::*;
-use crate::config::MasterKey;
-
-mod kit;
-
-use kit::{Fault, Kit, MASTER};
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_700_000_000_000);
 
@@ -17,22 +20,20 @@ fn name(n: u8) -> CredentialId {
     CredentialId::mint(NOW, [n; 10])
 }
 
-fn litellm(kit: &Kit) -> LiteLlm {
-    let config = LiteLlmConfig {
-        url: kit.url().parse().unwrap(),
-        authority: None,
-        key: MasterKey::Variable("unused".to_owned()),
-        endpoint: None,
-        profile: "openai".to_owned(),
-    };
-    LiteLlm::new(&config, Key::new(MASTER).unwrap(), Clock::tokio(NOW)).unwrap()
+fn litellm(kit: &Kit) -> Arc<dyn Provisioner> {
+    provisioning(&kit.config(MASTER), Clock::tokio(NOW)).unwrap().provisioner
 }
 
 fn constraints(lease: &str) -> Constraints {
     Constraints::of(&Json::parse(lease).unwrap(), None, NOW + Millis::from_secs(3_600)).unwrap()
 }
 
-async fn issue(upstream: &LiteLlm, n: u8, lease: &str, replaces: Option<&Value>) -> Result<Issued, NotIssued> {
+async fn issue(
+    upstream: &Arc<dyn Provisioner>,
+    n: u8,
+    lease: &str,
+    replaces: Option<&Value>,
+) -> Result<Issued, NotIssued> {
     let principal: PrincipalId = "ada".parse().unwrap();
     let (job, constraints) = (JobId::mint(NOW, [9; 10]), constraints(lease));
     upstream.issue(Order { issue: name(n), job, principal: &principal, constraints: &constraints, replaces }).await
@@ -156,12 +157,4 @@ async fn an_upstream_that_does_not_answer_is_waited_for_for_a_while() {
     assert!(asked.await.unwrap_err().contains("no answer within"));
     drop(kit);
     assert!(upstream.check().await.is_err(), "one that is gone");
-}
-
-#[test]
-fn what_is_no_master_key_is_not_taken_for_one() {
-    for text in ["", "sk 1", "sk\n1", &"x".repeat(MAX_KEY_BYTES + 1)] {
-        assert!(Key::new(text).is_none(), "{text:?}");
-    }
-    assert_eq!(format!("{:?}", Key::new(MASTER).unwrap()), "Key(redacted)");
 }
