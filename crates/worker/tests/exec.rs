@@ -337,18 +337,16 @@ say(result=[json.loads(sys.stdin.readline()) for _ in (1, 2)])
 "#;
     let mut gateway = attach([program_with_answers(&["python3", "-c", script], true)]).await;
     gateway.send(start(job(1), "p@1", "{}")).await;
-    let mut asked = Vec::new();
-    loop {
+    let (mut asked, mut said) = (Vec::new(), Vec::new());
+    while asked.len() < 2 || said.is_empty() {
         match gateway.next().await {
             FromWorker::Started { .. } => {}
             FromWorker::Ask { id, ask, .. } => asked.push((id, ask)),
-            FromWorker::Report { report, .. } => {
-                assert_eq!(line(&report), r#"thought {"text": "meanwhile"}"#);
-                break;
-            }
+            FromWorker::Report { report, .. } => said.push(line(&report)),
             refused @ FromWorker::Refused { .. } => panic!("{refused:?}"),
         }
     }
+    assert_eq!(said, [r#"thought {"text": "meanwhile"}"#]);
     let target = |target: &str| Ask::Authorize { capability: Capability::ToolCall, target: target.to_owned() };
     assert_eq!(asked.iter().map(|(_, ask)| ask.clone()).collect::<Vec<_>>(), [target("t1"), target("t2")]);
     let denied = Failure::new(FailureCode::PermissionDenied, "not this one").details(&serde_json::json!({ "n": 2 }));
