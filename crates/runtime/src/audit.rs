@@ -169,7 +169,7 @@ impl Audit {
     /// may be under way, and none may be refused for what the document is.
     ///
     /// # Errors
-    /// If it cannot be written; then nothing has changed, but after [`PATIENCE`] it still may.
+    /// If it cannot be written; then nothing has changed, but after `PATIENCE` it still may.
     pub async fn commit(&self, entry: AuditEntry, change: Change) -> Result<(), Refusal> {
         self.wait_for(entry, Some(change)).await
     }

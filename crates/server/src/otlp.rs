@@ -4,7 +4,7 @@
 //!   many were is told in the log.
 //! - A batch that a collector does not take at the moment (no connection, 429, 502, 503, 504) is sent again until it
 //!   does, later and later. One that it refuses is dropped: it would be refused again.
-//! - At the end of the process what is left is sent, for [`FLUSH`] at most.
+//! - At the end of the process what is left is sent, for `FLUSH` at most.
 //!
 //! The messages are those of `opentelemetry-proto`; the SDK of OpenTelemetry is not used, because it draws ids and reads
 //! clocks itself, and a job's span has to be the same one after a restart.

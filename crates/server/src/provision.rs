@@ -1,5 +1,5 @@
 //! Where credentials for upstreams come from (spec 9.8): what the configuration says, as a
-//! [`Provisioner`](moorline_runtime::credentials::Provisioner).
+//! [`Provisioner`].
 
 mod litellm;
 mod program;

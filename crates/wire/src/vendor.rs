@@ -2,7 +2,7 @@
 //!
 //! Every name begins with `x-vendor.moorline.`, as the spec asks of vendors (section 15). A peer that does not know an
 //! extension ignores it; a message of our own is sent only to a client that negotiated its feature or asked for it. Of
-//! what other vendors put into `extensions`, only a trace context is read ([`trace`](crate::trace)).
+//! what other vendors put into `extensions`, only a trace context is read ([`trace`]).
 //!
 //! | name | where |
 //! | --- | --- |
