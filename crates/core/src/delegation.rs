@@ -116,10 +116,18 @@ impl Delegation {
         }
 
         let Named { delegate_id } = body.to().map_err(|error| error.to_string())?;
+        Self::new(delegate_id, Wanted::read(body))
+    }
+
+    /// A delegation of this name.
+    ///
+    /// # Errors
+    /// What is wrong with the name.
+    pub fn new(delegate_id: String, wanted: Result<Wanted, String>) -> Result<Self, String> {
         if delegate_id.is_empty() || delegate_id.len() > MAX_DELEGATE_ID_BYTES {
             return Err(format!("`delegate_id` must have 1 to {MAX_DELEGATE_ID_BYTES} bytes"));
         }
-        Ok(Self { delegate_id: delegate_id.into(), wanted: Wanted::read(body) })
+        Ok(Self { delegate_id: delegate_id.into(), wanted })
     }
 }
 
@@ -133,21 +141,22 @@ impl Wanted {
             Some(lease) => lease,
             None => Json::parse("{}").map_err(|error| error.to_string())?,
         };
+        let agent = agent.parse().map_err(|error| format!("`agent`: {error}"))?;
+        Ok(Self { expires_at, max_runtime_sec, detached, ..Self::new(agent, input, lease)? })
+    }
+
+    /// What is asked for with this lease, until the parent's end and bound to it.
+    ///
+    /// # Errors
+    /// If the lease is none, or the event that tells of the delegation would be too large.
+    pub fn new(agent: AgentRef, input: Json, lease: Json) -> Result<Self, String> {
         let told = input.get().len() + 2 * lease.get().len() + TOLD_BYTES;
         if told > MAX_EVENT_BODY_BYTES {
             let most = MAX_EVENT_BODY_BYTES - TOLD_BYTES;
             return Err(format!("`input` and twice `lease_request` must have at most {most} bytes together"));
         }
         let terms = Terms::read(&lease).map_err(|error| format!("`lease_request`: {error}"))?;
-        Ok(Self {
-            agent: agent.parse().map_err(|error| format!("`agent`: {error}"))?,
-            input,
-            lease,
-            terms,
-            expires_at,
-            max_runtime_sec,
-            detached,
-        })
+        Ok(Self { agent, input, lease, terms, expires_at: None, max_runtime_sec: None, detached: false })
     }
 }
 

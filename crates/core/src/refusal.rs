@@ -6,6 +6,7 @@
 use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Scope, Timestamp};
 
 use crate::access::{Action, ConstraintBroken};
+use crate::delegation::DelegationError;
 use crate::job::Status;
 use crate::lease::TermsError;
 use crate::quota::QuotaReached;
@@ -175,6 +176,12 @@ pub enum Refusal {
     LeasePast {
         /// The moment that was named.
         expires_at: Timestamp,
+    },
+    /// A submission below a job asks for what that job cannot give (spec 9.4).
+    #[error("not submitted below its parent: {error}")]
+    NotDelegated {
+        /// Why not. "This job" in it is the parent.
+        error: Box<DelegationError>,
     },
     /// The lease that was asked for is none.
     #[error("lease_request cannot be read: {source}")]

@@ -45,6 +45,7 @@ use crate::tasks::Tasks;
 use crate::view::Delivery;
 
 mod backend;
+mod delegate;
 mod gc;
 mod list;
 mod repeat;

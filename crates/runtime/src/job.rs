@@ -10,7 +10,9 @@ use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
 use moorline_core::span::{Moment, Question};
 use moorline_store::{AppendError, Change, CommittedBatch, Store, StoreFault};
-use moorline_types::{Batch, Capability, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
+use moorline_types::{
+    Batch, Capability, EventKind, Fence, JobId, SessionId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits,
+};
 use moorline_worker::message::{self, Answer, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -54,7 +56,25 @@ pub(crate) struct JobTask {
 type Append = Pin<Box<dyn Future<Output = Result<CommittedBatch, AppendError>> + Send>>;
 
 /// Requests that are confirmed once the record with this number is committed.
-type Confirmations = VecDeque<(StreamSeq, oneshot::Sender<Result<(), Refusal>>)>;
+type Confirmations = VecDeque<(StreamSeq, Confirmation)>;
+
+/// A request that waits for its record, and who asked.
+#[derive(Debug)]
+enum Confirmation {
+    /// To end the job.
+    Cancel(oneshot::Sender<Result<(), Refusal>>),
+    /// To make this child.
+    Delegate(JobId, oneshot::Sender<Result<JobId, Refusal>>),
+}
+
+impl Confirmation {
+    fn confirm(self) {
+        match self {
+            Self::Cancel(to) => answer(to, Ok(())),
+            Self::Delegate(child, to) => answer(to, Ok(child)),
+        }
+    }
+}
 
 impl JobTask {
     pub(crate) fn new(
@@ -184,9 +204,15 @@ impl JobTask {
             JobInput::ChildMissing { child } => self.job.handle_child_missing(now, child),
             JobInput::FamilyRecovered => self.job.handle_family_recovered(),
             JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, by, reason) {
-                Ok(at) => confirmations.push_back((at, confirmed)),
+                Ok(at) => confirmations.push_back((at, Confirmation::Cancel(confirmed))),
                 Err(refusal) => answer(confirmed, Err(refusal)),
             },
+            JobInput::Delegate { delegation, session, accepted } => {
+                match self.handle_submitted(now, session, *delegation) {
+                    Ok((child, at)) => confirmations.push_back((at, Confirmation::Delegate(child, accepted))),
+                    Err(refusal) => answer(accepted, Err(refusal)),
+                }
+            }
         }
     }
 
@@ -217,6 +243,20 @@ impl JobTask {
             self.rooms.insert(delegate_id, place);
         }
         Ok(())
+    }
+
+    /// Takes in a submission below the job, as a delegation of its own.
+    fn handle_submitted(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        delegation: Delegation,
+    ) -> Result<(JobId, StreamSeq), Refusal> {
+        let (found, place) = self.jobs.look(self.job.accepted(), &delegation);
+        let delegate_id = delegation.delegate_id.clone();
+        let made = self.job.handle_submitted(now, session, delegation, found)?;
+        self.rooms.extend(place.map(|place| (delegate_id, place)));
+        Ok(made)
     }
 
     /// Takes in what came of the job's credentials.
@@ -328,8 +368,8 @@ impl JobTask {
     fn publish(&mut self, confirmations: &mut Confirmations) {
         let head = self.job.head();
         while confirmations.front().is_some_and(|(at, _)| *at <= head) {
-            if let Some((_, confirmed)) = confirmations.pop_front() {
-                answer(confirmed, Ok(()));
+            if let Some((_, confirmation)) = confirmations.pop_front() {
+                confirmation.confirm();
             }
         }
         // The status is told only with the record that brought it about.
@@ -376,7 +416,7 @@ fn start_append(store: &Arc<dyn Store>, batch: Batch, changes: Vec<Change>) -> A
     Box::pin(async move { store.append_with(batch, changes).await })
 }
 
-fn answer(to: oneshot::Sender<Result<(), Refusal>>, answer: Result<(), Refusal>) {
+fn answer<T>(to: oneshot::Sender<Result<T, Refusal>>, answer: Result<T, Refusal>) {
     // Whoever asked may have stopped waiting; the request stands.
     if to.send(answer).is_err() {
         tracing::debug!("nobody waits for the confirmation");

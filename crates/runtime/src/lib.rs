@@ -49,7 +49,7 @@ pub use clock::Clock;
 pub use events::JobEvents;
 pub use gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, ListedJob};
 pub use options::{Retention, RuntimeOptions};
-pub use session::{SessionHandle, SubmitRequest, SubscribeRequest};
+pub use session::{SessionHandle, SubmitParent, SubmitRequest, SubscribeRequest};
 pub use sessions::{Attached, ResumeRequest};
 pub use spans::FinishedSpans;
 pub use tasks::{TaskKind, Tasks};

@@ -440,6 +440,7 @@ impl Pool {
             // Nobody says it again, so it waits for room.
             JobInput::WorkerLost { .. }
             | JobInput::Cancel { .. }
+            | JobInput::Delegate { .. }
             | JobInput::CancelByParent
             | JobInput::ChildEnded { .. }
             | JobInput::ChildMissing { .. }

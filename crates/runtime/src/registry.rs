@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use moorline_core::Refusal;
+use moorline_core::delegation::Delegation;
 use moorline_core::job::{ChildEnding, Job, Lost, Report, Status};
 use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
-use moorline_types::{Fence, JobId, PrincipalId, Quotas, StreamSeq, Timestamp, WorkerId, WorkerSeq};
+use moorline_types::{Fence, JobId, PrincipalId, Quotas, SessionId, StreamSeq, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::message::{Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -32,6 +33,8 @@ pub(crate) enum JobInput {
     WorkerLost { worker: WorkerId, lost: Lost },
     /// Somebody with the right to wants it ended. Answered when the request is durable.
     Cancel { by: Option<PrincipalId>, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
+    /// Somebody with the right to submits below it. Answered when the child is there.
+    Delegate { delegation: Box<Delegation>, session: SessionId, accepted: oneshot::Sender<Result<JobId, Refusal>> },
     /// The job that delegated it is to end, and it with that one.
     CancelByParent,
     /// A job that it has delegated has ended. May be said more than once.

@@ -9,6 +9,7 @@ use moorline_core::access::{Action, Asked, Granted, Ruling, check_submission};
 use moorline_core::audit::AuditFilter;
 use moorline_core::backlog::{Backlog, Missed};
 use moorline_core::credential::Provisioned;
+use moorline_core::delegation::{Delegation, DelegationError, Wanted};
 use moorline_core::record::{
     Accepted, Attached as AttachedFact, Closed, CredentialRotated, Detached, Fact, History, Notice, Overflow,
     SubmitterBounds, Subscribed,
@@ -25,7 +26,8 @@ use crate::audit::AuditPage;
 use crate::claims::Idempotency;
 use crate::credentials::Value;
 use crate::events::JobEvents;
-use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, unavailable};
+use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, no_entropy, unavailable};
+use crate::mint;
 use crate::ruled::Ruled;
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
@@ -61,6 +63,17 @@ pub struct SubmitRequest {
     pub idempotency: Option<Idempotency>,
     /// What becomes of records that the session does not take in time.
     pub overflow: Overflow,
+    /// The job that it is a part of, if there is one.
+    pub parent: Option<SubmitParent>,
+}
+
+/// Below which job a submission is, as the client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmitParent {
+    /// The parent, as it was sent.
+    pub job: String,
+    /// What the parent is to call the delegation; without it, a name that there was never before.
+    pub delegate_id: Option<String>,
 }
 
 /// What a client asks to be shown of a job (spec 7.6).
@@ -238,12 +251,15 @@ impl SessionHandle {
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub async fn submit(&mut self, request: SubmitRequest) -> Result<JobSummary, Refusal> {
+    pub async fn submit(&mut self, mut request: SubmitRequest) -> Result<JobSummary, Refusal> {
         self.authorise(Action::Submit)?;
         let asked =
             Asked { agent: &request.agent.name, lease: &request.lease, max_runtime_sec: request.max_runtime_sec };
         let Granted { lease, max_runtime_sec } =
             check_submission(self.principal(), asked, self.gateway.options().unasked)?;
+        if let Some(parent) = request.parent.take() {
+            return self.submit_below(parent, request).await;
+        }
         let key = match request.idempotency {
             None => None,
             Some(idempotency) => match self.gateway.recognise(&self.principal().id, idempotency).await? {
@@ -278,6 +294,28 @@ impl SessionHandle {
         let summary =
             self.gateway.accept(accepted, request.trace, quotas, key, request.takes_credentials, attach).await?;
         self.session.handle_committed([&attached(summary.job, overflow)]);
+        Ok(summary)
+    }
+
+    /// Submits below a job. What follows without being asked for in other submissions does not here: a child has what it
+    /// asks of its parent.
+    async fn submit_below(&mut self, parent: SubmitParent, request: SubmitRequest) -> Result<JobSummary, Refusal> {
+        if request.idempotency.is_some() {
+            return Err(Refusal::NotServed { what: "idempotency_key together with parent_job_id (use delegate_id)" });
+        }
+        self.check_room()?;
+        let delegate_id = match parent.delegate_id {
+            Some(named) => named,
+            None => mint::message_id(self.gateway.now()).map_err(no_entropy)?.to_string(),
+        };
+        let SubmitRequest { agent, input, lease, max_runtime_sec, expires_at, overflow, .. } = request;
+        let wanted = Wanted::new(agent, input, lease);
+        let wanted = wanted.map(|wanted| Wanted { max_runtime_sec, expires_at, ..wanted });
+        let delegation = Delegation::new(delegate_id, wanted)
+            .map_err(|problem| DelegationError::Malformed { problem }.into_refusal())?;
+        let (principal, session) = (self.principal(), self.id());
+        let summary = self.gateway.delegate(principal, &parent.job, session, delegation, &self.ruled).await?;
+        self.watch_from_start(summary.job, overflow).await?;
         Ok(summary)
     }
 

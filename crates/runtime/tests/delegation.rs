@@ -11,10 +11,11 @@ mod common;
 use std::time::Duration;
 
 use common::{Bench, all_over, fact, memory, options, pass, request, see, see_to_end};
+use moorline_core::Refusal;
 use moorline_core::delegation::DelegationLimits;
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, ChildEnded, Delegated, Fact, Output};
-use moorline_runtime::{Delivery, JobQuery, RuntimeOptions, SessionHandle, SubmitRequest};
+use moorline_runtime::{Delivery, JobQuery, RuntimeOptions, SessionHandle, SubmitParent, SubmitRequest};
 use moorline_types::{JobId, Json, Quotas};
 
 /// A job that may delegate to everybody.
@@ -198,5 +199,94 @@ async fn a_family_that_is_recovered_ends_together() {
     let ended = ends(&seen);
     assert_eq!(ended.len(), 1, "{seen:?}");
     assert!(ended[0].status.is_terminal());
+    all_over(&bench.gateway).await;
+}
+
+/// What a client submits below `parent`, which it may call `delegate_id`.
+fn below(parent: &str, delegate_id: Option<&str>, request: SubmitRequest) -> SubmitRequest {
+    let parent = SubmitParent { job: parent.to_owned(), delegate_id: delegate_id.map(str::to_owned) };
+    SubmitRequest { parent: Some(parent), ..request }
+}
+
+fn with_lease(lease: &str, request: SubmitRequest) -> SubmitRequest {
+    SubmitRequest { lease: Json::parse(lease).unwrap(), ..request }
+}
+
+/// A job that goes on until it is cancelled, and may delegate to everybody but the planner.
+async fn patient_parent(session: &mut SessionHandle) -> String {
+    let lease = r#"{"agent.delegate":["counter","patient","nobody"],"cost.budget":["USD:10"],"fs.read":["/ws/**"]}"#;
+    session.submit(with_lease(lease, request("patient", "null"))).await.unwrap().job.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_parent_cannot_give_nobody_submits_below_it() {
+    let limits = DelegationLimits { depth: 1, open_children: 1 };
+    let bench = Bench::over(memory(), RuntimeOptions { delegation: limits, ..options() }).await;
+    let mut session = bench.session("ada").await;
+    let parent = patient_parent(&mut session).await;
+    let late = bench.gateway.now();
+    let asking = |lease, agent| with_lease(lease, request(agent, "1"));
+    let one = r#"{"cost.budget":["USD:1"]}"#;
+    let repeatable = SubmitRequest { expires_at: Some(late), ..asking(one, "counter") };
+    for (id, asked, remedy) in [
+        ("a", asking(r#"{"cost.budget":["USD:11"]}"#, "counter"), "this job has 10 left; ask for less"),
+        ("b", asking("{}", "counter"), "name an amount in cost.budget"),
+        ("c", asking(r#"{"cost.budget":["USD:1"],"fs.read":["/**"]}"#, "counter"), "ask for less"),
+        ("d", repeatable, "name a moment that is to come"),
+        ("e", asking(one, "planner"), "agent.delegate"),
+        ("f", asking(one, "nobody"), "no agent is called"),
+        ("", asking(one, "counter"), "`delegate_id` must have"),
+    ] {
+        let refused = session.submit(below(&parent, Some(id), asked)).await.unwrap_err().to_string();
+        assert!(refused.contains(remedy), "{id}: {refused}");
+    }
+    assert_eq!(listed(&session).await.len(), 1, "what is refused leaves nothing");
+    let child = session.submit(below(&parent, Some("a"), asking(one, "patient"))).await.unwrap().job.to_string();
+    for (under, id, remedy) in
+        [(&parent, "a", "of its own"), (&parent, "b", "its limit"), (&child, "a", "agent.delegate")]
+    {
+        let refused = session.submit(below(under, Some(id), asking(one, "counter"))).await.unwrap_err().to_string();
+        assert!(refused.contains(remedy), "{refused}");
+    }
+    session.cancel(&parent, None).await.unwrap();
+    all_over(&bench.gateway).await;
+    let refused = session.submit(below(&parent, None, asking(one, "counter"))).await.unwrap_err();
+    assert_eq!(refused, Refusal::JobEnded { status: Status::Cancelled });
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_submits_below_a_job_that_is_not_theirs_to_control() {
+    let bench = Bench::start().await;
+    let (mut ada, mut eve) = (bench.session("ada").await, bench.session("eve").await);
+    let parent = patient_parent(&mut ada).await;
+    for job in [parent.as_str(), "job_x"] {
+        let refused = eve.submit(below(job, None, request("counter", "1"))).await.unwrap_err();
+        assert_eq!(refused, Refusal::JobNotFound { job: job.to_owned() });
+    }
+    ada.cancel(&parent, None).await.unwrap();
+    all_over(&bench.gateway).await;
+}
+
+/// The child is one of the job's like those of its agent, and the session that submitted it sees all of it.
+#[tokio::test(start_paused = true)]
+async fn a_client_submits_below_its_job_in_the_place_of_the_agent() {
+    let bench = Bench::start().await;
+    let mut session = bench.session("ada").await;
+    let parent = patient_parent(&mut session).await;
+    let quick = with_lease(r#"{"cost.budget":["USD:1"]}"#, request("counter", "3"));
+    let child = session.submit(below(&parent, Some("count"), quick)).await.unwrap();
+    let link = child.accepted.parent.as_ref().unwrap();
+    assert_eq!((link.job.to_string(), &*link.delegate_id, link.depth), (parent.clone(), "count", 1));
+    assert_eq!(child.accepted.session, session.id());
+    let seen = see_to_end(&mut session, child.job).await;
+    assert_eq!(common::logs(&seen), ["1", "2", "3"]);
+    let slow = with_lease(r#"{"cost.budget":["USD:10"]}"#, request("patient", "null"));
+    let second = session.submit(below(&parent, None, slow)).await.unwrap();
+    session.cancel(&parent, None).await.unwrap();
+    let parent = parent.parse().unwrap();
+    let mut all = seen;
+    all.extend(see_to_end(&mut session, parent).await);
+    let told: Vec<_> = ends(&all).into_iter().map(|ended| (ended.child, ended.status)).collect();
+    assert_eq!(told, [(child.job, Status::Success), (second.job, Status::Cancelled)], "before its own end");
     all_over(&bench.gateway).await;
 }

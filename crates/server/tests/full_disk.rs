@@ -61,6 +61,7 @@ fn request(input: &serde_json::Value) -> SubmitRequest {
         takes_credentials: false,
         idempotency: None,
         overflow: Overflow::CatchUp,
+        parent: None,
     }
 }
 

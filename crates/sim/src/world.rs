@@ -226,6 +226,7 @@ impl Simulation {
             takes_credentials: false,
             idempotency: None,
             overflow: Overflow::CatchUp,
+            parent: None,
         };
         if keyed {
             let fingerprint = Fingerprint::of(&Parameters {

@@ -112,6 +112,11 @@ fn shortfall(shortfall: &Shortfall) -> String {
 }
 
 impl DelegationError {
+    /// As a client is told that submitted below a job. What any submission may be refused for is told as to any.
+    pub fn into_refusal(self) -> Refusal {
+        if let Self::Unavailable(refusal) = self { refusal } else { Refusal::NotDelegated { error: Box::new(self) } }
+    }
+
     /// As it is recorded.
     pub fn into_failure(self, worker_seq: Option<WorkerSeq>) -> Failure {
         let (cause, message, details) = (self.cause(), self.to_string(), self.details());
@@ -119,7 +124,8 @@ impl DelegationError {
         Failure { worker_seq, cause, message, retryable, details: details.and_then(|details| Json::of(&details).ok()) }
     }
 
-    const fn cause(&self) -> Cause {
+    /// What the delegation is refused for, for whoever is to be given a code of it.
+    pub const fn cause(&self) -> Cause {
         match self {
             Self::Malformed { .. }
             | Self::Repeated { .. }
@@ -140,7 +146,8 @@ impl DelegationError {
         }
     }
 
-    fn details(&self) -> Option<serde_json::Value> {
+    /// The fields of it, for programs.
+    pub fn details(&self) -> Option<serde_json::Value> {
         Some(match self {
             Self::Repeated { delegate_id } => json!({ "delegate_id": delegate_id }),
             Self::Denied(Denied::Expired { at }) => json!({ "expired_at": at.to_string() }),

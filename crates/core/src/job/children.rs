@@ -10,15 +10,18 @@
 //!   that. So nothing of what was set aside is lost, and nothing of a job goes on after it.
 //! - A child that was delegated as detached goes on when its parent ends, and its parent does not wait for it. What it
 //!   was given counts as spent then.
+//! - The job's submitter may delegate in its place (`parent_job_id`). That goes the same way with the same checks; one
+//!   that is refused is told to whoever asked, and the job knows nothing of it.
 //! - The worker asks what became of a delegation, and is answered when that is committed. It asks again on every link, so
 //!   a question of a link that was lost is forgotten.
 
 use std::collections::BTreeMap;
 
 use moorline_types::limits::MAX_DELEGATIONS;
-use moorline_types::{Fence, JobId, Record, Timestamp, WorkerSeq};
+use moorline_types::{Fence, JobId, Record, SessionId, StreamSeq, Timestamp, WorkerSeq};
 
 use super::{Effect, Job, Status};
+use crate::Refusal;
 use crate::delegation::{self, Delegating, Delegation, DelegationError, Found, Wanted};
 use crate::lease::budget::Budget;
 use crate::record::{Accepted, Cause, ChildEnded, Delegated, DelegationRefused, Fact, Failure, Reserved, Settled};
@@ -182,6 +185,28 @@ impl Job {
                 self.waiting.push(now, &Fact::DelegationRefused(DelegationRefused { delegate_id, failure }));
             }
         }
+    }
+
+    /// Somebody who controls the job delegates in its place, in this session. The child is there once [`Job::head`] has
+    /// reached the number that comes with it.
+    ///
+    /// # Errors
+    /// If the job has ended, or why there is no child. Nothing is recorded then.
+    pub fn handle_submitted(
+        &mut self,
+        now: Timestamp,
+        session: SessionId,
+        delegation: Delegation,
+        found: Found,
+    ) -> Result<(JobId, StreamSeq), Refusal> {
+        if self.status.is_terminal() {
+            return Err(Refusal::JobEnded { status: self.status });
+        }
+        let Delegation { delegate_id, wanted } = delegation;
+        let decided = self.decide(now, &delegate_id, wanted, found);
+        let (child, accepted) = decided.map_err(DelegationError::into_refusal)?;
+        self.bear(now, None, &delegate_id, child, Accepted { session, ..accepted });
+        Ok((child, self.last_decided()))
     }
 
     /// What is to be accepted as the child, with all that it is given set aside.

@@ -142,6 +142,7 @@ pub(crate) fn request(agent: &str, input: &str) -> SubmitRequest {
         takes_credentials: false,
         idempotency: None,
         overflow: Overflow::CatchUp,
+        parent: None,
     }
 }
 

@@ -8,7 +8,9 @@ use moorline_core::job::Status;
 use moorline_core::listing;
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
-use moorline_runtime::{GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitRequest, SubscribeRequest};
+use moorline_runtime::{
+    GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitParent, SubmitRequest, SubscribeRequest,
+};
 use moorline_types::{COST_BUDGET, Capability, Json, Millis, Principal, Timestamp, TraceRef};
 use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
@@ -119,8 +121,8 @@ pub(crate) fn submit(
     extensions: &Extensions,
     features: FeatureSet,
 ) -> Result<SubmitRequest, Refusal> {
-    if submit.parent_job_id.is_some() || submit.delegate_id.is_some() {
-        return Err(Refusal::NotServed { what: "delegation by parent_job_id" });
+    if submit.parent_job_id.is_none() && submit.delegate_id.is_some() {
+        return Err(Refusal::NotServed { what: "delegate_id without parent_job_id" });
     }
     let grants = submit.lease_request.clone().unwrap_or_default();
     for (namespace, feature) in [(COST_BUDGET, Feature::CostBudget), (Capability::ModelUse.as_str(), Feature::ModelUse)]
@@ -131,6 +133,8 @@ pub(crate) fn submit(
     }
     let lease = Json::of(&grants).map_err(|_| Refusal::NotServed { what: "this lease_request" })?;
     let idempotency = idempotency(&submit, &lease);
+    let delegate_id = submit.delegate_id.as_ref().map(|named| named.as_str().to_owned());
+    let parent = submit.parent_job_id.as_ref().map(|job| SubmitParent { job: job.as_str().to_owned(), delegate_id });
     Ok(SubmitRequest {
         agent: submit.agent,
         input: submit.input,
@@ -142,6 +146,7 @@ pub(crate) fn submit(
         takes_credentials: features.contains(Feature::ProvisionedCredentials),
         idempotency,
         overflow: overflow(extensions, features, Overflow::CatchUp)?,
+        parent,
     })
 }
 
@@ -289,7 +294,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_refused_rather_than_passed_over() {
         for (payload, expected) in [
-            (r#"{"agent":"a","parent_job_id":"job_x"}"#, "delegation by parent_job_id is not served by this runtime"),
+            (r#"{"agent":"a","delegate_id":"d"}"#, "delegate_id without parent_job_id is not served by this runtime"),
             (
                 r#"{"agent":"a","lease_request":{"cost.budget":["USD:1"]}}"#,
                 "feature \"cost.budget\" was not negotiated: session.welcome lists what this runtime serves, and session.hello must list it too",

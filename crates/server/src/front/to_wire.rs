@@ -425,6 +425,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
             ErrorCode::PermissionDenied
         }
         Refusal::JobNotFound { .. } => ErrorCode::JobNotFound,
+        Refusal::NotDelegated { error } => code_of(error.cause()),
         Refusal::KeyTaken { .. } | Refusal::KeyOfRemovedJob { .. } => ErrorCode::DuplicateKey,
         Refusal::Draining
         | Refusal::ResumeBusy
@@ -466,6 +467,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
             serde_json::json!({ "existing_job_id": job.to_string() })
         }
         Refusal::Overrun { job, limit } => serde_json::json!({ "job_id": job.to_string(), "limit": limit }),
+        Refusal::NotDelegated { error } => return error.details().and_then(|details| Json::of(&details).ok()),
         Refusal::LeasePast { expires_at } => serde_json::json!({ "expires_at": expires_at.to_string() }),
         Refusal::LeaseUnreadable { source } => serde_json::json!({
             "field": "payload.lease_request",

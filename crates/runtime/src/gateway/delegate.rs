@@ -1,0 +1,51 @@
+//! Submissions below a job (`parent_job_id`): whoever controls the job delegates in its place.
+//!
+//! The parent's own task makes the child, as it makes those of its agent, so the two cannot get in each other's way: one
+//! order of delegations, one budget, one commit.
+
+use moorline_core::Refusal;
+use moorline_core::access::Action;
+use moorline_core::delegation::Delegation;
+use moorline_types::{Principal, SessionId};
+use tokio::sync::oneshot;
+
+use super::{CONFIRM_PATIENCE, Gateway, JobSummary, unavailable};
+use crate::registry::JobInput;
+use crate::ruled::Ruled;
+
+impl Gateway {
+    /// Makes a child of the job. Answers when it is durable.
+    pub(crate) async fn delegate(
+        &self,
+        principal: &Principal,
+        parent: &str,
+        session: SessionId,
+        delegation: Delegation,
+        ruled: &Ruled,
+    ) -> Result<JobSummary, Refusal> {
+        let JobSummary { job: id, status, .. } = self.find(principal, Action::Cancel, parent, ruled).await?;
+        if status.is_terminal() {
+            return Err(Refusal::JobEnded { status });
+        }
+        self.count_submit(&principal.id, self.quotas_of(principal).submits_per_sec)?;
+        let (accepted, acceptance) = oneshot::channel();
+        if let Some(handle) = self.0.registry.get(id) {
+            let input = JobInput::Delegate { delegation: Box::new(delegation), session, accepted };
+            // If it is over, the sender is dropped with the input, and that is noticed below.
+            handle.inbox.send(input).await.unwrap_or_default();
+        } else {
+            drop(accepted);
+        }
+        let child = match tokio::time::timeout(CONFIRM_PATIENCE, acceptance).await {
+            Ok(Ok(answer)) => answer?,
+            // The parent ended between the two.
+            Ok(Err(_)) => {
+                let JobSummary { status, .. } = self.find(principal, Action::Cancel, parent, ruled).await?;
+                return Err(Refusal::JobEnded { status });
+            }
+            Err(_) => return Err(Refusal::StoreUnavailable { reason: "the child begins when it can be recorded" }),
+        };
+        let missing = || Refusal::JobNotFound { job: child.to_string() };
+        self.summary(child).await.map_err(unavailable)?.ok_or_else(missing)
+    }
+}
