@@ -57,7 +57,7 @@ struct Part {
     #[serde(default)]
     lease: Option<Json>,
     #[serde(default)]
-    detached: bool,
+    detached: Option<bool>,
 }
 
 /// What became of it.

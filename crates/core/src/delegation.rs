@@ -42,11 +42,27 @@ pub struct DelegationLimits {
     pub depth: u32,
     /// Children that one job has at once.
     pub open_children: usize,
+    /// What the end of a job does to children of which it was not said.
+    pub at_parent_end: AtParentEnd,
+}
+
+/// What the end of a job does to a child that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtParentEnd {
+    /// It is cancelled, and the parent ends after it.
+    #[default]
+    Cancel,
+    /// It goes on, and what it was given of the budget counts as spent.
+    Detach,
 }
 
 impl DelegationLimits {
     /// Those that hold unless configured otherwise.
-    pub const DEFAULT: Self = Self { depth: DEFAULT_DELEGATION_DEPTH, open_children: DEFAULT_OPEN_CHILDREN };
+    pub const DEFAULT: Self = Self {
+        depth: DEFAULT_DELEGATION_DEPTH,
+        open_children: DEFAULT_OPEN_CHILDREN,
+        at_parent_end: AtParentEnd::Cancel,
+    };
 }
 
 /// A delegation, as it was asked for.
@@ -73,8 +89,8 @@ pub struct Wanted {
     pub expires_at: Option<Timestamp>,
     /// After how many seconds of running it is to be ended.
     pub max_runtime_sec: Option<u64>,
-    /// Whether it goes on when its parent ends.
-    pub detached: bool,
+    /// Whether it goes on when its parent ends, if that was said.
+    pub detached: Option<bool>,
 }
 
 /// What is known of the world when a delegation is decided.
@@ -95,8 +111,7 @@ struct Body {
     lease_request: Option<Json>,
     lease_constraints: Option<Constraints>,
     max_runtime_sec: Option<u64>,
-    #[serde(default)]
-    detached: bool,
+    detached: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -156,7 +171,7 @@ impl Wanted {
             return Err(format!("`input` and twice `lease_request` must have at most {most} bytes together"));
         }
         let terms = Terms::read(&lease).map_err(|error| format!("`lease_request`: {error}"))?;
-        Ok(Self { agent, input, lease, terms, expires_at: None, max_runtime_sec: None, detached: false })
+        Ok(Self { agent, input, lease, terms, expires_at: None, max_runtime_sec: None, detached: None })
     }
 }
 
@@ -202,6 +217,7 @@ pub fn derive(
         .authorize(now, &Capability::AgentDelegate, wanted.agent.name.as_str())
         .map_err(DelegationError::Denied)?;
     let Wanted { agent, input, lease, terms, expires_at, max_runtime_sec, detached } = wanted;
+    let detached = detached.unwrap_or(limits.at_parent_end == AtParentEnd::Detach);
     let allowed = above.bounds.as_ref().map_or(&[][..], |bounds| &bounds.agents);
     if !allowed.is_empty() && !allowed.iter().any(|pattern| pattern.matches(&agent.name)) {
         let allowed = allowed.iter().map(ToString::to_string).collect();

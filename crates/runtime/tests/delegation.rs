@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Bench, all_over, fact, memory, options, pass, request, see, see_to_end};
 use moorline_core::Refusal;
-use moorline_core::delegation::DelegationLimits;
+use moorline_core::delegation::{AtParentEnd, DelegationLimits};
 use moorline_core::job::Status;
 use moorline_core::record::{Cause, ChildEnded, Delegated, Fact, Output};
 use moorline_runtime::{Delivery, JobQuery, RuntimeOptions, SessionHandle, SubmitParent, SubmitRequest};
@@ -159,7 +159,7 @@ async fn a_job_that_is_done_takes_its_children_along_but_not_the_detached_ones()
 #[tokio::test(start_paused = true)]
 async fn what_the_owner_may_not_have_no_child_has_either() {
     let quotas = Quotas { jobs: Some(2), ..options().quotas };
-    let limits = DelegationLimits { depth: 1, open_children: 10 };
+    let limits = DelegationLimits { depth: 1, ..DelegationLimits::DEFAULT };
     let bench = Bench::over(memory(), RuntimeOptions { quotas, delegation: limits, ..options() }).await;
     let mut session = bench.session("ada").await;
     let lease = r#"{"cost.budget":["USD:2"],"agent.delegate":["*"]}"#;
@@ -220,7 +220,7 @@ async fn patient_parent(session: &mut SessionHandle) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_parent_cannot_give_nobody_submits_below_it() {
-    let limits = DelegationLimits { depth: 1, open_children: 1 };
+    let limits = DelegationLimits { depth: 1, open_children: 1, ..DelegationLimits::DEFAULT };
     let bench = Bench::over(memory(), RuntimeOptions { delegation: limits, ..options() }).await;
     let mut session = bench.session("ada").await;
     let parent = patient_parent(&mut session).await;
@@ -288,5 +288,25 @@ async fn a_client_submits_below_its_job_in_the_place_of_the_agent() {
     all.extend(see_to_end(&mut session, parent).await);
     let told: Vec<_> = ends(&all).into_iter().map(|ended| (ended.child, ended.status)).collect();
     assert_eq!(told, [(child.job, Status::Success), (second.job, Status::Cancelled)], "before its own end");
+    all_over(&bench.gateway).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_says_what_becomes_of_children_of_which_nothing_was_said() {
+    let delegation = DelegationLimits { at_parent_end: AtParentEnd::Detach, ..DelegationLimits::DEFAULT };
+    let bench = Bench::over(memory(), RuntimeOptions { delegation, ..options() }).await;
+    let mut session = bench.session("ada").await;
+    let input = r#"{"leave":true,"jobs":[
+        {"agent":"patient","lease":{"cost.budget":["USD:1"]}},
+        {"agent":"patient","lease":{"cost.budget":["USD:1"]},"detached":false}
+    ]}"#;
+    let parent = session.submit(plan(input)).await.unwrap().job;
+    let made = children(&see_to_end(&mut session, parent).await);
+    assert_eq!(made.iter().map(|child| child.detached).collect::<Vec<_>>(), [true, false]);
+    let listed = listed(&session).await;
+    let status = |child: &Delegated| listed.iter().find(|(job, ..)| *job == child.child).unwrap().2;
+    assert!(!status(&made[0]).is_terminal(), "it was not said that it is to end");
+    assert_eq!(status(&made[1]), Status::Cancelled);
+    session.cancel(&made[0].child.to_string(), None).await.unwrap();
     all_over(&bench.gateway).await;
 }

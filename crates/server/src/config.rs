@@ -62,5 +62,5 @@ pub use settings::{Setting, Settings};
 pub use sources::{ConfigFile, Environment, Sources};
 pub use words::{
     Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OtlpProtocol,
-    OverflowPolicy, StoreKind, SubscriberPolicy,
+    OverflowPolicy, ParentEndPolicy, StoreKind, SubscriberPolicy,
 };

@@ -428,6 +428,7 @@ fn runtime_options(config: &Config) -> RuntimeOptions {
         delegation: DelegationLimits {
             depth: u32::try_from(config.delegation.max_depth.get()).unwrap_or(u32::MAX),
             open_children: config.delegation.max_children.get(),
+            at_parent_end: config.delegation.at_parent_end.into(),
         },
         resume_window: config.session.resume_window.into(),
         back_pressure_lag: config.session.back_pressure_lag.get() as u64,

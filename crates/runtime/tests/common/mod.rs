@@ -286,7 +286,7 @@ struct Part {
     input: Json,
     lease: Option<Json>,
     #[serde(default)]
-    detached: bool,
+    detached: Option<bool>,
 }
 
 #[async_trait]

@@ -14,7 +14,8 @@ use super::agents::AgentConfig;
 use super::allowed::Allowed;
 use super::gateway::GatewayConfig;
 use super::words::{
-    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, StoreKind,
+    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, ParentEndPolicy,
+    StoreKind,
 };
 use crate::logging::LogFilter;
 use crate::outbound::OutboundUrl;
@@ -257,6 +258,8 @@ pub struct DelegationConfig {
     pub max_depth: NonZeroUsize,
     /// Children of one job at once.
     pub max_children: NonZeroUsize,
+    /// What becomes of them when it ends.
+    pub at_parent_end: ParentEndPolicy,
 }
 
 /// For how long what is over is kept.

@@ -18,8 +18,8 @@ use super::sources::Sources;
 use super::tokens::{Address as KeysAddress, Algorithms, Phrase};
 use super::tracing::Share;
 use super::words::{
-    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OtlpProtocol, OverflowPolicy, StoreKind,
-    SubscriberPolicy,
+    Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OtlpProtocol, OverflowPolicy,
+    ParentEndPolicy, StoreKind, SubscriberPolicy,
 };
 use crate::jwt::PRINCIPAL_PREFIX;
 
@@ -288,6 +288,9 @@ options! {
         "How many generations of jobs a job may have below it that agents delegate to each other.";
     delegation_max_children = "delegation.max_children", Count, Count { max: MAX_CHILDREN }, Text("32"), "100",
         "How many jobs that have not ended one job may have delegated.";
+    delegation_at_parent_end = "delegation.at_parent_end", Choice<ParentEndPolicy>, Choice::new(), Text("cancel"), "detach",
+        "What becomes of a child that has not ended when its parent does, and of which the delegation did not say: `cancel` \
+         ends it before its parent, `detach` lets it go on by itself, and what it was given of the budget counts as spent.";
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
         "How long an orderly stop with `stop_workers` waits for jobs to end. Jobs that have not ended by then are ended, \
          with an error that says so.";

@@ -214,6 +214,7 @@ fn config(found: Found, checked: Checked, agents: Vec<AgentConfig>, runtime_dir:
         delegation: DelegationConfig {
             max_depth: found.delegation_max_depth?.value,
             max_children: found.delegation_max_children?.value,
+            at_parent_end: found.delegation_at_parent_end?.value,
         },
         shutdown_grace: found.shutdown_grace?.value,
         tracing: tracing?,

@@ -1,5 +1,6 @@
 //! Settings that are one of a few words.
 
+use moorline_core::delegation::AtParentEnd;
 use moorline_core::record::Overflow;
 
 macro_rules! words {
@@ -129,6 +130,14 @@ words! {
         Disconnect = "disconnect";
     }
 
+    /// What becomes of a child when its parent ends.
+    ParentEndPolicy {
+        /// It is cancelled.
+        Cancel = "cancel";
+        /// It goes on.
+        Detach = "detach";
+    }
+
     /// How log lines are written.
     LogFormat {
         /// For a person at a terminal.
@@ -158,6 +167,15 @@ impl JwtAlgorithm {
     /// The algorithm of this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::find(name)
+    }
+}
+
+impl From<ParentEndPolicy> for AtParentEnd {
+    fn from(policy: ParentEndPolicy) -> Self {
+        match policy {
+            ParentEndPolicy::Cancel => Self::Cancel,
+            ParentEndPolicy::Detach => Self::Detach,
+        }
     }
 }
 

@@ -266,8 +266,8 @@ pub(super) struct Delegate {
     pub(super) lease_constraints: Option<Json>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) max_runtime_sec: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
-    pub(super) detached: bool,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) detached: Option<bool>,
 }
 
 /// What must hold beyond the shape.

@@ -23,15 +23,16 @@ pub struct Delegation {
     pub lease_constraints: Option<Json>,
     /// After how many seconds of running the child is ended; without it, as the job itself.
     pub max_runtime_sec: Option<u64>,
-    /// Whether the child goes on when the job ends. Otherwise it is cancelled, and the job's end waits for it.
-    pub detached: bool,
+    /// Whether the child goes on when the job ends, or is cancelled, and the job's end waits for it. Without it, as the
+    /// gateway is configured.
+    pub detached: Option<bool>,
 }
 
 impl Delegation {
     /// A child of this agent with this input, that may do nothing but compute.
     pub const fn new(agent: AgentRef, input: Json) -> Self {
         let (lease_request, lease_constraints, max_runtime_sec) = (None, None, None);
-        Self { agent, input, lease_request, lease_constraints, max_runtime_sec, detached: false }
+        Self { agent, input, lease_request, lease_constraints, max_runtime_sec, detached: None }
     }
 
     /// The same with this lease: an object of namespaces with their patterns.

@@ -13,14 +13,14 @@ use moorline_types::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::delegation::DelegationLimits;
+use crate::delegation::{AtParentEnd, DelegationLimits};
 use crate::job::{JobLimits, Lost, Report};
 use crate::record::{Cause, Output};
 
 const LIMITS: JobLimits = JobLimits {
     cancel_grace: Millis::from_secs(30),
     max_pending: Millis::from_secs(3_000),
-    delegation: DelegationLimits { depth: 3, open_children: 4 },
+    delegation: DelegationLimits { depth: 3, open_children: 4, at_parent_end: AtParentEnd::Cancel },
     tracing: crate::trace::Participation::DEFAULT,
 };
 
