@@ -37,7 +37,7 @@ use crate::options::CheckEvent;
 use crate::registry::{JobHandle, JobInput, Registry};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
-use crate::workers::WorkerDoor;
+use crate::workers::attachment_in_words;
 pub(crate) use delegation::news;
 pub(crate) use verdict::verdict;
 
@@ -311,7 +311,7 @@ impl Pool {
             name.unwrap_or_default(),
             info.pid,
             info.sdk,
-            WorkerDoor::told(fence),
+            attachment_in_words(fence),
             info.held.len(),
             offers.join(", ")
         );

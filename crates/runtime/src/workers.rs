@@ -16,6 +16,7 @@ mod restart;
 mod supervisor;
 
 pub use crew::{Crew, CrewOptions, ProcessSpec, RecoverWorkersError, Survivors};
+pub(crate) use door::attachment_in_words;
 pub use door::{DoorError, OpenDoorError, WorkerDoor};
 pub use external::{Enrolment, Enrolments, EnrolmentsError, ExternalWorkers, RecoverExternalError};
 pub use generation::{GenerationError, raise_generation};

@@ -48,6 +48,12 @@ const HANDSHAKES: usize = 64;
 /// How many fences one life of the gateway may give out: more attachments than a worker a millisecond for 49 days.
 const FENCES_PER_GENERATION: u64 = 1 << 32;
 
+/// Which attachment a fence names, in words.
+pub(crate) fn attachment_in_words(fence: Fence) -> String {
+    let (start, number) = (fence.get() / FENCES_PER_GENERATION, fence.get() % FENCES_PER_GENERATION);
+    format!("attachment {number} since the gateway's start {start}")
+}
+
 /// Why workers cannot attach.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenDoorError {
@@ -256,12 +262,6 @@ impl WorkerDoor {
         if self.0.refusals.tell(refusal) {
             self.0.pool.record_refusal(&chain(refusal), refusal.worker(), from);
         }
-    }
-
-    /// Which attachment it is, in words.
-    pub(crate) fn told(fence: Fence) -> String {
-        let (start, number) = (fence.get() / FENCES_PER_GENERATION, fence.get() % FENCES_PER_GENERATION);
-        format!("attachment {number} since the gateway's start {start}")
     }
 
     /// Names an attachment.
