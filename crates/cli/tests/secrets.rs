@@ -8,7 +8,7 @@ use std::fs;
 
 use common::issuer::{Key, Publisher};
 use common::raw::{Raw, TEXT, hello};
-use common::secrets::{Sought, files, found_in};
+use common::secrets::{Sought, found_in};
 use common::upstream::{Client, Upstream, VALUE};
 use common::{Gateway, moorline, stderr, stdout, wait_for};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
@@ -78,6 +78,9 @@ fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
         ["authenticate", "session_open", "submit", "cancel"].iter().all(|action| trail().contains(action))
     });
     let trail = trail();
+    // Of what the journal and the other files may hold, jobs' inputs and reasons are a part; what lets somebody in is not,
+    // and is looked for there when the gateway ends.
+    gateway.secret("a guessed token", guessed);
     let (home, _) = gateway.end(Signal::TERM);
     let log = fs::read_to_string(home.path().join("log")).unwrap();
     assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is as talkative as it gets");
@@ -101,21 +104,6 @@ fn no_secret_of_a_whole_run_is_where_it_does_not_belong() {
         assert!(!trail.contains(secret), "{what} is in the audit trail");
     }
     assert!(!trail.contains(name), "a client's name is not ours to repeat");
-    // Of what the journal and the other files may hold, jobs' inputs and reasons are a part; what lets somebody in is not.
-    let sought = [
-        Sought { kind: "the API key", text: &key },
-        Sought { kind: "a guessed token", text: guessed },
-        Sought { kind: "an enrolment token", text: &enrolment },
-        Sought { kind: "a resume token", text: &resume },
-        Sought { kind: "a JWT", text: &jwt },
-        Sought { kind: "a JWT that is not trusted", text: &untrusted },
-    ];
-    for file in files(&home.path().join("data")) {
-        let content = fs::read(&file).unwrap_or_default();
-        // The file from which the administrator's commands read their key.
-        let belongs: &[&str] = if file.ends_with("admin.token") { &["the API key"] } else { &[] };
-        assert_eq!(found_in(&content, &sought), belongs, "{}", file.display());
-    }
 }
 
 #[test]
@@ -155,16 +143,11 @@ fn no_value_of_a_credential_is_in_a_file_of_the_gateway() {
     let second = client.recv("job.accepted")["credentials"][0]["value"].as_str().unwrap().to_owned();
     let trail = stdout(&gateway.run(&["audit", "--json"]));
     let listed = stdout(&gateway.run(&["credentials", "list", "--json"]));
-    let (home, _) = gateway.end(Signal::KILL);
-    let log = fs::read_to_string(home.path().join("log")).unwrap();
-    for value in [value.as_str(), second.as_str(), VALUE] {
-        for (what, text) in [("the log", &log), ("the trail", &trail), ("the list", &listed)] {
-            assert!(!text.contains(value), "a value is in {what}");
-        }
-        for file in files(&home.path().join("data")) {
-            let content = fs::read(&file).unwrap_or_default();
-            let is_there = content.windows(value.len()).any(|window| window == value.as_bytes());
-            assert!(!is_there, "a value is in {}", file.display());
-        }
+    for value in [&value, &second] {
+        assert!(value.starts_with(VALUE), "what is looked for in the log and the files when the gateway ends");
     }
+    for (what, text) in [("the trail", &trail), ("the list", &listed)] {
+        assert!(!text.contains(VALUE), "a value is in {what}");
+    }
+    gateway.end(Signal::KILL);
 }

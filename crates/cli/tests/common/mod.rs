@@ -130,11 +130,14 @@ impl Drop for Running {
     }
 }
 
-/// A gateway with a data directory of its own.
+/// A gateway with a data directory of its own. When it ends, however it does, no secret that the test has used may be in
+/// its log and its data directory.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) process: Running,
     pub(crate) url: String,
+    // Behind the process, which has ended when this looks, and before the directory, which is still there.
+    watch: secrets::Watch,
     pub(crate) home: tempfile::TempDir,
 }
 
@@ -156,7 +159,17 @@ impl Gateway {
             panic!("the gateway did not start:\n{}", std::fs::read_to_string(home.path().join("log")).unwrap())
         });
         let url = line.strip_prefix("listening url=").unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { process, url, home }
+        let gateway = Self { process, url, watch: secrets::Watch(home.path().to_owned()), home };
+        for (file, kind) in [("admin.token", secrets::API_KEY), ("workers.key", secrets::WORKERS_KEY)] {
+            gateway.secret(kind, &std::fs::read_to_string(gateway.data_dir().join(file)).unwrap_or_default());
+        }
+        gateway
+    }
+
+    /// This may be in no file that the gateway leaves behind. What commands make is known without.
+    #[expect(clippy::unused_self, reason = "it is said of a gateway")]
+    pub(crate) fn secret(&self, kind: &'static str, value: &str) {
+        secrets::keep(kind, value);
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
@@ -175,7 +188,9 @@ impl Gateway {
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
+        let output = self.command(args).output().unwrap();
+        secrets::keep_of_command(args, &String::from_utf8_lossy(&output.stdout));
+        output
     }
 
     /// Submits a job, follows it, and returns what was seen of it, and the exit code.
@@ -193,9 +208,10 @@ impl Gateway {
 
     /// Ends the gateway in this way, and gives back what it left behind.
     pub(crate) fn end(self, signal: Signal) -> (tempfile::TempDir, ExitStatus) {
-        let Self { mut process, home, .. } = self;
+        let Self { mut process, watch, home, .. } = self;
         process.signal(signal);
         let status = process.wait();
+        drop(watch);
         (home, status)
     }
 }

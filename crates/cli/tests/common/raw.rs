@@ -8,6 +8,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::Value;
 
 use super::PATIENCE;
+use super::secrets::{keep, keep_of_frame};
 
 /// The first byte of a text frame that is whole.
 pub(crate) const TEXT: u8 = 0x81;
@@ -89,7 +90,9 @@ impl Raw {
         };
         let mut payload = vec![0; length];
         self.0.read_exact(&mut payload).ok()?;
-        if head[0] == TEXT { serde_json::from_slice(&payload).ok() } else { None }
+        let frame = if head[0] == TEXT { serde_json::from_slice(&payload).ok() } else { None };
+        frame.iter().for_each(keep_of_frame);
+        frame
     }
 
     /// Everything until the gateway closes.
@@ -110,6 +113,7 @@ impl Raw {
 
 /// A hello with this token.
 pub(crate) fn hello(token: &str) -> Value {
+    keep("a token of a hello", token);
     serde_json::json!({
         "arcp": "1.1", "id": "msg_hello", "type": "session.hello",
         "payload": {

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::raw::{Raw, TEXT, hello};
+use super::secrets::keep;
 use super::{Gateway, wait_for};
 use serde_json::{Value, json};
 
@@ -38,6 +39,7 @@ pub(crate) struct Upstream(tempfile::TempDir);
 
 impl Upstream {
     pub(crate) fn new() -> Self {
+        keep("a credential's value", VALUE);
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("live")).unwrap();
         let program = home.path().join("issue");
