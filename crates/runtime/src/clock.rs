@@ -4,6 +4,10 @@
 //! slower pace until it has been caught up with, so whatever is due in an hour is due within seventy minutes, however far
 //! the machine's clock was ahead. When it is set forward, ours follows at once. In tests the time is tokio's, so that
 //! pausing it pauses everything.
+//!
+//! A start goes on from the journal's last moment ([`Clock::take_up`]), so a step back is the same whether the gateway
+//! ran or not: no lease lasts longer because of it (spec 14). The journal is believed up to a day ahead of the machine's clock: what
+//! is further ahead is of a clock that was wrong.
 #![expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use moorline_core::span::Moment;
+use moorline_store::{ReadError, Store};
 use moorline_types::{Millis, Timestamp};
 
 use crate::sync::lock;
@@ -19,27 +24,39 @@ use crate::sync::lock;
 /// in ten, fast enough that nobody's deadline is late by more than a ninth.
 const SLOW_PACE: u32 = 9;
 
+/// How far ahead of the machine's clock a start begins at most. A day holds whatever is set right by hand, a time zone
+/// that was mistaken for another among it, and is caught up with in ten; without a bound, one record of a clock that was
+/// years ahead would end every lease that is asked for from then on.
+const MAX_AHEAD: Millis = Millis::from_secs(24 * 60 * 60);
+
+/// By how much the machine's clock may be behind at a start without being told of: what setting it right takes.
+const NOTED_STEP: Millis = Millis::from_secs(1);
+
 /// Tells the time. Cheap to clone; clones agree.
 #[derive(Debug, Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    told: Arc<Told>,
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Source {
     /// The machine's.
-    Wall(Arc<Wall>),
+    Wall,
     /// What the time was at an instant of tokio's.
     Tokio(Timestamp, tokio::time::Instant),
 }
 
+/// What was told of a clock that may be set back.
 #[derive(Debug, Default)]
-struct Wall {
+struct Told {
     /// The latest time that was told.
     latest: AtomicU64,
     /// While the machine's clock is behind: what was told when that was found out, and when that was.
     behind: Mutex<Option<(Timestamp, Instant)>>,
 }
 
-impl Wall {
+impl Told {
     /// The time, when the machine's clock says `wall` and its steady one `at`.
     fn tell(&self, wall: Timestamp, at: Instant) -> Timestamp {
         let latest = Timestamp::from_unix_millis(self.latest.fetch_max(wall.as_unix_millis(), Ordering::Relaxed));
@@ -65,36 +82,72 @@ fn slowed(told: Timestamp, elapsed: Duration) -> Timestamp {
     told + Millis::from(elapsed / 10 * SLOW_PACE)
 }
 
+impl Source {
+    /// What it shows, and when that is by a clock that is never set.
+    fn show(self) -> (Timestamp, Instant) {
+        match self {
+            Self::Wall => {
+                let shown = u64::try_from(unix_time().as_millis()).unwrap_or(u64::MAX);
+                (Timestamp::from_unix_millis(shown), Instant::now())
+            }
+            Self::Tokio(then, started) => {
+                let at = tokio::time::Instant::now();
+                (then + at.saturating_duration_since(started).into(), at.into_std())
+            }
+        }
+    }
+}
+
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self(Source::Wall(Arc::default()))
+        Self { source: Source::Wall, told: Arc::default() }
     }
 
     /// Tokio's clock, which shows `now` at this moment. Must be called in a runtime.
     pub fn tokio(now: Timestamp) -> Self {
-        Self(Source::Tokio(now, tokio::time::Instant::now()))
+        Self { source: Source::Tokio(now, tokio::time::Instant::now()), told: Arc::default() }
     }
 
     /// The time. Never earlier than the last time that was told.
     pub fn now(&self) -> Timestamp {
-        match &self.0 {
-            Source::Wall(clock) => {
-                let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                let wall = Timestamp::from_unix_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-                clock.tell(wall, Instant::now())
-            }
-            Source::Tokio(then, started) => *then + started.elapsed().into(),
+        let (shown, at) = self.source.show();
+        self.told.tell(shown, at)
+    }
+
+    /// Takes up the time where the last run left it in this store. To be called before anything is due by this clock.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn take_up(&self, store: &dyn Store) -> Result<(), ReadError> {
+        let Some(last) = store.last_moment().await? else { return Ok(()) };
+        let behind = self.go_on_from(last);
+        if behind > NOTED_STEP {
+            tracing::warn!(
+                behind_sec = behind.get() / 1_000,
+                journal = %last,
+                "the machine's clock is behind the journal; the gateway's time is ahead of it until it has caught up"
+            );
         }
+        Ok(())
+    }
+
+    /// Goes on from `last`, the last moment of the run before, as if that had been told by this clock: what is earlier is
+    /// not told any more, but for what is further ahead than [`MAX_AHEAD`]. Answers by how much the machine's clock is behind it.
+    fn go_on_from(&self, last: Timestamp) -> Millis {
+        let (shown, at) = self.source.show();
+        self.told.tell(last.min(shown + MAX_AHEAD), at);
+        last.since(shown)
     }
 
     /// The time to the nanosecond, for what is told of how long something took. It may go back with the machine's clock.
     pub fn moment(&self) -> Moment {
-        match &self.0 {
-            Source::Wall(_) => {
-                let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Moment::from_nanos(u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX))
-            }
+        match self.source {
+            Source::Wall => Moment::from_nanos(u64::try_from(unix_time().as_nanos()).unwrap_or(u64::MAX)),
             Source::Tokio(..) => self.now().into(),
         }
     }
@@ -126,9 +179,31 @@ mod tests {
         assert_eq!(clock.now(), at);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_start_goes_on_from_the_last_moment_of_the_run_before_as_far_as_that_can_be_believed() {
+        let machine = Timestamp::from_unix_millis(1_000_000_000);
+        let hour = Millis::from_secs(3_600);
+        let year = Millis::from_secs(365 * 24 * 3_600);
+        for (last, first) in [
+            (Timestamp::from_unix_millis(0), machine),
+            (machine, machine),
+            (machine + hour, machine + hour),
+            (machine + MAX_AHEAD, machine + MAX_AHEAD),
+            (machine + year, machine + MAX_AHEAD),
+        ] {
+            let clock = Clock::tokio(machine);
+            let behind = clock.go_on_from(last);
+            assert_eq!((clock.now(), behind), (first, last.since(machine)), "{last}");
+            // not a wait: how far the time goes in it is what the test is about
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            let pace = if first > machine { 90 } else { 100 };
+            assert_eq!(clock.clone().now(), first + Millis::from_secs(pace), "{last}");
+        }
+    }
+
     /// What is told, second by second, of a machine whose clock is set to these offsets for so many seconds each.
     fn told(offsets: &[(i64, u64)]) -> Vec<i64> {
-        let (wall, started) = (Wall::default(), Instant::now());
+        let (wall, started) = (Told::default(), Instant::now());
         let offsets = offsets.iter().flat_map(|(offset, seconds)| (0..*seconds).map(|_| *offset));
         let told = |(second, offset): (i64, i64)| {
             let machine = Timestamp::from_unix_millis(u64::try_from(1_000 * (100_000 + second + offset)).unwrap());

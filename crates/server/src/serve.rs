@@ -19,6 +19,7 @@ use moorline_core::delegation::DelegationLimits;
 use moorline_core::trace::{Participation, Sampling};
 use moorline_runtime::backend_sessions::BackendSessions;
 use moorline_runtime::credentials::{Credentials, SealKey};
+use moorline_runtime::gateway::RecoverJobsError;
 use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, raise_generation, supervise};
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
@@ -142,6 +143,8 @@ impl Server {
         let jwt = config.jwt.clone().map(Jwt::load).transpose()?.map(Arc::new);
         let exporter = config.tracing.export.as_ref().map(Exporter::load).transpose()?;
         let store = open_store(&config, &data_dir, &clock).await?;
+        // Before anything is due by it.
+        clock.take_up(store.as_ref()).await.map_err(RecoverJobsError::from)?;
         let generation = raise_generation(store.as_ref()).await?;
         let keys_store = Arc::clone(&store);
         let (keys, admin_key) = load_keys(store.as_ref(), clock.now()).await?;

@@ -8,7 +8,7 @@ use moorline_store::{
     AppendError, Change, Collection, CommittedBatch, CommittedRecord, DocKey, Document, Expect, Page, PutError,
     ReadError, ReadLimit, Revision, Store, StreamBounds, Tail, WriteError, admit, document,
 };
-use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq};
+use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq, Timestamp};
 
 use crate::open::{self, OpenError};
 use crate::options::SqliteOptions;
@@ -82,6 +82,10 @@ impl Store for SqliteStore {
 
     async fn stream_bounds(&self, stream: StreamId) -> Result<StreamBounds, ReadError> {
         self.readers.ask(move |tx| sql::stream_bounds(tx, stream)).await
+    }
+
+    async fn last_moment(&self) -> Result<Option<Timestamp>, ReadError> {
+        self.readers.ask(sql::last_moment).await
     }
 
     /// In steps of bounded length, so that a long stream does not hold up the appenders.

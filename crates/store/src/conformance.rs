@@ -60,6 +60,7 @@ macro_rules! conformance_suite {
             read::random_reads_equal_a_filter_over_everything,
             read::a_trimmed_stream_begins_later_and_its_numbers_are_not_given_again,
             read::a_stream_trimmed_to_nothing_keeps_its_head_when_reopened,
+            read::the_last_moment_is_that_of_the_last_record,
             read::what_is_trimmed_takes_up_no_room,
             read::many_readers_read_while_records_are_written,
             tail::the_tail_answers_exactly_or_says_that_it_cannot,

@@ -48,7 +48,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use moorline_types::{Batch, Committed, Epoch, Offset, Record, StreamId, StreamSeq};
+use moorline_types::{Batch, Committed, Epoch, Offset, Record, StreamId, StreamSeq, Timestamp};
 
 use crate::document::{Change, Collection, DocKey, Document, Expect, Revision};
 use crate::error::{AppendError, PutError, ReadError, WriteError};
@@ -115,6 +115,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn stream_head(&self, stream: StreamId) -> Result<StreamSeq, ReadError> {
         Ok(self.stream_bounds(stream).await?.head)
     }
+
+    /// When the last record that is still there was made; `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn last_moment(&self) -> Result<Option<Timestamp>, ReadError>;
 
     /// Removes the records of the stream before `before`, as far as there are any, from the disk and from the tail.
     /// Returns the oldest position that is left, which is one past the head if nothing is.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq};
+use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq, Timestamp};
 
 use crate::admit;
 use crate::contract::{CommittedBatch, CommittedRecord, Page, ReadLimit, Store, StreamBounds};
@@ -138,6 +138,10 @@ impl Store for MemoryStore {
 
     async fn stream_bounds(&self, stream: StreamId) -> Result<StreamBounds, ReadError> {
         self.read(|disk| disk.bounds(stream))
+    }
+
+    async fn last_moment(&self) -> Result<Option<Timestamp>, ReadError> {
+        self.read(Disk::last_moment)
     }
 
     async fn trim_stream(&self, stream: StreamId, before: StreamSeq) -> Result<StreamSeq, WriteError> {

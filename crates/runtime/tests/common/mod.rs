@@ -96,6 +96,7 @@ impl Bench {
         ];
         let agents = agents.to_vec();
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
+        clock.take_up(store.as_ref()).await.unwrap();
         let tasks = Tasks::default();
         let names = agents.iter().map(|agent| (agent.describe().agent, true)).collect::<Vec<_>>();
         let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);

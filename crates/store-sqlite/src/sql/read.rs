@@ -57,6 +57,17 @@ pub(crate) fn stream_bounds(tx: &Transaction<'_>, stream: StreamId) -> Result<St
     Ok(StreamBounds { oldest: through.next(), head: last.max(through) })
 }
 
+/// When the last record was made.
+pub(crate) fn last_moment(tx: &Transaction<'_>) -> Result<Option<Timestamp>, SqlError> {
+    let at: Option<i64> = tx
+        .prepare_cached("SELECT at FROM journal ORDER BY offset DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(at) = at else { return Ok(None) };
+    let at = from_sql(at).ok_or(SqlError::DamagedTable { table: "journal" })?;
+    Ok(Some(Timestamp::from_unix_millis(at)))
+}
+
 /// The bodies of a stream's records, in bytes. Lengths are read without the bodies. What is between the bodies of a row
 /// is one byte less than it has records, so over all rows it is the number of records less that of rows.
 pub(crate) fn stream_bytes(tx: &Transaction<'_>, stream: StreamId) -> Result<u64, SqlError> {

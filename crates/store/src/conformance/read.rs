@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moorline_types::{Offset, StreamId, StreamSeq};
+use moorline_types::{Offset, Record, StreamId, StreamSeq, Timestamp};
 use tokio::task::JoinSet;
 
 use super::{
@@ -104,6 +104,19 @@ pub async fn random_reads_equal_a_filter_over_everything(factory: &dyn Factory) 
             assert_eq!(offsets(&read), offsets(&filtered(&everything, &chosen, after)), "seed {seed}");
         }
     }
+}
+
+/// Of all streams, by their order in the journal.
+pub async fn the_last_moment_is_that_of_the_last_record(factory: &dyn Factory) {
+    let store = factory.open().await;
+    assert_eq!(store.last_moment().await.expect("it can be read"), None);
+    let at = |at: u64, record: Record| Record { at: Timestamp::from_unix_millis(at), ..record };
+    append(&*store, vec![at(5, record(job(1), 1)), at(9, record(job(1), 2))]).await;
+    append(&*store, vec![at(7, record(job(2), 1))]).await;
+    let last = async |store: &dyn Store| store.last_moment().await.expect("it can be read");
+    assert_eq!(last(&*store).await, Some(Timestamp::from_unix_millis(7)));
+    store.trim_stream(job(2), StreamSeq::new(2)).await.expect("it can be trimmed");
+    assert_eq!(last(&*store).await, Some(Timestamp::from_unix_millis(9)), "of what is still there");
 }
 
 /// Trimming is idempotent, never goes back, and stops at the head.

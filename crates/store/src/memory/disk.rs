@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use moorline_types::{Offset, StreamId, StreamSeq};
+use moorline_types::{Offset, StreamId, StreamSeq, Timestamp};
 
 use crate::contract::{CommittedRecord, Page, ReadLimit, StreamBounds};
 use crate::document::{Collection, DocKey, Document, Revision};
@@ -60,6 +60,10 @@ impl Disk {
 
     pub(super) fn bounds(&self, stream: StreamId) -> StreamBounds {
         self.bounds.get(&stream).copied().unwrap_or(StreamBounds::EMPTY)
+    }
+
+    pub(super) fn last_moment(&self) -> Option<Timestamp> {
+        self.journal.last_key_value().map(|(_, record)| record.at)
     }
 
     pub(super) fn append(&mut self, records: &[CommittedRecord], heads: HashMap<StreamId, StreamSeq>) {
