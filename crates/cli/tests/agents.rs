@@ -175,7 +175,8 @@ fn a_worker_that_is_killed_ends_its_jobs_and_comes_back() {
     let job = gateway.submit("script", &json!(format!("echo started; sleep 600; : {marker}")));
     let watch = common::Running::start(&mut gateway.command(&["watch", &job, "--json"]));
     watch.line_with("started");
-    assert_eq!(common::processes_with(&marker).len(), 1, "the program runs");
+    // Between fork and exec there are two with the shell's command line.
+    wait_for("the program alone to run", || common::processes_with(&marker).len() == 1);
     let other = gateway.submit("echo", &json!({ "echo": { "events": 20, "delay_ms": 50 } }));
     let scratch = gateway.data_dir().join("scratch/script@1.0.0");
     let workers = common::processes_with(&format!("MOORLINE_WORKER_SCRATCH={}", scratch.display()));
