@@ -96,10 +96,11 @@ fn misplaced(home: &Path) -> Vec<String> {
     let made = MADE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let sought: Vec<_> = made.iter().map(|(text, kind)| Sought { kind, text }).collect();
     let search = Search::of(&sought);
-    let data = files(&home.join("data"));
-    let found = data.into_iter().chain([home.join("log")]).flat_map(|path| {
+    let log = home.join("log");
+    let found = files(&home.join("data")).into_iter().chain([log.clone()]).flat_map(|path| {
         // One that is gone meanwhile holds nothing.
-        let content = without_shown_once(&fs::read(&path).unwrap_or_default(), &sought);
+        let content = fs::read(&path).unwrap_or_default();
+        let content = if path == log { without_shown_once(&content, &sought) } else { content };
         let file = path.strip_prefix(home).unwrap_or(&path).to_path_buf();
         let belongs = |kind: &str| BELONGS.iter().any(|(at, may, _)| file == Path::new(at) && *may == kind);
         let kinds = search.kinds_in(&content).into_iter().filter(|kind| !belongs(kind));
