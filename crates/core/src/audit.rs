@@ -98,6 +98,8 @@ actions! {
     List = "list";
     /// A job ended because its lease did.
     LeaseExpiry = "lease_expiry";
+    /// An operation that a job asked about was denied.
+    Operation = "operation";
     /// A worker attached, or somebody wanted to as one.
     WorkerAttach = "worker_attach";
     /// A worker of another machine may attach from now on.

@@ -176,6 +176,9 @@ impl JobTask {
                 let start = self.jobs.clock.moment();
                 match self.job.handle_authorize(now, fence, after, &capability, &target) {
                     Ok(answer) => {
+                        if let Err(denied) = &answer {
+                            self.jobs.pool.record_denial(&self.job, &capability, &target, denied);
+                        }
                         let answer = verdict(answer);
                         self.tell_question(id, &capability, start, &answer);
                         self.jobs.pool.answer(fence, self.job.id(), id, answer);

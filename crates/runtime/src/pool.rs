@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_core::credential::Provisioned;
-use moorline_core::job::{Job, Lost, Report};
+use moorline_core::job::{Denied, Job, Lost, Report};
 use moorline_core::placement::{Action, Placement};
 use moorline_core::record::Accepted;
-use moorline_types::{Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
+use moorline_types::{Capability, Fence, JobId, Millis, ResolvedAgent, Timestamp, WorkerId, WorkerSeq};
 use moorline_worker::credential::Credential;
 use moorline_worker::link::{LinkReceiver, LinkSender, SendError, WorkerLink};
 use moorline_worker::message::{Answer, Ask, AskId, Command, FromWorker, HeldJob, StartJob, StartRefusal, ToWorker};
@@ -39,6 +39,7 @@ use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
 use crate::workers::attachment_in_words;
 pub(crate) use delegation::news;
+use verdict::reason;
 pub(crate) use verdict::verdict;
 
 /// How long a worker that retires has to leave. It has no job any more.
@@ -126,6 +127,14 @@ impl Pool {
         let reason = accepted.expires_at.map(|at| format!("the lease ended at {at}"));
         let object = Some(job.to_string());
         self.audit.note(AuditEntry { object, owner, reason, trace_id: accepted.trace_id, ..entry });
+    }
+
+    /// A job was denied an operation.
+    pub(crate) fn record_denial(&self, job: &Job, capability: &Capability, target: &str, denied: &Denied) {
+        let entry = AuditEntry::refused(self.clock.now(), AuditAction::Operation, &reason(capability, target, denied));
+        let owner = Some(job.owner().to_string());
+        let (object, trace_id) = (Some(job.id().to_string()), job.accepted().trace_id);
+        self.audit.note(AuditEntry { who: owner.clone(), owner, object, trace_id, ..entry });
     }
 
     /// How many workers are attached.
