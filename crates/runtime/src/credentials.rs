@@ -95,6 +95,9 @@ struct Shared {
 struct State {
     /// Everything that upstreams have or may have for jobs, and that is not to be withdrawn.
     held: HashMap<JobId, Vec<Custody>>,
+    /// By issue, what records that are being committed tell of. A session may read such a record before its job's task
+    /// learns that it is committed.
+    announced: HashMap<CredentialId, Custody>,
     revocations: Revocations,
     /// Why the upstream could not issue or withdraw when it was looked at last.
     trouble: Option<String>,
@@ -107,8 +110,13 @@ impl Credentials {
     /// shown; what earlier gateways have issued is withdrawn as soon as their upstream is configured again.
     pub fn new(store: Arc<dyn Store>, clock: Clock, key: Option<SealKey>, provisioning: Option<Provisioning>) -> Self {
         let trouble = Some("it was not asked yet".to_owned());
-        let state =
-            Mutex::new(State { held: HashMap::new(), revocations: Revocations::default(), trouble, is_doubted: false });
+        let state = Mutex::new(State {
+            held: HashMap::new(),
+            announced: HashMap::new(),
+            revocations: Revocations::default(),
+            trouble,
+            is_doubted: false,
+        });
         let (wake, withdrawn) = (Notify::new(), watch::Sender::new(0));
         Self(Arc::new(Shared { store, clock, key, provisioning, state, wake, withdrawn }))
     }
@@ -255,10 +263,11 @@ impl Credentials {
         given.collect()
     }
 
-    /// The value of one issue, if it is the job's at the moment and this is its submitter.
+    /// The value of one issue of which a committed record tells, if it is the job's at the moment and this is its submitter.
     pub(crate) fn value_of(&self, principal: &PrincipalId, job: JobId, issue: CredentialId) -> Option<Value> {
         let state = lock(&self.0.state);
-        let custody = state.held.get(&job)?.iter().find(|custody| custody.issue == issue)?.clone();
+        let held = state.held.get(&job).into_iter().flatten().find(|custody| custody.issue == issue);
+        let custody = held.or_else(|| state.announced.get(&issue).filter(|custody| custody.job == job))?.clone();
         drop(state);
         (custody.principal == *principal).then(|| self.open(&custody))?
     }

@@ -48,6 +48,12 @@ impl Pending {
         Change::put(document(self.custody.issue), live.encode().into(), Expect::Any)
     }
 
+    /// That record is about to be committed. Whoever reads it is told the value, also before it is known here that it is.
+    pub(crate) fn announce(&self) {
+        let live = self.custody.clone().live(self.sealed.clone());
+        lock(&self.credentials.0.state).announced.insert(self.custody.issue, live);
+    }
+
     /// Nobody knows whether that record is committed: the next start finds out.
     pub(crate) fn leave(mut self) {
         self.is_kept = true;
@@ -62,10 +68,48 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        let now = self.credentials.0.clock.now();
+        let mut state = lock(&self.credentials.0.state);
+        state.announced.remove(&self.custody.issue);
         if !self.is_kept {
-            let now = self.credentials.0.clock.now();
-            lock(&self.credentials.0.state).revocations.handle_wanted(now, self.custody.clone());
+            state.revocations.handle_wanted(now, self.custody.clone());
+            drop(state);
             self.credentials.0.wake.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use moorline_core::credential::Stage;
+    use moorline_store::{MemoryStore, TailLimits};
+    use moorline_types::{CredentialId, Epoch, JobId, PrincipalId, Timestamp};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::credentials::{SealKey, Value};
+
+    #[tokio::test]
+    async fn a_value_is_told_as_soon_as_its_record_can_be_read_and_to_its_submitter_only() {
+        let now = Timestamp::from_unix_millis(1);
+        let (issue, job) = (CredentialId::mint(now, [1; 10]), JobId::mint(now, [2; 10]));
+        let [ada, eve]: [PrincipalId; 2] = ["ada", "eve"].map(|name| name.parse().unwrap());
+        let store = Arc::new(MemoryStore::new(Epoch::mint(now, [7; 10]), TailLimits::default()));
+        let key = SealKey::new(&[7; 32]);
+        let sealed = key.seal(issue, &Value::new("sk-1")).unwrap();
+        let credentials = Credentials::new(store, Clock::system(), Some(key), None);
+        let (upstream, principal, stage) = ("test".to_owned(), ada.clone(), Stage::Intended);
+        let custody = Custody { issue, credential: issue, job, principal, upstream, since: now, stage };
+        let mut pending = Pending::intended(credentials.clone(), custody);
+        pending.sealed = sealed;
+        let told = |principal| credentials.value_of(principal, job, issue).map(|value| value.expose().to_owned());
+        assert_eq!(told(&ada), None, "no record tells of it");
+        pending.announce();
+        assert_eq!((told(&ada).as_deref(), told(&eve)), (Some("sk-1"), None), "its record can be read");
+        pending.keep();
+        assert_eq!((told(&ada).as_deref(), told(&eve)), (Some("sk-1"), None), "its record is known to be committed");
+        assert!(lock(&credentials.0.state).announced.is_empty());
     }
 }

@@ -74,6 +74,7 @@ impl JobCredentials {
 
     /// The value is the job's with the commit of the record that tells of it.
     pub(super) fn commit(&mut self, replacement: Pending) {
+        replacement.announce();
         self.replacement = Some(replacement);
     }
 
