@@ -15,8 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use moorline_types::Json;
 
+use crate::clock::Steady;
 use crate::contract::{Command, CommandResult, Event};
-use crate::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener, clock};
+use crate::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener};
 
 pub use options::{Fault, FaultKind, PlantOptions, TagOptions};
 pub use plant::Plant;
@@ -38,27 +39,31 @@ impl Opener for Simulated {
     async fn open(&self, options: Option<&Json>) -> Result<Opened, OpenError> {
         let options = options.map_or_else(|| Ok(PlantOptions::default()), Json::to);
         let options = options.map_err(|error| OpenError::Options { reason: error.to_string() })?;
-        Ok(Box::new(Running(Plant::new(clock::now(), options)?)))
+        let clock = Steady::start();
+        Ok(Box::new(Running { plant: Plant::new(clock.now(), options)?, clock }))
     }
 }
 
-struct Running(Plant);
+struct Running {
+    plant: Plant,
+    clock: Steady,
+}
 
 #[async_trait]
 impl Backend for Running {
     async fn execute(&mut self, id: &str, by: Option<&str>, command: &Command) -> CommandResult {
-        self.0.execute(clock::now(), id, by, command)
+        self.plant.execute(self.clock.now(), id, by, command)
     }
 
     async fn next_event(&mut self) -> Result<Event, BackendFault> {
         loop {
-            if let Some(event) = self.0.poll_event() {
+            if let Some(event) = self.plant.poll_event() {
                 return event;
             }
-            let now = clock::now();
-            let due = self.0.poll_timeout();
+            let now = self.clock.now();
+            let due = self.plant.poll_timeout();
             if due <= now {
-                self.0.handle_timeout(now);
+                self.plant.handle_timeout(now);
             } else {
                 tokio::time::sleep(Duration::from_millis(due.since(now).get())).await;
             }
