@@ -73,9 +73,12 @@ async def every_kind_of_event_arrives(gateway: Gateway) -> None:
         handle = await client.submit(agent="scribe", input={"do": "kinds"})
         seen = await events(handle)
         kinds = [event["kind"] for event in seen]
+        # The job's lease allows no delegation: in its place is the refusal, as the result of that call.
         assert kinds == [
-            "log", "thought", "tool_call", "tool_result", "status", "metric", "artifact_ref", "delegate", "progress",
+            "log", "thought", "tool_call", "tool_result", "status", "metric", "artifact_ref", "tool_result", "progress",
         ], kinds
+        assert seen[7]["body"]["call_id"] == "d1", seen[7]
+        assert seen[7]["body"]["error"]["code"] == "PERMISSION_DENIED", seen[7]
         assert seen[0]["body"] == {"level": "warn", "message": "careful"}, seen[0]
         assert seen[8]["body"] == {"current": 1, "total": 2, "units": "steps"}, seen[8]
         assert all(event["ts"].endswith("Z") for event in seen)
