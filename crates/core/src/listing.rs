@@ -211,6 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::tests::plain;
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_unix_millis(millis)
@@ -225,22 +226,7 @@ mod tests {
     }
 
     fn accepted(lease: &str) -> Accepted {
-        Accepted {
-            session: SessionId::mint(at(1), [1; 10]),
-            principal: principal("ada"),
-            tags: BTreeSet::new(),
-            agent: "echo".to_owned(),
-            version: "1.0.0".to_owned(),
-            input: Json::null(),
-            lease: Json::parse(lease).unwrap(),
-            max_runtime_sec: None,
-            expires_at: None,
-            trace_id: None,
-            credentials: Vec::new(),
-            span: None,
-            parent: None,
-            bounds: None,
-        }
+        Accepted { session: SessionId::mint(at(1), [1; 10]), ..plain(lease) }
     }
 
     #[test]

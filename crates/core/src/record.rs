@@ -560,6 +560,26 @@ pub(crate) mod tests {
     use super::*;
     use crate::job::Status;
 
+    /// A job of which nothing is said that can be left out.
+    pub(crate) fn plain(lease: &str) -> Accepted {
+        Accepted {
+            session: SessionId::mint(Timestamp::from_unix_millis(1_000), [1; 10]),
+            principal: "ada".parse().unwrap(),
+            tags: BTreeSet::new(),
+            agent: "echo".into(),
+            version: "1.0.0".into(),
+            input: Json::null(),
+            lease: Json::parse(lease).unwrap(),
+            max_runtime_sec: None,
+            expires_at: None,
+            trace_id: None,
+            credentials: Vec::new(),
+            span: None,
+            parent: None,
+            bounds: None,
+        }
+    }
+
     /// A job with everything that can be said of one.
     pub(crate) fn accepted() -> Accepted {
         let now = Timestamp::from_unix_millis(1_000);

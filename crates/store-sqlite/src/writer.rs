@@ -40,8 +40,8 @@ use write::{Reply, Write};
 /// the caller waits.
 const QUEUE: usize = 1024;
 
-/// Kibibytes of bodies that may wait for the writer, each write counted as one at least. The queue above would admit its number of the largest batches,
-/// which is 9 GiB; this admits seven of those, or a full queue of usual ones.
+/// Kibibytes of bodies that may wait for the writer, each write counted as one at least. The queue above would admit its
+/// number of the largest batches, which is 9 GiB; this admits seven of those, or a full queue of usual ones.
 const QUEUE_KIB: u32 = 64 * 1024;
 
 /// Commands in one transaction. As many as can wait, so that a group empties the queue.

@@ -1,10 +1,11 @@
 //! What a job may give away.
 
-use moorline_types::{JobId, SessionId};
+use moorline_types::JobId;
 
 use super::*;
 use crate::job::{Job, JobLimits};
 use crate::quota::Quota;
+use crate::record::tests::plain;
 use crate::record::{Failure, SubmitterBounds};
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_778_701_333_000);
@@ -14,20 +15,12 @@ const LEASE: &str = r#"{"agent.delegate":["echo","census-*"],"fs.read":["/ws/**"
 
 fn accepted(lease: &str) -> Accepted {
     Accepted {
-        session: SessionId::mint(NOW, [1; 10]),
-        principal: "ada".parse().unwrap(),
         tags: ["team".parse().unwrap()].into(),
         agent: "plan".into(),
-        version: "1.0.0".into(),
-        input: Json::null(),
-        lease: Json::parse(lease).unwrap(),
         max_runtime_sec: Some(600),
         expires_at: Some("2026-05-13T23:00:00Z".parse().unwrap()),
         trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(),
-        credentials: Vec::new(),
-        span: None,
-        parent: None,
-        bounds: None,
+        ..plain(lease)
     }
 }
 

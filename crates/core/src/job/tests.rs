@@ -3,12 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "the tests stand in for a store")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the cases that it is about")]
 
-use moorline_types::{EventKind, Json, Record, SessionId, WorkerId, limits};
+use moorline_types::{EventKind, Json, Record, WorkerId, limits};
 use proptest::prelude::*;
 
 use super::*;
 use crate::Refusal;
 use crate::credential::Provisioned;
+use crate::record::tests::plain;
 use crate::record::{Output, Success};
 
 mod authority;
@@ -51,22 +52,8 @@ impl Bench {
 
     fn with(grants: &str, max_runtime_sec: Option<u64>, lease: Option<Millis>, credentials: Vec<Provisioned>) -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
-        let accepted = Accepted {
-            session: SessionId::mint(now, [1; 10]),
-            principal: "ada".parse().unwrap(),
-            tags: std::collections::BTreeSet::new(),
-            agent: "echo".into(),
-            version: "1.0.0".into(),
-            input: Json::null(),
-            lease: Json::parse(grants).unwrap(),
-            max_runtime_sec,
-            expires_at: lease.map(|lease| now + lease),
-            trace_id: None,
-            credentials,
-            span: None,
-            parent: None,
-            bounds: None,
-        };
+        let expires_at = lease.map(|lease| now + lease);
+        let accepted = Accepted { max_runtime_sec, expires_at, credentials, ..plain(grants) };
         let job = Job::accept(now, JobId::mint(now, [2; 10]), accepted, LIMITS);
         Self { job, now, journal: Vec::new(), effects: Vec::new() }
     }

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moorline_types::{
-    Committed, EventKind, Fence, JobId, Json, Millis, Offset, Record, RecordKind, SessionId, StreamId, Timestamp,
-    Units, WorkerId, WorkerSeq,
+    Committed, EventKind, Fence, JobId, Json, Millis, Offset, Record, RecordKind, StreamId, Timestamp, Units, WorkerId,
+    WorkerSeq,
 };
 use proptest::prelude::*;
 
 use super::*;
 use crate::delegation::{AtParentEnd, DelegationLimits};
 use crate::job::{JobLimits, Lost, Report};
+use crate::record::tests::plain;
 use crate::record::{Cause, Output};
 
 const LIMITS: JobLimits = JobLimits {
@@ -51,22 +52,7 @@ impl Family {
 
     fn with(lease: &str) -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
-        let accepted = Accepted {
-            session: SessionId::mint(now, [1; 10]),
-            principal: "ada".parse().unwrap(),
-            tags: std::collections::BTreeSet::new(),
-            agent: "plan".into(),
-            version: "1".into(),
-            input: Json::null(),
-            lease: Json::parse(lease).unwrap(),
-            max_runtime_sec: None,
-            expires_at: None,
-            trace_id: None,
-            credentials: Vec::new(),
-            span: None,
-            parent: None,
-            bounds: None,
-        };
+        let accepted = Accepted { agent: "plan".into(), version: "1".into(), ..plain(lease) };
         let oldest = JobId::mint(now, [2; 10]);
         let mut family = Self { now, oldest, jobs: BTreeMap::new(), journal: Vec::new(), told: Vec::new() };
         family.join(Job::accept(now, oldest, accepted, LIMITS));
