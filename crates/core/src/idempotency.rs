@@ -51,6 +51,8 @@ pub struct Parameters<'a> {
     pub max_runtime_sec: Option<u64>,
     /// The job that this one is a part of.
     pub parent_job_id: Option<&'a str>,
+    /// What that one is to call it, if the client says.
+    pub delegate_id: Option<&'a str>,
 }
 
 /// A digest of [`Parameters`].
@@ -60,16 +62,18 @@ pub struct Fingerprint(String);
 impl Fingerprint {
     /// The digest of these parameters.
     pub fn of(parameters: &Parameters<'_>) -> Self {
-        let Parameters { agent, input, lease_request, lease_constraints, max_runtime_sec, parent_job_id } = parameters;
-        let digest = Parts::new("submission")
+        let Parameters { agent, input, lease_request, lease_constraints, max_runtime_sec, parent_job_id, delegate_id } =
+            parameters;
+        let parts = Parts::new("submission")
             .with(agent)
             .with(canonical(input))
             .with_maybe(lease_request.map(canonical))
             .with_maybe(lease_constraints.map(canonical))
             .with_maybe(max_runtime_sec.map(u64::to_be_bytes))
-            .with_maybe(*parent_job_id)
-            .finish();
-        Self(digest.to_string())
+            .with_maybe(*parent_job_id);
+        // Claims of earlier versions have no such part.
+        let parts = if let Some(id) = delegate_id { parts.with(id) } else { parts };
+        Self(parts.finish().to_string())
     }
 }
 

@@ -124,8 +124,19 @@ impl Turn {
 impl FreeKey {
     /// The claim for a job, to be committed with its first record.
     pub(crate) fn claim(&self, now: Timestamp, job: JobId) -> Change {
+        self.change(now, job, self.expect)
+    }
+
+    /// The claim for a child, to be committed with its first record, which is in its parent's batch. That is not refused
+    /// because of the claim: while this is its turn nobody else writes one, and that a sweep removes the one before is as
+    /// good.
+    pub(crate) fn claim_of_child(&self, now: Timestamp, child: JobId) -> Change {
+        self.change(now, child, Expect::Any)
+    }
+
+    fn change(&self, now: Timestamp, job: JobId, expect: Expect) -> Change {
         let claim = Claim::new(now, &self.fingerprint, job);
-        Change::put(self.turn.document.clone(), claim.encode().into(), self.expect)
+        Change::put(self.turn.document.clone(), claim.encode().into(), expect)
     }
 }
 

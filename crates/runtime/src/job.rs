@@ -10,16 +10,15 @@ use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
 use moorline_core::span::{Moment, Question};
 use moorline_store::{AppendError, Change, CommittedBatch, Store, StoreFault};
-use moorline_types::{
-    Batch, Capability, EventKind, Fence, JobId, SessionId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits,
-};
+use moorline_types::{Batch, Capability, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
 use moorline_worker::message::{self, Answer, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::claims::FreeKey;
 use crate::intake::{Intake, Load};
 use crate::jobs::{Jobs, entries_of_children};
 use crate::pool::verdict;
-use crate::registry::{JobInput, Place, Progress};
+use crate::registry::{JobInput, Place, Progress, SubmittedBelow};
 use crate::spans::{Timed, Worth};
 use crate::stored::Account;
 
@@ -40,6 +39,8 @@ pub(crate) struct JobTask {
     credentials: JobCredentials,
     /// The room for children whose acceptance is decided and not committed, by delegation.
     rooms: BTreeMap<Box<str>, Place>,
+    /// The keys that such children are to have.
+    keys: BTreeMap<JobId, FreeKey>,
     inbox: mpsc::Receiver<JobInput>,
     intake: Arc<Intake>,
     /// What was taken in of it and is not committed.
@@ -86,11 +87,11 @@ impl JobTask {
         progress: watch::Sender<Progress>,
         stored: u64,
     ) -> Self {
-        let (rooms, taken) = (BTreeMap::new(), Load::default());
+        let (rooms, keys, taken) = (BTreeMap::new(), BTreeMap::new(), Load::default());
         let account = jobs.stored.of(job.owner());
         let credentials = JobCredentials::new(jobs.credentials.clone());
         let timed = None;
-        Self { jobs, job, place, credentials, rooms, inbox, intake, taken, progress, timed, stored, account }
+        Self { jobs, job, place, credentials, rooms, keys, inbox, intake, taken, progress, timed, stored, account }
     }
 
     /// Drives the job to its end.
@@ -103,9 +104,10 @@ impl JobTask {
         let over = loop {
             if append.is_none() {
                 let (parent, store, credentials) = (self.job.id(), &self.jobs.store, &self.credentials);
+                let keys = &self.keys;
                 append = self.job.poll_append().map(|batch| {
                     self.timed = Timed::begin(&self.job, &clock, &batch);
-                    let mut changes = entries_of_children(&batch, parent);
+                    let mut changes = entries_of_children(&batch, parent, keys, clock.now());
                     changes.extend(credentials.change(&batch));
                     start_append(store, batch, changes)
                 });
@@ -210,12 +212,10 @@ impl JobTask {
                 Ok(at) => confirmations.push_back((at, Confirmation::Cancel(confirmed))),
                 Err(refusal) => answer(confirmed, Err(refusal)),
             },
-            JobInput::Delegate { delegation, session, accepted } => {
-                match self.handle_submitted(now, session, *delegation) {
-                    Ok((child, at)) => confirmations.push_back((at, Confirmation::Delegate(child, accepted))),
-                    Err(refusal) => answer(accepted, Err(refusal)),
-                }
-            }
+            JobInput::Delegate { below, accepted } => match self.handle_submitted(now, *below) {
+                Ok((child, at)) => confirmations.push_back((at, Confirmation::Delegate(child, accepted))),
+                Err(refusal) => answer(accepted, Err(refusal)),
+            },
         }
     }
 
@@ -249,16 +249,13 @@ impl JobTask {
     }
 
     /// Takes in a submission below the job, as a delegation of its own.
-    fn handle_submitted(
-        &mut self,
-        now: Timestamp,
-        session: SessionId,
-        delegation: Delegation,
-    ) -> Result<(JobId, StreamSeq), Refusal> {
+    fn handle_submitted(&mut self, now: Timestamp, below: SubmittedBelow) -> Result<(JobId, StreamSeq), Refusal> {
+        let SubmittedBelow { delegation, session, key } = below;
         let (found, place) = self.jobs.look(self.job.accepted(), &delegation);
         let delegate_id = delegation.delegate_id.clone();
         let made = self.job.handle_submitted(now, session, delegation, found)?;
         self.rooms.extend(place.map(|place| (delegate_id, place)));
+        self.keys.extend(key.map(|key| (made.0, key)));
         Ok(made)
     }
 
@@ -355,6 +352,7 @@ impl JobTask {
                 Effect::Revoke => self.credentials.withdraw_all(job),
                 Effect::StartChild { child, first, delegate_id } => {
                     let place = self.rooms.remove(&delegate_id);
+                    self.keys.remove(&child);
                     // It was in this job's batch and is not this job's.
                     self.stored = self.stored.saturating_sub(first.body.len() as u64);
                     self.jobs.start_child(child, &first, place);

@@ -3,6 +3,7 @@
 //! What a parent and its children tell each other goes through here too. A child tells its parent of its end; whether
 //! that was heard is known by the parent's records only, so it is told again at a start.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moorline_core::Refusal;
@@ -10,12 +11,13 @@ use moorline_core::delegation::{Delegation, Found};
 use moorline_core::job::{ChildEnding, Job, JobLimits, News};
 use moorline_core::record::{Accepted, Fact, Output};
 use moorline_store::{Change, ReadError, ReadLimit, Store};
-use moorline_types::{Batch, Fence, JobId, Quotas, Record, RecordKind, StreamId};
+use moorline_types::{Batch, Fence, JobId, Quotas, Record, RecordKind, StreamId, Timestamp};
 use moorline_worker::message::AskId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::agents::Agents;
+use crate::claims::FreeKey;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::gateway::JobSummary;
@@ -151,8 +153,13 @@ impl Jobs {
 }
 
 /// What is to be noted of the children that begin with this batch of a parent, in one commit with it: a start finds
-/// them, and a list shows them.
-pub(crate) fn entries_of_children(batch: &Batch, parent: JobId) -> Vec<Change> {
+/// them, a list shows them, and the keys of those that have one are taken.
+pub(crate) fn entries_of_children(
+    batch: &Batch,
+    parent: JobId,
+    keys: &BTreeMap<JobId, FreeKey>,
+    now: Timestamp,
+) -> Vec<Change> {
     let born = batch.records.iter().filter(|record| record.kind == RecordKind::JobAccepted);
     let mut changes = Vec::new();
     for record in born {
@@ -161,6 +168,7 @@ pub(crate) fn entries_of_children(batch: &Batch, parent: JobId) -> Vec<Change> {
         {
             changes.extend(JobIndex::entries(child, &accepted));
             changes.push(OpenJobs::entry(child, &accepted.principal));
+            changes.extend(keys.get(&child).map(|key| key.claim_of_child(now, child)));
         }
     }
     changes

@@ -13,6 +13,7 @@ use moorline_types::{Fence, JobId, PrincipalId, Quotas, SessionId, StreamSeq, Ti
 use moorline_worker::message::{Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::claims::FreeKey;
 use crate::intake::{Intake, MAX_REPORTS};
 use crate::sync::lock;
 
@@ -34,7 +35,7 @@ pub(crate) enum JobInput {
     /// Somebody with the right to wants it ended. Answered when the request is durable.
     Cancel { by: Option<PrincipalId>, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
     /// Somebody with the right to submits below it. Answered when the child is there.
-    Delegate { delegation: Box<Delegation>, session: SessionId, accepted: oneshot::Sender<Result<JobId, Refusal>> },
+    Delegate { below: Box<SubmittedBelow>, accepted: oneshot::Sender<Result<JobId, Refusal>> },
     /// The job that delegated it is to end, and it with that one.
     CancelByParent,
     /// A job that it has delegated has ended. May be said more than once.
@@ -45,6 +46,17 @@ pub(crate) enum JobInput {
     FamilyRecovered,
     /// The gateway cannot go on with it.
     Abandon { message: String },
+}
+
+/// A submission below a job.
+#[derive(Debug)]
+pub(crate) struct SubmittedBelow {
+    /// What is asked of the job.
+    pub(crate) delegation: Delegation,
+    /// The session in which it is asked.
+    pub(crate) session: SessionId,
+    /// The key that the child is to have, if it has one.
+    pub(crate) key: Option<FreeKey>,
 }
 
 /// What is known about a job without asking it, as far as it is committed.

@@ -28,6 +28,7 @@ use crate::credentials::Value;
 use crate::events::JobEvents;
 use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, no_entropy, unavailable};
 use crate::mint;
+use crate::registry::SubmittedBelow;
 use crate::ruled::Ruled;
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
@@ -260,15 +261,9 @@ impl SessionHandle {
         if let Some(parent) = request.parent.take() {
             return self.submit_below(parent, request).await;
         }
-        let key = match request.idempotency {
-            None => None,
-            Some(idempotency) => match self.gateway.recognise(&self.principal().id, idempotency).await? {
-                Submission::New(key) => Some(key),
-                Submission::Repeated(summary) => {
-                    self.watch_from_start(summary.job, request.overflow).await?;
-                    return Ok(summary);
-                }
-            },
+        let key = match self.recognise(&mut request).await? {
+            Submission::New(key) => key,
+            Submission::Repeated(summary) => return Ok(summary),
         };
         self.check_room()?;
         let agent = self.gateway.agents().inventory().resolve(&request.agent)?;
@@ -297,12 +292,23 @@ impl SessionHandle {
         Ok(summary)
     }
 
+    /// Whether it is a submission that was made before. Then the session watches the job that it was accepted as.
+    async fn recognise(&mut self, request: &mut SubmitRequest) -> Result<Submission, Refusal> {
+        let Some(idempotency) = request.idempotency.take() else { return Ok(Submission::New(None)) };
+        let submission = self.gateway.recognise(&self.principal().id, idempotency).await?;
+        if let Submission::Repeated(summary) = &submission {
+            self.watch_from_start(summary.job, request.overflow).await?;
+        }
+        Ok(submission)
+    }
+
     /// Submits below a job. What follows without being asked for in other submissions does not here: a child has what it
     /// asks of its parent.
-    async fn submit_below(&mut self, parent: SubmitParent, request: SubmitRequest) -> Result<JobSummary, Refusal> {
-        if request.idempotency.is_some() {
-            return Err(Refusal::NotServed { what: "idempotency_key together with parent_job_id (use delegate_id)" });
-        }
+    async fn submit_below(&mut self, parent: SubmitParent, mut request: SubmitRequest) -> Result<JobSummary, Refusal> {
+        let key = match self.recognise(&mut request).await? {
+            Submission::New(key) => key,
+            Submission::Repeated(summary) => return Ok(summary),
+        };
         self.check_room()?;
         let delegate_id = match parent.delegate_id {
             Some(named) => named,
@@ -313,8 +319,8 @@ impl SessionHandle {
         let wanted = wanted.map(|wanted| Wanted { max_runtime_sec, expires_at, ..wanted });
         let delegation = Delegation::new(delegate_id, wanted)
             .map_err(|problem| DelegationError::Malformed { problem }.into_refusal())?;
-        let (principal, session) = (self.principal(), self.id());
-        let summary = self.gateway.delegate(principal, &parent.job, session, delegation, &self.ruled).await?;
+        let below = SubmittedBelow { delegation, session: self.id(), key };
+        let summary = self.gateway.delegate(self.principal(), &parent.job, below, &self.ruled).await?;
         self.watch_from_start(summary.job, overflow).await?;
         Ok(summary)
     }

@@ -12,15 +12,16 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use common::upstream::{Fault, Upstream};
 use common::{Bench, all_over, fact, logs, memory, options, pass, reached, request, see, see_to_end, with_quotas};
 use moorline_core::Refusal;
 use moorline_core::idempotency::{Claim, ClaimKey, Fingerprint, Parameters};
 use moorline_core::job::Status;
 use moorline_core::quota::Quota;
 use moorline_core::record::Fact;
-use moorline_runtime::{Idempotency, JobQuery, SessionHandle, SubmitRequest};
+use moorline_runtime::{Idempotency, JobQuery, SessionHandle, SubmitParent, SubmitRequest};
 use moorline_store::{Collection, DocKey, Expect, Store, StoreFault, TailLimits};
-use moorline_types::{JobId, Json, Quotas, StreamId, StreamSeq, Timestamp, limits};
+use moorline_types::{JobId, Json, Millis, Quotas, StreamId, StreamSeq, Timestamp, limits};
 
 fn fingerprint(agent: &str, input: &str) -> Fingerprint {
     Fingerprint::of(&Parameters {
@@ -30,6 +31,7 @@ fn fingerprint(agent: &str, input: &str) -> Fingerprint {
         lease_constraints: None,
         max_runtime_sec: None,
         parent_job_id: None,
+        delegate_id: None,
     })
 }
 
@@ -154,31 +156,39 @@ async fn a_submission_that_is_refused_leaves_its_key_free() {
     assert_eq!(documents(&*bench.store, Collection::Idempotency).await, 1);
 }
 
+async fn submit(mut session: SessionHandle, request: SubmitRequest) -> Result<JobId, Refusal> {
+    session.submit(request).await.map(|summary| summary.job)
+}
+
+async fn listed(bench: &Bench) -> Vec<(JobId, Status)> {
+    let page = bench.session("ada").await.list_jobs(&JobQuery::default()).await.unwrap();
+    page.jobs.into_iter().map(|listed| (listed.job, listed.status)).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_for_a_submission_that_comes_to_nothing_take_its_place() {
-    let bench = Bench::start().await;
-    let mut sessions = Vec::new();
-    for _ in 0..10 {
-        sessions.push(bench.session("ada").await);
+    let upstream = Upstream::new();
+    let bench = Bench::provisioned(memory(), options(), Some(upstream.provisioning(Millis::from_secs(60)))).await;
+    while !bench.gateway.credentials().is_offered() {
+        pass(Duration::from_millis(10)).await;
     }
-    let faults = bench.store.faults();
-    faults.hold_appends();
-    let submit = |mut session: SessionHandle| async move {
-        let submitted = session.submit(keyed("k", "counter", "3")).await;
-        submitted.map(|summary| summary.job)
-    };
-    let first = tokio::spawn(submit(sessions.remove(0)));
-    // It has its turn, and waits for the store.
+    // It has its turn, and waits for an upstream that does not answer.
+    upstream.on_issue(Fault::Silent);
+    let lease = Json::parse(r#"{"model.use":["*"]}"#).unwrap();
+    let first = SubmitRequest { lease, takes_credentials: true, ..keyed("k", "counter", "3") };
+    let first = tokio::spawn(submit(bench.session("ada").await, first));
     pass(Duration::from_secs(1)).await;
-    let waiting: tokio::task::JoinSet<_> = sessions.into_iter().map(submit).collect();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..9 {
+        waiting.spawn(submit(bench.session("ada").await, keyed("k", "counter", "3")));
+    }
     pass(Duration::from_secs(1)).await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
-    faults.allow();
     let jobs: BTreeSet<_> = waiting.join_all().await.into_iter().map(Result::unwrap).collect();
     assert_eq!(jobs.len(), 1);
-    let listed = bench.session("ada").await.list_jobs(&JobQuery::default()).await.unwrap().jobs;
-    assert_eq!(listed.iter().map(|listed| listed.job).collect::<BTreeSet<_>>(), jobs, "what never began is not shown");
+    let listed: BTreeSet<_> = listed(&bench).await.into_iter().map(|(job, _)| job).collect();
+    assert_eq!(listed, jobs, "what never began is not shown");
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,6 +204,69 @@ async fn a_key_survives_a_kill() {
     assert_eq!(logs(&see_to_end(&mut session, job).await).len(), 5);
     let refused = session.submit(keyed("k", "counter", "6")).await.unwrap_err();
     assert_eq!(refused, Refusal::KeyTaken { job });
+}
+
+/// A child of this job, which may be submitted again.
+fn keyed_below(parent: JobId, key: &str, input: &str) -> SubmitRequest {
+    let parent = SubmitParent { job: parent.to_string(), delegate_id: None };
+    SubmitRequest { parent: Some(parent), ..keyed(key, "counter", input) }
+}
+
+async fn patient_parent(session: &mut SessionHandle) -> JobId {
+    let lease = Json::parse(r#"{"agent.delegate":["counter"]}"#).unwrap();
+    session.submit(SubmitRequest { lease, ..request("patient", "null") }).await.unwrap().job
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_below_a_job_is_one_child_however_often_it_is_repeated() {
+    let bench = Bench::start().await;
+    let mut ada = bench.session("ada").await;
+    let parent = patient_parent(&mut ada).await;
+    let mut submissions = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        submissions.spawn(submit(bench.session("ada").await, keyed_below(parent, "k", "3")));
+    }
+    let jobs: BTreeSet<_> = submissions.join_all().await.into_iter().map(Result::unwrap).collect();
+    let [child] = jobs.into_iter().collect::<Vec<_>>()[..] else { panic!("there are several") };
+    let refused = ada.submit(keyed_below(parent, "k", "4")).await.unwrap_err();
+    assert_eq!(refused, Refusal::KeyTaken { job: child });
+    let free = ada.submit(keyed_below(parent, "l", "4")).await.unwrap().job;
+    assert_ne!(free, child);
+
+    let store = std::sync::Arc::new(bench.store.reopen(TailLimits::default()));
+    let bench = Bench::over(store, options()).await;
+    let mut ada = bench.session("ada").await;
+    let again = ada.submit(keyed_below(parent, "k", "3")).await.unwrap();
+    assert_eq!((again.job, again.accepted.parent.as_ref().map(|link| link.job)), (child, Some(parent)));
+    see_to_end(&mut ada, child).await;
+    all_over(&bench.gateway).await;
+    assert_eq!(ada.submit(keyed_below(parent, "k", "3")).await.unwrap().job, child, "when the parent is over too");
+    assert_eq!(listed(&bench).await.len(), 3);
+}
+
+/// The key goes with the request to the parent's task: as long as nobody knows whether there is a child, it is not free.
+#[tokio::test(start_paused = true)]
+async fn a_key_below_a_job_is_taken_until_its_child_is_there_and_free_if_there_is_none() {
+    let bench = Bench::start().await;
+    let mut ada = bench.session("ada").await;
+    let parent = patient_parent(&mut ada).await;
+    let refused = ada.submit(SubmitRequest {
+        lease: Json::parse(r#"{"fs.read":["/**"]}"#).unwrap(),
+        ..keyed_below(parent, "k", "1")
+    });
+    assert!(refused.await.unwrap_err().to_string().contains("ask for less"));
+    let faults = bench.store.faults();
+    faults.refuse_appends(StoreFault::Full);
+    for _ in 0..2 {
+        let refused = ada.submit(keyed_below(parent, "k", "2")).await.unwrap_err();
+        assert!(matches!(refused, Refusal::StoreUnavailable { .. }), "{refused}");
+    }
+    faults.allow();
+    let child = ada.submit(keyed_below(parent, "k", "2")).await.unwrap().job;
+    see_to_end(&mut ada, child).await;
+    assert_eq!(listed(&bench).await.len(), 2, "it was one submission all the time");
+    ada.cancel(&parent.to_string(), None).await.unwrap();
+    all_over(&bench.gateway).await;
 }
 
 #[tokio::test(start_paused = true)]

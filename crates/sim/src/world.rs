@@ -236,6 +236,7 @@ impl Simulation {
                 lease_constraints: None,
                 max_runtime_sec: request.max_runtime_sec,
                 parent_job_id: None,
+                delegate_id: None,
             });
             request.idempotency = Some(Idempotency { key: self.submissions.len().to_string(), fingerprint });
         }

@@ -26,6 +26,7 @@ fn fingerprint(agent: &str, input: &str) -> Fingerprint {
         lease_constraints: None,
         max_runtime_sec: None,
         parent_job_id: None,
+        delegate_id: None,
     };
     Fingerprint::of(&nothing)
 }
@@ -40,6 +41,7 @@ fn every_parameter_counts_and_how_it_is_written_does_not() {
         lease_constraints: Some(&constraints),
         max_runtime_sec: Some(5),
         parent_job_id: Some("job_x"),
+        delegate_id: Some("d"),
     };
     let rewritten = json(r#"{ "a" : 1.0 }"#);
     assert_eq!(Fingerprint::of(&base()), Fingerprint::of(&Parameters { input: &rewritten, ..base() }));
@@ -53,6 +55,8 @@ fn every_parameter_counts_and_how_it_is_written_does_not() {
         Parameters { max_runtime_sec: Some(6), ..base() },
         Parameters { max_runtime_sec: None, ..base() },
         Parameters { parent_job_id: None, ..base() },
+        Parameters { delegate_id: Some("e"), ..base() },
+        Parameters { delegate_id: None, ..base() },
     ] {
         assert_ne!(Fingerprint::of(&base()), Fingerprint::of(&changed), "{changed:?}");
     }

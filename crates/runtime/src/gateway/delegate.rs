@@ -1,16 +1,16 @@
 //! Submissions below a job (`parent_job_id`): whoever controls the job delegates in its place.
 //!
 //! The parent's own task makes the child, as it makes those of its agent, so the two cannot get in each other's way: one
-//! order of delegations, one budget, one commit.
+//! order of delegations, one budget, one commit. A key that the submission has stands for the child with that commit, and
+//! until then for nobody else: it goes with the request to the parent's task.
 
 use moorline_core::Refusal;
 use moorline_core::access::Action;
-use moorline_core::delegation::Delegation;
-use moorline_types::{Principal, SessionId};
+use moorline_types::Principal;
 use tokio::sync::oneshot;
 
 use super::{CONFIRM_PATIENCE, Gateway, JobSummary, unavailable};
-use crate::registry::JobInput;
+use crate::registry::{JobInput, SubmittedBelow};
 use crate::ruled::Ruled;
 
 impl Gateway {
@@ -19,8 +19,7 @@ impl Gateway {
         &self,
         principal: &Principal,
         parent: &str,
-        session: SessionId,
-        delegation: Delegation,
+        below: SubmittedBelow,
         ruled: &Ruled,
     ) -> Result<JobSummary, Refusal> {
         let JobSummary { job: id, status, .. } = self.find(principal, Action::Cancel, parent, ruled).await?;
@@ -30,7 +29,7 @@ impl Gateway {
         self.count_submit(&principal.id, self.quotas_of(principal).submits_per_sec)?;
         let (accepted, acceptance) = oneshot::channel();
         if let Some(handle) = self.0.registry.get(id) {
-            let input = JobInput::Delegate { delegation: Box::new(delegation), session, accepted };
+            let input = JobInput::Delegate { below: Box::new(below), accepted };
             // If it is over, the sender is dropped with the input, and that is noticed below.
             handle.inbox.send(input).await.unwrap_or_default();
         } else {

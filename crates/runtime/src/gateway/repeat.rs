@@ -1,5 +1,7 @@
 //! Submissions with an idempotency key (spec 7.2): which are new, and which are the same again.
 
+use std::time::Duration;
+
 use moorline_core::Refusal;
 use moorline_core::idempotency::{Fate, Verdict, judge};
 use moorline_store::ReadError;
@@ -9,11 +11,15 @@ use super::{Gateway, JobSummary, unavailable};
 use crate::claims::{FreeKey, Idempotency, SWEEP_INTERVAL};
 use crate::tasks::TaskKind;
 
+/// How long one with the same key is waited for: longer than a store and an upstream take that are well. The connection
+/// does nothing else meanwhile.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a submission with a key is.
 #[derive(Debug)]
 pub(crate) enum Submission {
-    /// The first with its key: the job is to be accepted under this claim.
-    New(FreeKey),
+    /// The first with its key: the job is to be accepted under this claim. Without a key, every one is the first.
+    New(Option<FreeKey>),
     /// The same as the one that this job was accepted for.
     Repeated(JobSummary),
 }
@@ -26,14 +32,15 @@ impl Gateway {
         idempotency: Idempotency,
     ) -> Result<Submission, Refusal> {
         let Idempotency { key, fingerprint } = idempotency;
-        let turn = self.0.claims.turn(principal, &key).await;
+        let turn = tokio::time::timeout(TURN_PATIENCE, self.0.claims.turn(principal, &key)).await;
+        let turn = turn.map_err(|_| Refusal::StoreUnavailable { reason: "a submission with this key is under way" })?;
         let found = turn.read().await.map_err(unavailable)?;
         let (fate, summary) = match &found {
             Some((claim, _)) => self.fate(claim.job).await.map_err(unavailable)?,
             None => (Fate::NeverBegan, None),
         };
         match judge(self.now(), &fingerprint, found.as_ref().map(|(claim, _)| (claim, fate))) {
-            Verdict::Claim => Ok(Submission::New(turn.free(fingerprint, found.map(|(_, revision)| revision)))),
+            Verdict::Claim => Ok(Submission::New(Some(turn.free(fingerprint, found.map(|(_, revision)| revision))))),
             Verdict::Refuse(refusal) => Err(refusal),
             Verdict::Same(job) => {
                 tracing::info!(%job, "a submission is repeated");

@@ -12,7 +12,7 @@ use moorline_runtime::{
     GcRequest, Idempotency, JobQuery, ResumeRequest, SubmitParent, SubmitRequest, SubscribeRequest,
 };
 use moorline_types::{COST_BUDGET, Capability, Json, Millis, Principal, Timestamp, TraceRef};
-use moorline_wire::payload::{JobFilter, ListJobs, Resume, Submit, Subscribe};
+use moorline_wire::payload::{DelegateId, JobFilter, ListJobs, Resume, Submit, Subscribe};
 use moorline_wire::profile::Asked;
 use moorline_wire::vendor::{self, AuditQuery, Extensions, Gc, Keys, OnGap};
 use moorline_wire::{ClientMessage, DecodeErrorKind, Feature, FeatureSet, Frame, JobRef, JobStatus};
@@ -163,6 +163,7 @@ fn idempotency(submit: &Submit, lease: &Json) -> Option<Idempotency> {
         lease_constraints: constraints.as_ref(),
         max_runtime_sec: submit.max_runtime_sec,
         parent_job_id: submit.parent_job_id.as_ref().map(JobRef::as_str),
+        delegate_id: submit.delegate_id.as_ref().map(DelegateId::as_str),
     });
     Some(Idempotency { key, fingerprint })
 }
