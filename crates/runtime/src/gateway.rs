@@ -41,7 +41,7 @@ use crate::ruled::Ruled;
 use crate::sessions::Sessions;
 use crate::spans::{FinishedSpans, SessionSpans, Spans, Timed, Worth};
 use crate::stored::StoredBytes;
-use crate::tasks::Tasks;
+use crate::tasks::{TaskKind, Tasks};
 use crate::view::Delivery;
 
 mod backend;
@@ -303,19 +303,25 @@ impl Gateway {
         // The last that is asked: what is refused for another reason is not held against the rate.
         self.count_submit(&principal, per_sec)?;
         let timed = Timed::begin(&job, &self.0.clock, &batch);
-        let appended = self.append_with(batch, changes).await;
-        if let Some(timed) = timed {
-            let refused = appended.as_ref().err().map(|_| "refused");
-            timed.end(&job, &self.0.clock, &self.0.jobs.spans, Worth::Always, refused);
-        }
-        appended?;
-        room.keep();
-        issued.into_iter().for_each(Pending::keep);
-        self.0.sessions.note_bytes(session, of_session);
-        job.handle_committed(self.now());
-        let Accepted { agent, version, .. } = job.accepted();
-        tracing::debug!(job = %id, trace_id = %trace, %agent, %version, "a job is accepted");
-        Ok(self.0.jobs.start(job, place, bytes.saturating_sub(of_session)))
+        let gateway = self.clone();
+        let begun = async move {
+            let appended = gateway.append_with(batch, changes).await;
+            if let Some(timed) = timed {
+                let refused = appended.as_ref().err().map(|_| "refused");
+                timed.end(&job, &gateway.0.clock, &gateway.0.jobs.spans, Worth::Always, refused);
+            }
+            appended?;
+            room.keep();
+            issued.into_iter().for_each(Pending::keep);
+            drop(key);
+            gateway.0.sessions.note_bytes(session, of_session);
+            job.handle_committed(gateway.now());
+            let Accepted { agent, version, .. } = job.accepted();
+            tracing::debug!(job = %id, trace_id = %trace, %agent, %version, "a job is accepted");
+            Ok(gateway.0.jobs.start(job, place, bytes.saturating_sub(of_session)))
+        };
+        // Whoever asked may stop waiting. What the store was offered may be committed all the same, and is driven then.
+        self.0.tasks.see_through(TaskKind::Job, begun).await
     }
 
     fn count_submit(&self, principal: &PrincipalId, per_sec: Option<u64>) -> Result<(), Refusal> {

@@ -18,7 +18,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -90,6 +93,16 @@ impl Tasks {
         drop(tokio::spawn(self.tracker.track_future(task.instrument(span))));
     }
 
+    /// Something that comes to its end also if nobody waits for it any more: a task takes it over when it is dropped
+    /// before. As long as somebody waits, it is no task and costs none.
+    pub(crate) fn see_through<T: Send + 'static>(
+        &self,
+        kind: TaskKind,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> SeenThrough<T> {
+        SeenThrough { tasks: self.clone(), kind, future: Some(Box::pin(future)) }
+    }
+
     /// Cancelled when every task is to come to its end.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stop
@@ -100,5 +113,68 @@ impl Tasks {
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
+    }
+}
+
+/// See [`Tasks::see_through`].
+pub(crate) struct SeenThrough<T: Send + 'static> {
+    tasks: Tasks,
+    kind: TaskKind,
+    /// `None` when it has come to its end.
+    future: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+}
+
+impl<T: Send + 'static> Future for SeenThrough<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let polled = future.as_mut().poll(context);
+        if polled.is_ready() {
+            self.future = None;
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for SeenThrough<T> {
+    fn drop(&mut self) {
+        // Where there is no runtime any more, nothing can be brought to its end.
+        if let (Some(future), Ok(_)) = (self.future.take(), Handle::try_current()) {
+            self.tasks.spawn(self.kind, async move { drop(future.await) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::Notify;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_seen_through_ends_once_whether_or_not_somebody_waits() {
+        for is_waited_for in [true, false] {
+            let (tasks, go) = (Tasks::default(), Arc::new(Notify::new()));
+            let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
+            let goes = Arc::clone(&go);
+            let seen = tasks.see_through(TaskKind::Job, async move {
+                goes.notified().await;
+                done.send(()).unwrap();
+            });
+            if is_waited_for {
+                go.notify_one();
+                seen.await;
+            } else {
+                assert!(timeout(Duration::from_secs(1), seen).await.is_err());
+                go.notify_one();
+            }
+            assert_eq!((ended.recv().await, ended.recv().await), (Some(()), None), "waited for: {is_waited_for}");
+            tasks.stop().await;
+        }
     }
 }

@@ -191,6 +191,25 @@ async fn those_who_wait_for_a_submission_that_comes_to_nothing_take_its_place() 
     assert_eq!(listed, jobs, "what never began is not shown");
 }
 
+/// Whoever submits may be gone before the store has answered. What it commits then is a job like every other.
+#[tokio::test(start_paused = true)]
+async fn a_submission_whose_submitter_is_gone_before_the_commit_is_driven_to_its_end() {
+    let bench = Bench::start().await;
+    let faults = bench.store.faults();
+    let session = bench.session("ada").await;
+    faults.hold_appends();
+    let first = tokio::spawn(submit(session, keyed("k", "counter", "3")));
+    pass(Duration::from_secs(1)).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    faults.allow();
+    let mut again = bench.session("ada").await;
+    let job = again.submit(keyed("k", "counter", "3")).await.unwrap().job;
+    assert_eq!(logs(&see_to_end(&mut again, job).await), ["1", "2", "3"]);
+    all_over(&bench.gateway).await;
+    assert_eq!(listed(&bench).await, [(job, Status::Success)], "and there is no other");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_survives_a_kill() {
     let bench = Bench::start().await;
