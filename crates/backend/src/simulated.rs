@@ -39,14 +39,15 @@ impl Opener for Simulated {
     async fn open(&self, options: Option<&Json>) -> Result<Opened, OpenError> {
         let options = options.map_or_else(|| Ok(PlantOptions::default()), Json::to);
         let options = options.map_err(|error| OpenError::Options { reason: error.to_string() })?;
-        let clock = Steady::start();
-        Ok(Box::new(Running { plant: Plant::new(clock.now(), options)?, clock }))
+        let (clock, slow_close) = (Steady::start(), Duration::from_millis(options.slow_close_ms));
+        Ok(Box::new(Running { plant: Plant::new(clock.now(), options)?, clock, slow_close }))
     }
 }
 
 struct Running {
     plant: Plant,
     clock: Steady,
+    slow_close: Duration,
 }
 
 #[async_trait]
@@ -70,5 +71,7 @@ impl Backend for Running {
         }
     }
 
-    async fn close(&mut self) {}
+    async fn close(&mut self) {
+        tokio::time::sleep(self.slow_close).await;
+    }
 }

@@ -22,6 +22,8 @@ pub struct PlantOptions {
     pub tick_ms: u64,
     /// How long a write takes, in milliseconds.
     pub slow_write_ms: u64,
+    /// How long it takes to close, in milliseconds.
+    pub slow_close_ms: u64,
     /// How long after its start what happens.
     pub faults: Vec<Fault>,
     /// Who there is, with passwords.
@@ -89,6 +91,7 @@ impl Default for PlantOptions {
         Self {
             tick_ms: 500,
             slow_write_ms: 0,
+            slow_close_ms: 0,
             faults: Vec::new(),
             users: users.into(),
             tags: tags.map(|(name, options)| (name.to_owned(), options)).into(),
