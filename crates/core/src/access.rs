@@ -6,6 +6,7 @@
 //! | list | `observe` | `observe` | `observe_all` |
 //! | observe | `observe` | `observe` | `observe_all` |
 //! | cancel | `cancel` | `control_all` | `control_all` |
+//! | use a gateway session | `cancel` | `control_all` | `control_all` |
 //! | administer | | | `administer` |
 //!
 //! - Whoever has no scope for a job that is not its own is answered as if there were none: [`Refusal::JobNotFound`],
@@ -37,6 +38,9 @@ pub enum Action {
     Observe,
     /// End a job.
     Cancel,
+    /// Have commands carried out in a gateway session, and end it. Whoever may end a session may do anything in it:
+    /// nothing that its back end does is worth less than the session.
+    Use,
     /// Change or look at what concerns everybody.
     Administer,
 }
@@ -96,12 +100,12 @@ pub struct Ruling {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 5] = [Self::Submit, Self::List, Self::Observe, Self::Cancel, Self::Administer];
+    pub const ALL: [Self; 6] = [Self::Submit, Self::List, Self::Observe, Self::Cancel, Self::Use, Self::Administer];
 
     /// Whether it is about one job that there is already.
     pub const fn concerns_job(self) -> bool {
         match self {
-            Self::Observe | Self::Cancel => true,
+            Self::Observe | Self::Cancel | Self::Use => true,
             Self::Submit | Self::List | Self::Administer => false,
         }
     }
@@ -113,6 +117,7 @@ impl Action {
             Self::List => "listing jobs",
             Self::Observe => "observing this job",
             Self::Cancel => "cancelling this job",
+            Self::Use => "using this session",
             Self::Administer => "administering the gateway",
         }
     }
@@ -125,8 +130,8 @@ impl Action {
                 &[Scope::Observe, Scope::ObserveAll]
             }
             (Self::Observe, Relation::Stranger) => &[Scope::ObserveAll],
-            (Self::Cancel, Relation::Owner) => &[Scope::Cancel, Scope::ControlAll],
-            (Self::Cancel, Relation::SharesTag | Relation::Stranger) => &[Scope::ControlAll],
+            (Self::Cancel | Self::Use, Relation::Owner) => &[Scope::Cancel, Scope::ControlAll],
+            (Self::Cancel | Self::Use, Relation::SharesTag | Relation::Stranger) => &[Scope::ControlAll],
             (Self::Administer, _) => &[Scope::Administer],
         }
     }

@@ -179,7 +179,7 @@ impl BackendSessions {
     /// # Errors
     /// If there is none that this principal may know of, or it may only look at it.
     pub fn control(&self, principal: &Principal, id: &str) -> Result<SessionHandle, SessionError> {
-        self.find(principal, id, Action::Cancel)
+        self.find(principal, id, Action::Use)
     }
 
     /// The sessions that somebody may look at, the oldest first.

@@ -241,6 +241,45 @@ async fn a_command_that_is_repeated_is_carried_out_once() {
     let both = tokio::join!(session.invoke(Some("r1"), None, register()), session.invoke(Some("r1"), None, register()));
     let (first, second) = (both.0.unwrap(), both.1.unwrap());
     assert_eq!(first.result.done, Done::Server(ServerHandle(1)));
+/// Every set of scopes and every relation, against what is promised.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_look_at_a_session_need_not_be_allowed_to_use_it() {
+    let bench = Bench::start(backend_options()).await;
+    let tagged = |name: &str, scopes: Scopes| {
+        let mut principal = principal(name, scopes);
+        principal.grants.tags = [("team").parse().unwrap()].into();
+        principal
+    };
+    let tag = Some("team".parse().unwrap());
+    let session = bench.open_as(&tagged("ada", Scopes::JOBS), OpenRequest { tag, ..OpenRequest::default() }).await;
+    let id = session.summary().id.to_string();
+    for bits in 0..1_u32 << Scope::ALL.len() {
+        let scopes: Scopes =
+            Scope::ALL.into_iter().zip(0..).filter(|(_, bit)| bits & 1 << bit != 0).map(|(scope, _)| scope).collect();
+        let has = |one_of: &[Scope]| one_of.iter().any(|scope| scopes.contains(*scope));
+        let (observe, cancel) = (&[Scope::Observe, Scope::ObserveAll][..], &[Scope::Cancel, Scope::ControlAll][..]);
+        for (who, looks, uses, is_owner) in [
+            (principal("ada", scopes), observe, cancel, true),
+            (tagged("tom", scopes), observe, &[Scope::ControlAll][..], false),
+            (principal("eve", scopes), &[Scope::ObserveAll][..], &[Scope::ControlAll][..], false),
+        ] {
+            for (found, one_of) in [(bench.sessions.get(&who, &id), looks), (bench.sessions.control(&who, &id), uses)] {
+                let case = format!("{} with {scopes:?}, of which one of {one_of:?} is needed", who.id);
+                match found {
+                    Ok(_) => assert!(has(one_of), "{case}"),
+                    Err(SessionError::Denied { needs }) => {
+                        assert!(!has(one_of) && needs == one_of[0] && (is_owner || has(looks) || has(uses)), "{case}");
+                    }
+                    Err(SessionError::NotFound { .. }) => {
+                        assert!(!is_owner && !has(looks) && !has(uses), "{case}");
+                    }
+                    Err(other) => panic!("{case}: {other}"),
+                }
+            }
+        }
+    }
+}
+
     assert_eq!(second.result.done, first.result.done);
     let later = session.invoke(Some("r1"), None, register()).await.unwrap();
     assert!(later.repeated && later.result.done == first.result.done && later.worker_seq > first.worker_seq);
