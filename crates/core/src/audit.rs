@@ -94,6 +94,9 @@ actions! {
     Subscribe = "subscribe";
     /// How a job ended, and with what, was told to a session that has not submitted it.
     Result = "result";
+    /// A command was to be carried out in a gateway session, or an alarm of it acknowledged. Those that were are in the
+    /// session's records.
+    Invoke = "invoke";
     /// Jobs were listed.
     List = "list";
     /// A job ended because its lease did.

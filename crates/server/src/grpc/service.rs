@@ -162,7 +162,7 @@ impl SessionGateway for Calls {
         let timeout = from_proto::length("timeout", asked.timeout).map_err(|status| *status)?;
         let timeout = [timeout, deadline].into_iter().flatten().min();
         let command = from_proto::command(asked.command).map_err(|status| *status)?;
-        let handle = self.control(&who, &asked.session_id, AuditAction::Submit)?;
+        let handle = self.control(&who, &asked.session_id, AuditAction::Invoke)?;
         let id = from_proto::text(asked.command_id);
         let invoked = handle.invoke(id.as_deref(), timeout, command).await;
         let invoked = invoked.map_err(|error| status(&asked.session_id, &error))?;
@@ -234,7 +234,7 @@ impl SessionGateway for Calls {
     ) -> Answer<v1::AcknowledgeAlarmResponse> {
         let (who, deadline) = (caller(&request)?, deadline(&request));
         let asked = request.into_inner();
-        let handle = self.control(&who, &asked.session_id, AuditAction::Submit)?;
+        let handle = self.control(&who, &asked.session_id, AuditAction::Invoke)?;
         let command = Command::AcknowledgeAlarm { alarm: asked.alarm_id, comment: asked.comment };
         let id = from_proto::text(asked.command_id);
         let invoked = handle.invoke(id.as_deref(), deadline, command).await;
