@@ -152,6 +152,16 @@ pub enum FaultKind {
     EventQueueOverflow,
 }
 
+impl FaultKind {
+    /// As it is recorded: durable as the reason of the job's cancellation, if the gateway ends the session for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WorkerFaulted => "worker-faulted",
+            Self::EventQueueOverflow => "event-queue-overflow",
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -350,13 +360,14 @@ impl BackendSession {
         self.effects.push_back(effect);
     }
 
-    /// A fault that is found here and not by the worker.
-    fn fault(&mut self, kind: FaultKind, message: String) {
+    /// A subscriber has not kept up, here or with an earlier gateway, and that is a fault of the session.
+    pub fn handle_overflow_fault(&mut self) {
         if matches!(self.state, State::Closing(_) | State::Closed(_) | State::Faulted(_)) {
             return;
         }
         self.effects.push_back(Effect::Kill);
-        self.end(State::Faulted(Fault { kind, message }));
+        let message = "the session's event stream queue overflowed".to_owned();
+        self.end(State::Faulted(Fault { kind: FaultKind::EventQueueOverflow, message }));
     }
 
     fn end(&mut self, end: State) {

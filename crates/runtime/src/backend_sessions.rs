@@ -23,6 +23,7 @@ mod error;
 mod guard;
 mod id;
 mod invoke;
+mod kept;
 mod open;
 mod shared;
 mod stream;
@@ -33,10 +34,12 @@ use std::sync::{Arc, Mutex};
 
 use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::backend_session::{CloseReason, Retention, SessionOptions, State};
+use moorline_core::record::Accepted;
 use moorline_types::{Epoch, JobId, Millis, Principal, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, JobSummary, RecoverJobsError};
 use crate::sync::lock;
+use kept::Kept;
 use shared::Session;
 
 pub use error::SessionError;
@@ -70,6 +73,7 @@ struct Sessions {
     gateway: Gateway,
     workers: SessionWorkers,
     options: BackendOptions,
+    kept: Kept,
     /// Those that there are, and places that are taken for those to come.
     slots: Mutex<Slots>,
 }
@@ -130,7 +134,8 @@ pub struct SessionSummary {
 impl BackendSessions {
     /// Gateway sessions over the jobs of `gateway`, run by `workers`.
     pub fn new(gateway: Gateway, workers: SessionWorkers, options: BackendOptions) -> Self {
-        Self(Arc::new(Sessions { gateway, workers, options, slots: Mutex::default() }))
+        let kept = Kept::new(Arc::clone(gateway.store()));
+        Self(Arc::new(Sessions { gateway, workers, options, kept, slots: Mutex::default() }))
     }
 
     /// What the operator decided.
@@ -143,16 +148,37 @@ impl BackendSessions {
         self.0.gateway.epoch()
     }
 
-    /// Takes over the sessions of the last run. To be called after [`Gateway::recover`] and before anybody is let in.
-    pub fn recover(&self) {
-        for (job, handle) in self.0.gateway.all_open_jobs() {
-            if let Some(backend) = id::backend_of(&handle.accepted) {
-                tracing::info!(session = %GatewaySessionId::of(job), backend, "a gateway session of the last run is taken over");
-                let session = Session::adopt(self.0.gateway.now(), job, &handle, &self.0.options);
-                lock(&self.0.slots).sessions.insert(job, Arc::clone(&session));
-                self.drive(session, None);
+    /// Takes over the sessions of the last run, also those that have faulted and that nobody has closed. To be called
+    /// after [`Gateway::recover`] and before anybody is let in.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub async fn recover(&self) -> Result<(), RecoverJobsError> {
+        let gateway = &self.0.gateway;
+        for (job, handle) in gateway.all_open_jobs() {
+            if id::backend_of(&handle.accepted).is_some() {
+                self.adopt(job, &handle.accepted, handle.accepted_at);
             }
         }
+        for job in self.0.kept.all().await? {
+            if lock(&self.0.slots).sessions.contains_key(&job) {
+                continue;
+            }
+            match gateway.ended_job(job).await? {
+                // Its driver reads how it ended, and forgets it if that was no fault.
+                Some(JobSummary { accepted, accepted_at, .. }) => self.adopt(job, &accepted, accepted_at),
+                // All that was known of it is removed.
+                None => self.0.kept.remove(job).await,
+            }
+        }
+        Ok(())
+    }
+
+    fn adopt(&self, job: JobId, accepted: &Accepted, accepted_at: Timestamp) {
+        tracing::info!(session = %GatewaySessionId::of(job), "a gateway session of the last run is taken over");
+        let session = Session::adopt(self.0.gateway.now(), job, accepted, accepted_at, &self.0.options);
+        lock(&self.0.slots).sessions.insert(job, Arc::clone(&session));
+        self.drive(session, None);
     }
 
     /// Closes the sessions of the last run of a gateway that has no session gateway any more. To be called after
@@ -202,7 +228,12 @@ impl BackendSessions {
     }
 
     /// A session is over and is forgotten, and its place is free.
-    fn remove(&self, job: JobId) {
+    async fn remove(&self, job: JobId) {
+        self.free(job);
+        self.0.kept.remove(job).await;
+    }
+
+    fn free(&self, job: JobId) {
         lock(&self.0.slots).sessions.remove(&job);
     }
 }

@@ -19,7 +19,7 @@ use moorline_runtime::backend_sessions::{
 };
 use moorline_runtime::workers::{WorkerDoor, raise_generation};
 use moorline_runtime::{Clock, Gateway, Tasks};
-use moorline_store::{MemoryStore, Store};
+use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_types::{Json, Millis, Principal, Scope, Scopes, Timestamp, WorkerSeq};
 use moorline_worker::sdk::Agent;
 use moorline_worker::secret::GatewaySecret;
@@ -34,6 +34,7 @@ const STILL: &str =
 struct Bench {
     sessions: BackendSessions,
     gateway: Gateway,
+    store: Arc<MemoryStore>,
 }
 
 fn backend_options() -> BackendOptions {
@@ -65,7 +66,7 @@ impl Bench {
     async fn over(store: Arc<MemoryStore>, backend_options: BackendOptions) -> Self {
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
         let tasks = Tasks::default();
-        let shared: Arc<dyn Store> = store;
+        let shared: Arc<dyn Store> = store.clone();
         let generation = raise_generation(shared.as_ref()).await.unwrap();
         let gateway = Gateway::new(shared, clock.clone(), options(), [], tasks.clone());
         gateway.recover().await.unwrap();
@@ -76,8 +77,14 @@ impl Bench {
         };
         let workers = SessionWorkers::in_process(door, tasks, Arc::new(agent));
         let sessions = BackendSessions::new(gateway.clone(), workers, backend_options);
-        sessions.recover();
-        Self { sessions, gateway }
+        sessions.recover().await.unwrap();
+        Self { sessions, gateway, store }
+    }
+
+    /// The next gateway over the same journal.
+    async fn restart(self, options: BackendOptions) -> Self {
+        self.gateway.stop().await;
+        Self::over(Arc::new(self.store.reopen(TailLimits::default())), options).await
     }
 
     async fn open(&self) -> SessionHandle {
@@ -138,17 +145,18 @@ async fn value(stream: &mut EventStream) -> (i64, WorkerSeq) {
 }
 
 async fn state(session: &SessionHandle, wanted: impl Fn(&State) -> bool) -> State {
+    wait_until(|| wanted(&session.summary().state)).await;
+    session.summary().state
+}
+
+async fn wait_until(holds: impl Fn() -> bool) {
     within(async {
-        loop {
-            let state = session.summary().state;
-            if wanted(&state) {
-                return state;
-            }
+        while !holds() {
             // not a wait: lets virtual time pass between two looks
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
-    .await
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,14 +241,6 @@ async fn a_session_is_its_owners_and_seen_by_its_tag() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_command_that_is_repeated_is_carried_out_once() {
-    let bench = Bench::start(backend_options()).await;
-    let session = bench.open().await;
-    let register = || Command::Register { client: "test".into() };
-    let both = tokio::join!(session.invoke(Some("r1"), None, register()), session.invoke(Some("r1"), None, register()));
-    let (first, second) = (both.0.unwrap(), both.1.unwrap());
-    assert_eq!(first.result.done, Done::Server(ServerHandle(1)));
 /// Every set of scopes and every relation, against what is promised.
 #[tokio::test(start_paused = true)]
 async fn whoever_may_look_at_a_session_need_not_be_allowed_to_use_it() {
@@ -280,6 +280,14 @@ async fn whoever_may_look_at_a_session_need_not_be_allowed_to_use_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_repeated_is_carried_out_once() {
+    let bench = Bench::start(backend_options()).await;
+    let session = bench.open().await;
+    let register = || Command::Register { client: "test".into() };
+    let both = tokio::join!(session.invoke(Some("r1"), None, register()), session.invoke(Some("r1"), None, register()));
+    let (first, second) = (both.0.unwrap(), both.1.unwrap());
+    assert_eq!(first.result.done, Done::Server(ServerHandle(1)));
     assert_eq!(second.result.done, first.result.done);
     let later = session.invoke(Some("r1"), None, register()).await.unwrap();
     assert!(later.repeated && later.result.done == first.result.done && later.worker_seq > first.worker_seq);
@@ -395,6 +403,71 @@ async fn a_back_end_that_fails_is_a_fault_that_stays_until_it_is_closed() {
     assert!(matches!(refused, SessionError::Refused(Refused::Faulted { .. })), "{refused}");
     within(session.close()).await.unwrap();
     bench.open().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_takes_too_long_is_a_failure_and_frees_the_place() {
+    let bench = Bench::start(BackendOptions { max_sessions: 1, ..backend_options() }).await;
+    let options = r#"{"tick_ms":31536000000,"slow_close_ms":31536000000}"#;
+    let request = OpenRequest { options: Some(Json::parse(options).unwrap()), ..OpenRequest::default() };
+    let session = within(bench.sessions.open(&ada(), request)).await.unwrap();
+    let refused = within(session.close()).await.unwrap_err();
+    assert!(matches!(refused, SessionError::CloseFailed { after } if after == Millis::from_secs(10)), "{refused}");
+    let gone = bench.sessions.get(&ada(), &session.summary().id.to_string()).unwrap_err();
+    assert!(matches!(gone, SessionError::NotFound { .. }), "{gone}");
+    assert_eq!(
+        state(&session, |state| matches!(state, State::Closed(_))).await,
+        State::Closed(CloseReason::ClientClose)
+    );
+    bench.open().await;
+    assert_eq!(bench.gateway.open_jobs(), 1, "its worker was killed, which ended its job");
+}
+
+/// What has failed is seen by whoever looks later, whichever gateway runs then.
+#[tokio::test(start_paused = true)]
+async fn a_fault_is_seen_by_the_next_gateway_until_it_is_closed() {
+    let mut options = backend_options();
+    options.session = SessionOptions {
+        overflow: OverflowPolicy::FailFast,
+        multiple_subscribers: false,
+        queue_capacity: 3,
+        ..options.session
+    };
+    let bench = Bench::start(options.clone()).await;
+    let failing = r#"{"tick_ms":31536000000,"faults":[{"after_ms":200,"kind":"failure"}]}"#;
+    let request = OpenRequest { options: Some(Json::parse(failing).unwrap()), ..OpenRequest::default() };
+    let failed = within(bench.sessions.open(&ada(), request)).await.unwrap();
+    let overrun = bench.open().await;
+    let at = item(&overrun, "Set").await;
+    let slow = stream(&overrun, FRESH);
+    for number in 1..=8 {
+        // The last of them come when the session is over already.
+        within(overrun.invoke(None, None, write(at, number))).await.map(drop).unwrap_or_default();
+    }
+    drop(slow);
+    let is_faulted = |state: &State| matches!(state, State::Faulted(_));
+    let mut faults = Vec::new();
+    for session in [&failed, &overrun] {
+        faults.push((session.summary().id.to_string(), state(session, is_faulted).await));
+    }
+    // Its job has ended in the meantime, which makes no other end of it.
+    wait_until(|| bench.gateway.open_jobs() == 0).await;
+    assert!(is_faulted(&overrun.summary().state), "{:?}", overrun.summary().state);
+
+    let bench = bench.restart(options.clone()).await;
+    for (id, fault) in &faults {
+        let session = bench.sessions.control(&ada(), id).unwrap();
+        assert_eq!(state(&session, is_faulted).await, *fault, "{id}");
+        assert!(session.summary().adopted);
+    }
+    let full = within(bench.sessions.open(&ada(), OpenRequest::default())).await.unwrap_err();
+    assert!(matches!(full, SessionError::SessionLimit { .. }), "they have their places: {full}");
+    within(bench.sessions.control(&ada(), &faults[0].0).unwrap().close()).await.unwrap();
+
+    let bench = bench.restart(options).await;
+    assert!(bench.sessions.get(&ada(), &faults[0].0).is_err(), "what was closed is gone");
+    assert!(bench.sessions.get(&ada(), &faults[1].0).is_ok());
+    wait_until(|| bench.sessions.list(&ada()).is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -192,7 +192,7 @@ impl Server {
         for (_, spec) in inside {
             supervise(spec, door.clone(), clock.clone(), &tasks);
         }
-        let sessions = session_gateway::sessions(&config, &data_dir, &gateway, &crew).await;
+        let sessions = session_gateway::sessions(&config, &data_dir, &gateway, &crew).await?;
         crew.keep(specs, survivors);
 
         let reserved = config.jwt.as_ref().map(|jwt| jwt.principal_prefix.clone());

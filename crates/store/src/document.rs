@@ -51,6 +51,8 @@ collections! {
     Workers = "workers";
     /// What workers of other machines have offered.
     ExternalWorkers = "external_workers";
+    /// Gateway sessions that nobody has closed, also those that have faulted.
+    GatewaySessions = "gateway_sessions";
     /// Credentials that upstreams have or may have, under the name of each issue.
     Credentials = "credentials";
     /// The audit trail, keyed by an id that begins with the time.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use moorline_types::Timestamp;
 
-use super::{BackendSession, Effect, FaultKind, Refused, State, StateNeeded};
+use super::{BackendSession, Effect, Refused, State, StateNeeded};
 
 /// Names a subscriber within the life of one gateway. Rises, and is not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,7 +181,7 @@ impl BackendSession {
             && subscriber.kind == SubscriberKind::External;
         self.note_left(now, Some(&subscriber));
         if fails {
-            self.fault(FaultKind::EventQueueOverflow, "the session's event stream queue overflowed".to_owned());
+            self.handle_overflow_fault();
         }
     }
 

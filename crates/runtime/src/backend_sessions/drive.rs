@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moorline_backend::contract::{Answer, CommandResult, Done, EventBody};
 use moorline_backend::{ANSWER_KIND, EVENT_KIND};
-use moorline_core::backend_session::{Answer as Unanswered, CloseReason, CommandNumber, Effect, State};
+use moorline_core::backend_session::{Answer as Unanswered, CloseReason, CommandNumber, Effect, FaultKind, State};
 use moorline_core::record::{Cause, Event, Fact};
 use moorline_store::{CommittedRecord, Interest, ReadLimit};
 use moorline_types::{Json, StreamId, StreamSeq, WorkerId, WorkerSeq, limits};
@@ -89,7 +89,7 @@ impl Driver {
                 () = stopping.cancelled() => return,
             }
         }
-        self.sessions.remove(self.session.about.job);
+        self.sessions.remove(self.session.about.job).await;
     }
 
     /// Takes in what was committed.
@@ -116,8 +116,11 @@ impl Driver {
         } else if let Fact::CancelRequested(request) = &fact {
             let reason = request.reason.as_deref();
             let known = CloseReason::ALL.into_iter().find(|known| reason == Some(known.as_str()));
-            // Whoever has cancelled the job has closed the session.
-            self.session.with(|inner| inner.machine.handle_close(known.unwrap_or(CloseReason::ClientClose)));
+            self.session.with(|inner| match reason == Some(FaultKind::EventQueueOverflow.as_str()) {
+                true => inner.machine.handle_overflow_fault(),
+                // Whoever has cancelled the job has closed the session.
+                false => drop(inner.machine.handle_close(known.unwrap_or(CloseReason::ClientClose))),
+            });
         } else if let Fact::Result(_) = &fact {
             self.end(None);
         } else if let Fact::Error(failure) = &fact {
@@ -190,8 +193,16 @@ impl Driver {
                 }
                 Some(Effect::Close(reason)) => self.end_job(reason.as_str()).await,
                 Some(Effect::Kill) => {
-                    let worker = self.session.lock().worker;
-                    self.end_job(CloseReason::Killed.as_str()).await;
+                    let (worker, reason) = self.session.with(|inner| match inner.machine.state() {
+                        State::Faulted(fault) => (inner.worker, fault.kind.as_str()),
+                        State::StartingWorker
+                        | State::Handshaking
+                        | State::Ready
+                        | State::Reattaching
+                        | State::Closing(_)
+                        | State::Closed(_) => (inner.worker, CloseReason::Killed.as_str()),
+                    });
+                    self.end_job(reason).await;
                     if let Some(worker) = worker {
                         self.sessions.0.workers.kill(worker);
                     }

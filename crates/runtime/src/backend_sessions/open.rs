@@ -4,11 +4,13 @@ use moorline_backend::SessionInput;
 use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::backend_session::{CloseReason, State};
 use moorline_core::record::Accepted;
+use moorline_store::PutError;
 use moorline_types::{Json, Millis, Principal, Tag};
 
 use super::shared::Session;
 use super::{BackendSessions, SessionError, SessionHandle, id};
 use crate::mint;
+use crate::registry::JobHandle;
 use crate::sync::lock;
 
 /// The longest name of a session, in bytes: it is for people and begins every correlation id.
@@ -48,7 +50,8 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.is_ready {
             self.handle.session.tell(|inner| inner.machine.handle_kill());
-            self.handle.sessions.remove(self.handle.session.about.job);
+            // Its driver ends with it, and removes what is kept of it.
+            self.handle.sessions.free(self.handle.session.about.job);
         }
     }
 }
@@ -89,12 +92,15 @@ impl BackendSessions {
         let job = gateway.accept_unwatched(accepted, gateway.quotas_of(principal)).await?.job;
         let failed = || SessionError::OpenFailed { reason: "its job ended at once".to_owned() };
         let job_handle = gateway.open_job(job).ok_or_else(failed)?;
-        let session = Session::open(gateway.now(), job, &job_handle, worker, &self.0.options);
+        let JobHandle { accepted, accepted_at, .. } = job_handle;
+        let session = Session::open(gateway.now(), job, &accepted, accepted_at, worker, &self.0.options);
         lock(&self.0.slots).sessions.insert(job, session.clone());
         drop(place);
         self.drive(session.clone(), Some(self.0.workers.hire(worker, &agent)));
         let handle = SessionHandle { sessions: self.clone(), session, principal: principal.clone() };
         let mut opening = Opening { handle: &handle, is_ready: false };
+        let unkept = |error: PutError| SessionError::OpenFailed { reason: format!("it cannot be noted: {error}") };
+        self.0.kept.put(job).await.map_err(unkept)?;
         wait_until_ready(&handle).await?;
         opening.is_ready = true;
         drop(opening);
@@ -208,7 +214,7 @@ impl SessionHandle {
             end = state.wait_for(over) => end.ok().map(|state| state.clone()),
             () = clock.sleep_until(Some(deadline)) => None,
         };
-        self.sessions.remove(self.session.about.job);
+        self.sessions.remove(self.session.about.job).await;
         let Some(end) = end else {
             self.session.tell(|inner| inner.machine.handle_kill());
             return Err(SessionError::CloseFailed { after: patience });

@@ -8,11 +8,11 @@ use moorline_backend::contract::{Answer, Invocation, ItemHandle, ServerHandle};
 use moorline_core::backend_session::{
     BackendSession, CommandNumber, Disconnect, ReplayWindow, SessionOptions, State, SubscriberId,
 };
+use moorline_core::record::Accepted;
 use moorline_types::{JobId, Millis, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::{BackendOptions, GatewaySessionId, SessionError, SessionSummary, id};
-use crate::registry::JobHandle;
 use crate::sync::lock;
 
 /// What does not change of a session.
@@ -68,28 +68,34 @@ impl Session {
     pub(super) fn open(
         now: Timestamp,
         job: JobId,
-        handle: &JobHandle,
+        accepted: &Accepted,
+        accepted_at: Timestamp,
         worker: WorkerId,
         options: &BackendOptions,
     ) -> Arc<Self> {
-        let session = |session_options| BackendSession::open(now, session_options);
-        Self::new(job, handle, Some(worker), options, false, session)
+        let session = Self::new(job, accepted, accepted_at, options, |options| BackendSession::open(now, options));
+        session.with(|inner| inner.worker = Some(worker));
+        session
     }
 
     /// A session that an earlier gateway has opened.
-    pub(super) fn adopt(now: Timestamp, job: JobId, handle: &JobHandle, options: &BackendOptions) -> Arc<Self> {
-        Self::new(job, handle, None, options, true, |session_options| BackendSession::adopt(now, session_options))
+    pub(super) fn adopt(
+        now: Timestamp,
+        job: JobId,
+        accepted: &Accepted,
+        accepted_at: Timestamp,
+        options: &BackendOptions,
+    ) -> Arc<Self> {
+        Self::new(job, accepted, accepted_at, options, |options| BackendSession::adopt(now, options))
     }
 
     fn new(
         job: JobId,
-        handle: &JobHandle,
-        worker: Option<WorkerId>,
+        accepted: &Accepted,
+        opened_at: Timestamp,
         options: &BackendOptions,
-        adopted: bool,
         machine: impl FnOnce(SessionOptions) -> BackendSession,
     ) -> Arc<Self> {
-        let accepted = &handle.accepted;
         let input = accepted.input.to::<SessionInput>().ok();
         let (name, timeout) =
             input.map(|input| (input.client_session_name, input.command_timeout_ms)).unwrap_or_default();
@@ -102,8 +108,8 @@ impl Session {
             tag: accepted.tags.first().cloned(),
             client_session_name: name,
             command_timeout,
-            opened_at: handle.accepted_at,
-            adopted,
+            opened_at,
+            adopted: *machine.state() == State::Reattaching,
         };
         let state = watch::Sender::new(machine.state().clone());
         let inner = Inner {
@@ -113,7 +119,7 @@ impl Session {
             waiting: HashMap::new(),
             streams: HashMap::new(),
             items: BTreeMap::new(),
-            worker,
+            worker: None,
             closed_by: None,
         };
         Arc::new(Self { about, inner: Mutex::new(inner), changed: Notify::new(), state })

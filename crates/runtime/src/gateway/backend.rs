@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moorline_core::Refusal;
 use moorline_core::record::Accepted;
-use moorline_store::Store;
+use moorline_store::{ReadError, Store};
 use moorline_types::{JobId, PrincipalId, Quotas};
 use tokio::sync::oneshot;
 
@@ -25,6 +25,11 @@ impl Gateway {
     /// Every job that has not ended.
     pub(crate) fn all_open_jobs(&self) -> Vec<(JobId, JobHandle)> {
         self.0.registry.all()
+    }
+
+    /// What the journal says of a job that has ended; `None` if there is no such job any more.
+    pub(crate) async fn ended_job(&self, job: JobId) -> Result<Option<JobSummary>, ReadError> {
+        Ok(self.read_summary(job).await?.filter(|job| job.status.is_terminal()))
     }
 
     /// Asks for a job's end, on behalf of somebody whose right to do so was looked at, or of nobody. What comes of it is

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use moorline_core::backend_session::{OverflowPolicy, Retention, SessionOptions};
 use moorline_runtime::Gateway;
 use moorline_runtime::backend_sessions::{BackendOptions, BackendSessions, SessionWorkers};
+use moorline_runtime::gateway::RecoverJobsError;
 use moorline_runtime::workers::Crew;
 
 use super::{TlsError, workers};
@@ -39,16 +40,16 @@ pub(super) async fn sessions(
     data_dir: &DataDir,
     gateway: &Gateway,
     crew: &Crew,
-) -> Option<BackendSessions> {
+) -> Result<Option<BackendSessions>, RecoverJobsError> {
     let Some(asked) = &config.gateway else {
         BackendSessions::close_all(gateway).await;
-        return None;
+        return Ok(None);
     };
     let spec = workers::backend_spec(config, data_dir, asked.max_orphan_lifetime);
     let workers = SessionWorkers::Processes { crew: crew.clone(), spec };
     let sessions = BackendSessions::new(gateway.clone(), workers, options(asked));
-    sessions.recover();
-    Some(sessions)
+    sessions.recover().await?;
+    Ok(Some(sessions))
 }
 
 fn options(asked: &GatewayConfig) -> BackendOptions {
