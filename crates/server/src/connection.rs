@@ -13,6 +13,7 @@ mod hello;
 mod inline;
 mod retry;
 mod service;
+mod who;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::door::{Peer, Transport};
 use crate::keys::Certified;
 
 pub use service::{Service, ServiceOptions};
+pub(crate) use who::{NotKnown, who};
 
 /// See the module's documentation.
 #[derive(Debug)]

@@ -8,7 +8,7 @@
 //! within a bound: streams are told first that they end, then connections are asked to, then they are dropped. A peer
 //! that is silent is asked for a sign of life, so that a client that is gone does not keep a session alive for ever.
 //!
-//! Deliberately absent: client certificates as identities, gRPC-Web, and compression.
+//! Deliberately absent: gRPC-Web, and compression.
 
 mod auth;
 mod from_proto;

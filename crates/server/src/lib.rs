@@ -31,6 +31,7 @@ pub mod tls;
 
 mod accept;
 mod admission;
+mod certified;
 mod front;
 mod provision;
 mod worker_listener;

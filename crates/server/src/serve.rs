@@ -8,6 +8,7 @@ mod error;
 mod session_gateway;
 pub mod workers;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use moorline_runtime::workers::{Crew, CrewOptions, ExternalWorkers, WorkerDoor, 
 use moorline_runtime::{Clock, Gateway, Retention, RuntimeOptions, TaskKind, Tasks, mint};
 use moorline_store::{MemoryStore, Store, TailLimits};
 use moorline_store_sqlite::{Durability as SqliteDurability, SqliteOptions, SqliteStore};
-use moorline_types::{Epoch, Json, Millis, Quotas};
+use moorline_types::{Epoch, Json, Millis, Principal, Quotas};
 use moorline_worker::limits::FORGETFUL_ORPHAN_LIFETIME;
 use moorline_worker::secret::GatewaySecret;
 
@@ -41,7 +42,7 @@ use crate::key_store::{Keys, load_keys};
 use crate::keys::ApiKey;
 use crate::otlp::Exporter;
 use crate::provision::provisioning;
-use crate::tls::{Certificates, ClientCerts, TlsError, TlsFiles};
+use crate::tls::{CertName, Certificates, ClientCerts, TlsError, TlsFiles};
 use crate::worker_listener::WorkerListener;
 
 pub use error::StartError;
@@ -118,7 +119,7 @@ impl Server {
         let data_dir = DataDir::open(&config.data_dir, config.runtime_dir.as_deref())?;
         let tasks = Tasks::default();
         let client_certs = config.client_certs.as_ref().map(asked_of_clients);
-        let tls = load_tls(&config.transport, client_certs)?;
+        let tls = load_tls(&config.transport, client_certs.clone())?;
         let listener = match doors {
             Doors::Network => Some(Listener::bind(http_options(&config, tls.clone())).await?),
             Doors::Stdio => None,
@@ -134,7 +135,7 @@ impl Server {
         };
         let grpc = match &config.gateway {
             Some(asked) => {
-                let tls = session_gateway::load_tls(&asked.transport)?;
+                let tls = session_gateway::load_tls(&asked.transport, client_certs)?;
                 certificates.extend(tls.clone());
                 Some(GrpcListener::bind(session_gateway::door_options(&config, asked, tls)).await?)
             }
@@ -384,11 +385,15 @@ fn asked_of_clients(config: &ClientCertsConfig) -> ClientCerts {
     ClientCerts { authority: config.authority.clone(), is_required: config.auth == ClientAuth::Required }
 }
 
+fn client_principals(config: &Config) -> BTreeMap<CertName, Arc<Principal>> {
+    config.client_certs.as_ref().map(|certs| certs.principals.clone()).unwrap_or_default()
+}
+
 fn http_options(config: &Config, tls: Option<Arc<Certificates>>) -> HttpOptions {
     HttpOptions {
         listen: config.listen,
         tls,
-        client_principals: config.client_certs.as_ref().map(|certs| certs.principals.clone()).unwrap_or_default(),
+        client_principals: client_principals(config),
         allowed_origins: config.http.allowed_origins.clone(),
         allowed_hosts: config.http.allowed_hosts.clone(),
         max_connections: config.limits.max_connections.get(),

@@ -1,7 +1,5 @@
 //! The handshake: who is it, and what do both sides speak (spec 6.1, 6.2).
 
-use std::sync::Arc;
-
 use moorline_core::Refusal;
 use moorline_core::access::Ruling;
 use moorline_core::audit::{AuditAction, AuditEntry};
@@ -12,10 +10,10 @@ use moorline_wire::vendor::Extensions;
 use moorline_wire::{FeatureSet, Secret};
 
 use super::Service;
-use super::service::Nobody;
+use super::who::{NotKnown, who};
 use crate::door::Peer;
 use crate::front::from_wire;
-use crate::keys::{Authenticated, Certified, Credential, Standing};
+use crate::keys::{Authenticated, Certified, Standing};
 
 /// The only scheme of the spec (6.1). Others are not turned down by name: whoever has no bearer token has none.
 const BEARER: &str = "bearer";
@@ -39,6 +37,12 @@ pub(super) struct NotOpened {
     pub(super) over: Option<KeyId>,
     /// Who was not given one; `None` if nobody has authenticated.
     pub(super) known: Option<Known>,
+}
+
+impl From<NotKnown> for NotOpened {
+    fn from(NotKnown { refusal, reason, over }: NotKnown) -> Self {
+        Self { refusal, reason, over, known: None }
+    }
 }
 
 /// Somebody who has authenticated, as the audit trail says it.
@@ -135,39 +139,5 @@ async fn give_back(session: SessionHandle, action: AuditAction) {
         session.close(None).await;
     } else {
         session.park().await;
-    }
-}
-
-/// Whom token and certificate authenticate, and by what; or why nobody: what the client is told, and what the audit trail
-/// says.
-///
-/// A token says more than a certificate, namely what its bearer may do, but not another name: who has stolen one of the
-/// two does not become the other's principal.
-async fn who(
-    service: &Service,
-    token: Option<&str>,
-    certified: Option<&Certified>,
-) -> Result<(Authenticated, String), NotOpened> {
-    let nobody = |reason| NotOpened { refusal: Refusal::Unauthenticated, reason, over: None, known: None };
-    let Some(token) = token else {
-        let Certified { principal, fingerprint } = certified.ok_or_else(|| nobody("no token"))?;
-        let (standing, credential) = (Standing::until(None), Credential::Certificate(Arc::clone(fingerprint)));
-        let shown = credential.to_string();
-        return Ok((Authenticated { principal: Principal::clone(principal), standing, credential }, shown));
-    };
-    let authenticated = service.authenticate(token).await.map_err(|nobody_is| match nobody_is {
-        Nobody::ApiKey(not) => NotOpened { refusal: not.into(), reason: not.reason(), over: not.key(), known: None },
-        Nobody::Jwt(not) => nobody(not.reason()),
-    })?;
-    match certified {
-        Some(certified) if certified.principal.id != authenticated.principal.id => {
-            Err(nobody("the token is not that of the certificate's principal"))
-        }
-        certified => {
-            let also = certified.map(|certified| Credential::Certificate(Arc::clone(&certified.fingerprint)));
-            let also = also.map(|also| format!(" and {also}")).unwrap_or_default();
-            let credential = format!("{}{also}", authenticated.credential);
-            Ok((authenticated, credential))
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Connections of the session gateway's clients: HTTP/2.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use moorline_gateway_proto::v1;
 use moorline_gateway_proto::v1::session_gateway_server::SessionGatewayServer;
 use moorline_runtime::backend_sessions::BackendSessions;
 use moorline_runtime::{TaskKind, Tasks};
+use moorline_types::Principal;
 use tonic::body::Body;
 use tonic::service::{Routes, RoutesBuilder};
 use tower::ServiceExt as _;
@@ -23,9 +25,11 @@ use super::health;
 use super::service::Calls;
 use crate::accept::{Accepted, Acceptor};
 use crate::admission::Admission;
+use crate::certified::{ClientPrincipals, certified};
 use crate::connection::Service;
 use crate::door::Peer;
-use crate::tls::Certificates;
+use crate::keys::Authenticated;
+use crate::tls::{CertName, Certificates};
 
 /// After how much silence a peer is asked for a sign of life, and how long it has for that. A client that is gone, or
 /// stopped, would otherwise hold its stream, and with it its session, for ever.
@@ -46,6 +50,8 @@ pub struct GrpcOptions {
     pub listen: SocketAddr,
     /// With which certificate; without one the door is plaintext.
     pub tls: Option<Arc<Certificates>>,
+    /// Whom a client's certificate authenticates, by a name in it, and what that principal may do without a token.
+    pub client_principals: BTreeMap<CertName, Arc<Principal>>,
     /// Connections at once.
     pub max_connections: usize,
     /// Connections at once from one address.
@@ -101,8 +107,10 @@ impl GrpcListener {
         let admission = Admission::new(options.max_connections, options.max_connections_per_address);
         let routes = routes(&options, Arc::clone(&service), sessions, &tasks);
         let serve = {
-            let tasks = tasks.clone();
-            move |accepted| serve_one(accepted, Arc::clone(&service), routes.clone(), tasks.clone())
+            let (tasks, principals) = (tasks.clone(), Arc::new(options.client_principals));
+            move |accepted| {
+                serve_one(accepted, Arc::clone(&principals), Arc::clone(&service), routes.clone(), tasks.clone())
+            }
         };
         tasks.spawn(TaskKind::Door, acceptor.accept_all(admission, tasks.clone(), TaskKind::Connection, serve));
     }
@@ -150,21 +158,30 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calling
     }
 }
 
-async fn serve_one(Accepted { stream, from, place }: Accepted, service: Arc<Service>, routes: Routes, tasks: Tasks) {
+async fn serve_one(
+    Accepted { stream, from, place }: Accepted,
+    principals: Arc<ClientPrincipals>,
+    service: Arc<Service>,
+    routes: Routes,
+    tasks: Tasks,
+) {
     let stream = match stream {
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(peer = %from, %error, "the TLS handshake failed"),
     };
+    let certified = certified(&stream, &principals);
     let is_known = Arc::new(AtomicBool::new(false));
     let (known, asked) = (Arc::clone(&is_known), Arc::clone(&service));
     let answer = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let (service, routes, known) = (Arc::clone(&asked), routes.clone(), Arc::clone(&known));
+        let certified = certified.clone();
         async move {
-            match authenticate(&service, Peer::Network(from), &request).await {
-                Ok(principal) => {
+            match authenticate(&service, Peer::Network(from), certified.as_deref(), &request).await {
+                Ok(Authenticated { principal, standing, .. }) => {
                     known.store(true, Ordering::Relaxed);
                     let mut request = request.map(Body::new);
                     request.extensions_mut().insert(principal);
+                    request.extensions_mut().insert(standing);
                     routes.oneshot(request).await
                 }
                 Err(status) => Ok(status.into_http()),

@@ -15,9 +15,10 @@ use moorline_types::{Millis, Principal, WorkerSeq};
 use tonic::{Request, Response, Status};
 
 use super::status::{invalid, status};
-use super::streams::{self, Streamed};
+use super::streams::{self, Bounds, Streamed};
 use super::{from_proto, to_proto};
 use crate::connection::Service;
+use crate::keys::Standing;
 
 /// Sessions in one page of a list unless the caller says.
 const DEFAULT_PAGE: usize = 100;
@@ -80,6 +81,21 @@ impl Calls {
         let events = events.map_err(|error| self.refuse(who, AuditAction::Subscribe, id, &error))?;
         self.allow(who, AuditAction::Subscribe, id);
         Ok((handle, events))
+    }
+}
+
+impl Calls {
+    /// What ends a stream that is asked for here.
+    fn bounds<T>(&self, request: &Request<T>) -> Bounds {
+        let clock = self.service.gateway().clock().clone();
+        let standing = request.extensions().get::<Standing>().cloned();
+        let over = async move {
+            match standing {
+                Some(standing) => drop(standing.over(clock).await),
+                None => std::future::pending().await,
+            }
+        };
+        Bounds { closing: self.service.closing().clone(), over: Box::pin(over) }
     }
 }
 
@@ -172,13 +188,13 @@ impl SessionGateway for Calls {
     type StreamEventsStream = Streamed<v1::StreamEventsResponse>;
 
     async fn stream_events(&self, request: Request<v1::StreamEventsRequest>) -> Answer<Self::StreamEventsStream> {
-        let who = caller(&request)?;
+        let (who, bounds) = (caller(&request)?, self.bounds(&request));
         let asked = request.into_inner();
         let epoch = from_proto::text(asked.epoch).map(|epoch| epoch.parse()).transpose();
         let epoch = epoch.map_err(|error| invalid(format!("epoch: {error}")))?;
         let from = SubscribeFrom { after: WorkerSeq::new(asked.after_worker_sequence), epoch };
         let (_, events) = self.subscribe(&who, &asked.session_id, SubscriberKind::External, from)?;
-        Ok(Response::new(streams::events(events, asked.session_id, self.service.closing().clone())))
+        Ok(Response::new(streams::events(events, asked.session_id, bounds)))
     }
 
     async fn close_session(&self, request: Request<v1::CloseSessionRequest>) -> Answer<v1::CloseSessionResponse> {
@@ -209,7 +225,7 @@ impl SessionGateway for Calls {
     type StreamAlarmsStream = Streamed<v1::StreamAlarmsResponse>;
 
     async fn stream_alarms(&self, request: Request<v1::StreamAlarmsRequest>) -> Answer<Self::StreamAlarmsStream> {
-        let who = caller(&request)?;
+        let (who, bounds) = (caller(&request)?, self.bounds(&request));
         let id = request.into_inner().session_id;
         // It has the back end say what is active, which changes what the session does. It takes no subscriber's place,
         // and keeps no session alive.
@@ -225,7 +241,7 @@ impl SessionGateway for Calls {
         if !subscribed.result.success {
             return Err(Status::failed_precondition(subscribed.result.message));
         }
-        Ok(Response::new(streams::alarms(events, id, self.service.closing().clone())))
+        Ok(Response::new(streams::alarms(events, id, bounds)))
     }
 
     async fn acknowledge_alarm(

@@ -3,6 +3,7 @@
 //! A stream is pulled: the next item is asked for when the one before is on its way to the client, so that what a client
 //! does not read stays in the journal. Nothing is copied into a queue between the two.
 
+use std::future::Future;
 use std::pin::Pin;
 
 use futures_util::stream::{Stream, unfold};
@@ -12,16 +13,24 @@ use moorline_runtime::backend_sessions::{EventStream, SessionError, StreamItem};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::status::{going_away, status};
+use super::status::{going_away, status, unauthenticated};
 use super::to_proto;
 
 /// What a call that streams answers with.
 pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// What ends a stream beside its session.
+pub(super) struct Bounds {
+    /// The gateway ends.
+    pub(super) closing: CancellationToken,
+    /// What the caller has authenticated with is over.
+    pub(super) over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
 struct Reading {
     events: EventStream,
     session: String,
-    closing: CancellationToken,
+    bounds: Bounds,
     is_over: bool,
 }
 
@@ -33,9 +42,13 @@ impl Reading {
         }
         let next = tokio::select! {
             next = self.events.next() => next,
-            () = self.closing.cancelled() => {
+            () = self.bounds.closing.cancelled() => {
                 self.is_over = true;
                 return Some(Err(going_away()));
+            }
+            () = self.bounds.over.as_mut() => {
+                self.is_over = true;
+                return Some(Err(unauthenticated("the key or token is over; go on with another one", None)));
             }
         };
         let failed = |error: SessionError| Err(status(&self.session, &error));
@@ -46,12 +59,8 @@ impl Reading {
 }
 
 /// The session's events.
-pub(super) fn events(
-    events: EventStream,
-    session: String,
-    closing: CancellationToken,
-) -> Streamed<v1::StreamEventsResponse> {
-    let reading = Reading { events, session, closing, is_over: false };
+pub(super) fn events(events: EventStream, session: String, bounds: Bounds) -> Streamed<v1::StreamEventsResponse> {
+    let reading = Reading { events, session, bounds, is_over: false };
     Box::pin(unfold(reading, |mut reading| async move {
         loop {
             match reading.next().await? {
@@ -67,12 +76,8 @@ pub(super) fn events(
 }
 
 /// The session's alarms: one snapshot of those that are active, then every transition.
-pub(super) fn alarms(
-    events: EventStream,
-    session: String,
-    closing: CancellationToken,
-) -> Streamed<v1::StreamAlarmsResponse> {
-    let reading = (Reading { events, session, closing, is_over: false }, false);
+pub(super) fn alarms(events: EventStream, session: String, bounds: Bounds) -> Streamed<v1::StreamAlarmsResponse> {
+    let reading = (Reading { events, session, bounds, is_over: false }, false);
     Box::pin(unfold(reading, |(mut reading, mut has_snapshot)| async move {
         loop {
             let item = match reading.next().await? {

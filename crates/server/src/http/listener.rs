@@ -16,13 +16,14 @@ use tower::ServiceExt as _;
 
 use super::routes::router;
 use super::visitors::Visitors;
-use crate::accept::{Accepted, Acceptor, Stream};
+use crate::accept::{Accepted, Acceptor};
 use crate::admission::Admission;
+use crate::certified::{ClientPrincipals, certified};
 use crate::config::Allowed;
 use crate::connection::Service;
 use crate::door::Peer;
 use crate::keys::Certified;
-use crate::tls::{CertName, Certificates, fingerprint_of, names_of};
+use crate::tls::{CertName, Certificates};
 
 /// How long the head of a request may take: the same as a hello, which is one round trip more.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -115,26 +116,7 @@ impl Listener {
 #[derive(Debug, Clone)]
 pub(super) struct CertifiedClient(pub(super) Option<Arc<Certified>>);
 
-/// Whom the client's certificate authenticates, if it has shown one and its names stand for one principal.
-fn certified(stream: &Stream, principals: &BTreeMap<CertName, Arc<Principal>>) -> Option<Arc<Certified>> {
-    let Stream::Right(encrypted) = stream else { return None };
-    let certificate = encrypted.get_ref().1.peer_certificates()?.first()?;
-    let found = names_of(certificate);
-    let found: BTreeMap<_, _> =
-        found.iter().filter_map(|name| principals.get(name)).map(|who| (&who.id, who)).collect();
-    if found.len() > 1 {
-        tracing::warn!(principals = found.len(), "a client's certificate has names of several principals");
-        return None;
-    }
-    let principal = Arc::clone(found.into_values().next()?);
-    Some(Arc::new(Certified { principal, fingerprint: fingerprint_of(certificate).into() }))
-}
-
-async fn serve_one(
-    Accepted { stream, from, place }: Accepted,
-    router: Router,
-    principals: Arc<BTreeMap<CertName, Arc<Principal>>>,
-) {
+async fn serve_one(Accepted { stream, from, place }: Accepted, router: Router, principals: Arc<ClientPrincipals>) {
     let stream = match stream {
         Ok(stream) => stream,
         Err(error) => return tracing::debug!(peer = %from, %error, "the TLS handshake failed"),

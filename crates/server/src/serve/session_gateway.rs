@@ -12,12 +12,15 @@ use super::{TlsError, workers};
 use crate::config::{Config, GatewayConfig, SubscriberPolicy, Transport};
 use crate::data_dir::DataDir;
 use crate::grpc::GrpcOptions;
-use crate::tls::{Certificates, TlsFiles};
+use crate::tls::{Certificates, ClientCerts, TlsFiles};
 
-/// Loads the certificate of the session gateway's address.
-pub(super) fn load_tls(transport: &Transport) -> Result<Option<Arc<Certificates>>, TlsError> {
+/// Loads the certificate of the session gateway's address, and which ones its clients are asked for.
+pub(super) fn load_tls(
+    transport: &Transport,
+    clients: Option<ClientCerts>,
+) -> Result<Option<Arc<Certificates>>, TlsError> {
     let Transport::Tls { cert, key } = transport else { return Ok(None) };
-    let files = TlsFiles { cert: cert.clone(), key: key.clone(), clients: None };
+    let files = TlsFiles { cert: cert.clone(), key: key.clone(), clients };
     Certificates::load(files).map(|loaded| Some(Arc::new(loaded.speaking_http2())))
 }
 
@@ -26,6 +29,7 @@ pub(super) fn door_options(config: &Config, asked: &GatewayConfig, tls: Option<A
     GrpcOptions {
         listen: asked.listen,
         tls,
+        client_principals: super::client_principals(config),
         max_connections: config.limits.max_connections.get(),
         max_connections_per_address: config.limits.max_connections_per_address.get(),
         max_message_bytes: asked.max_message_bytes.get(),
