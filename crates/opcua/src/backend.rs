@@ -1,0 +1,354 @@
+//! The commands of the contract, as services of OPC UA.
+//!
+//! What is advised, paused or collected is only noted here; the links make the server's side like it. So an item that the
+//! server does not know is no error of its command but its first data change. What is read, registered or authenticated is
+//! asked of the server at once. A write is taken in at once, and complete when the server has answered.
+
+mod items;
+mod read;
+mod write;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use moorline_backend::contract::{
+    Command, CommandResult, Done, Event, ItemAt, ServerHandle, SessionState, Status, StatusCategory, UserHandle,
+};
+use moorline_backend::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener};
+use moorline_types::Json;
+use opcua::types::{MethodId, NodeId, StatusCode, Variant};
+use tokio::sync::mpsc;
+
+use crate::connect::{self, Server};
+use crate::desired::{Group, Wish};
+use crate::link::{Link, Outlet};
+use crate::name::ItemName;
+use crate::quality;
+use crate::settings::{Identity, Settings};
+use items::{Advice, ClientSession, Item, Servers, User};
+use write::Writes;
+
+/// What the back end is called.
+pub const NAME: &str = "opcua";
+
+/// What links have said and nobody has taken yet. When it is full they do not ask the server for more.
+const MAX_EVENTS: usize = 1_024;
+
+/// How long the server may take to let us in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The steps of intervals for collected changes, in milliseconds.
+const INTERVAL_STEP_MS: u64 = 100;
+
+/// Opens sessions with OPC UA servers.
+#[derive(Debug)]
+pub struct OpcUa {
+    settings: Settings,
+    environment: BTreeMap<String, String>,
+}
+
+impl OpcUa {
+    /// With these servers. `environment` has the variables that may have passwords.
+    pub const fn new(settings: Settings, environment: BTreeMap<String, String>) -> Self {
+        Self { settings, environment }
+    }
+}
+
+#[async_trait]
+impl Opener for OpcUa {
+    fn info(&self) -> BackendInfo {
+        BackendInfo { name: NAME, version: env!("CARGO_PKG_VERSION") }
+    }
+
+    async fn open(&self, options: Option<&Json>) -> Result<Opened, OpenError> {
+        let (name, endpoint) = self.settings.choose(options)?;
+        let identity = endpoint.identity(&self.environment)?;
+        tracing::info!(endpoint = name, url = %endpoint.url, ?identity, "opening");
+        let rates = endpoint.rates;
+        let server = Arc::new(Server::find(self.settings.clone(), endpoint).await?);
+        server.check(&identity)?;
+        let (outlet, events) = mpsc::channel(MAX_EVENTS);
+        let main = Link::open(&server, "moorline", identity.clone(), rates, outlet.clone());
+        main.connected(CONNECT_TIMEOUT)
+            .await
+            .map_err(|code| OpenError::Unavailable { reason: connect::no_connection(code) })?;
+        let writes = Writes::new(outlet.clone());
+        Ok(Box::new(Connected {
+            server,
+            identity,
+            main,
+            servers: Servers::default(),
+            writes,
+            outlet,
+            events,
+            own: VecDeque::new(),
+        }))
+    }
+}
+
+/// A session of the gateway.
+struct Connected {
+    server: Arc<Server>,
+    identity: Identity,
+    /// With the gateway's own identity: reads, supervisory items, alarms.
+    main: Link,
+    servers: Servers,
+    writes: Writes,
+    outlet: Outlet,
+    events: mpsc::Receiver<Result<Event, BackendFault>>,
+    /// What commands have brought, before what links say. Each command adds one at most, and they are taken in between.
+    own: VecDeque<Event>,
+}
+
+#[async_trait]
+impl Backend for Connected {
+    async fn execute(&mut self, id: &str, by: Option<&str>, command: &Command) -> CommandResult {
+        let done = match command {
+            Command::Register { client } => self.register(client).await.map(Done::Server),
+            Command::Unregister { server } => self.unregister(*server).await,
+            Command::AddItem { server, item, context, buffered } => self.add(*server, item, context, *buffered),
+            Command::RemoveItem(at) => self.remove(*at),
+            Command::Advise { at, supervisory } => self.advise(*at, *supervisory),
+            Command::UnAdvise(at) => self.un_advise(*at),
+            Command::Suspend(at) => self.pause(id, *at, true),
+            Command::Activate(at) => self.pause(id, *at, false),
+            Command::Write(write) => self.write(id, by, write),
+            Command::AuthenticateUser { server, user, password } => {
+                self.authenticate(*server, user, password.reveal()).await.map(Done::User)
+            }
+            Command::SetBufferedUpdateInterval { server, interval_ms } => self.pace(*server, *interval_ms).await,
+            Command::Read { items } => self.read(items).await.map(Done::Readings),
+            Command::SubscribeAlarms { area } => Ok(self.subscribe_alarms(area)),
+            Command::RefreshAlarms => self.refresh_alarms(),
+            Command::AcknowledgeAlarm { alarm, comment } => self.acknowledge(by, alarm, comment).await,
+            Command::SessionState => Ok(Done::Session(self.state())),
+            Command::WorkerInfo | Command::Bulk { .. } | Command::Refused { .. } => {
+                Err(CommandResult::invalid("this is not for a back end"))
+            }
+        };
+        done.map_or_else(|failed| failed, CommandResult::done)
+    }
+
+    async fn next_event(&mut self) -> Result<Event, BackendFault> {
+        if let Some(event) = self.own.pop_front() {
+            return Ok(event);
+        }
+        // The other end is kept here too, so there is always one.
+        self.events.recv().await.unwrap_or_else(|| Err(BackendFault { reason: "nothing is told any more".to_owned() }))
+    }
+
+    async fn close(&mut self) {
+        // Whoever waits to say something is not waited for.
+        self.events.close();
+        self.writes.stop();
+        join_all(self.servers.take_links().map(Link::close)).await;
+        if let Ok(session) = self.main.session() {
+            tokio::time::timeout(CONNECT_TIMEOUT, session.disconnect()).await.map(drop).unwrap_or_default();
+        }
+    }
+}
+
+type Outcome = Result<Done, CommandResult>;
+
+impl Connected {
+    async fn register(&mut self, client: &str) -> Result<ServerHandle, CommandResult> {
+        let handle = self.servers.vacancy()?;
+        let rates = self.server.endpoint.rates;
+        let link = Link::open(&self.server, &session_name(client), self.identity.clone(), rates, self.outlet.clone());
+        link.connected(CONNECT_TIMEOUT).await.map_err(no_connection)?;
+        self.servers.insert(handle, ClientSession::new(client, link, rates.publishing_interval_ms));
+        Ok(handle)
+    }
+
+    async fn unregister(&mut self, server: ServerHandle) -> Outcome {
+        let gone = self.servers.remove(server)?;
+        self.main.want(|desired| desired.forget(server));
+        join_all(gone.links().map(Link::close)).await;
+        Ok(Done::Nothing)
+    }
+
+    fn add(&mut self, server: ServerHandle, item: &str, context: &str, buffered: bool) -> Outcome {
+        let name = ItemName::parse(context, item).map_err(|error| CommandResult::invalid(error.to_string()))?;
+        let shown = name.to_string();
+        let added = self.servers.get(server)?.add(Item::new(name, shown.as_str().into(), buffered))?;
+        Ok(Done::Item { server, item: added, name: shown })
+    }
+
+    fn remove(&mut self, at: ItemAt) -> Outcome {
+        self.un_advise(at)?;
+        self.servers.get(at.server)?.remove(at)
+    }
+
+    fn advise(&mut self, at: ItemAt, supervisory: bool) -> Outcome {
+        let session = self.servers.get(at.server)?;
+        let buffered_ms = session.buffered_ms;
+        let item = session.item(at)?;
+        if let Some(Advice { supervisory: before, .. }) = item.advice {
+            if before == supervisory {
+                return Ok(Done::Nothing);
+            }
+            self.un_advise(at)?;
+        }
+        let item = self.servers.item(at)?;
+        let live_ms = self.server.endpoint.rates.publishing_interval_ms;
+        let (group, interval_ms) = match item.buffered {
+            true => (Group::Buffered(at.server), buffered_ms),
+            false => (Group::Live(at.server), live_ms),
+        };
+        let wish = Wish { group, at, name: item.name.clone(), shown: item.shown.clone(), suspended: item.suspended };
+        let link = self.link_of(at.server, supervisory)?;
+        let handle = link.want(|desired| desired.add(wish, interval_ms));
+        self.servers.item(at)?.advice = Some(Advice { supervisory, handle });
+        Ok(Done::Nothing)
+    }
+
+    fn un_advise(&mut self, at: ItemAt) -> Outcome {
+        let item = self.servers.item(at)?;
+        if let Some(Advice { supervisory, handle }) = item.advice.take() {
+            self.link_of(at.server, supervisory)?.want(|desired| desired.remove(handle));
+        }
+        Ok(Done::Nothing)
+    }
+
+    fn pause(&mut self, id: &str, at: ItemAt, suspended: bool) -> Outcome {
+        let item = self.servers.item(at)?;
+        item.suspended = suspended;
+        match item.advice {
+            Some(Advice { supervisory, handle }) => {
+                let link = self.link_of(at.server, supervisory)?;
+                if !link.want(|desired| desired.suspend(handle, suspended, id)) {
+                    return Err(CommandResult::invalid("too many operations on the item wait for the server"));
+                }
+            }
+            None => {
+                let event = write::operation_complete(at, &item.shown, id);
+                self.own.push_back(event);
+            }
+        }
+        Ok(Done::Nothing)
+    }
+
+    /// Which link has an item: the client session's own, or the gateway's.
+    fn link_of(&mut self, server: ServerHandle, supervisory: bool) -> Result<&Link, CommandResult> {
+        if supervisory { Ok(&self.main) } else { Ok(&self.servers.get(server)?.link) }
+    }
+
+    async fn authenticate(
+        &mut self,
+        server: ServerHandle,
+        user: &str,
+        password: &str,
+    ) -> Result<UserHandle, CommandResult> {
+        let session = self.servers.get(server)?;
+        session.check_room_for_user()?;
+        let identity = Identity::Password { user: user.to_owned(), password: password.to_owned() };
+        // A password that may not be sent is the configuration's fault, and is said to be.
+        self.server.check(&identity).map_err(|error| {
+            CommandResult::failed(error.to_string(), Status::refused(StatusCategory::ConfigurationError))
+        })?;
+        let link = Link::quiet(&self.server, &session_name(user), identity);
+        link.accepted(CONNECT_TIMEOUT).await.map_err(|code| match quality::is_of_connection(code) {
+            true => no_connection(code),
+            false => CommandResult::failed(
+                format!("the server does not let the user in: {code}"),
+                Status::failed(StatusCategory::SecurityError, quality::raw(code)),
+            ),
+        })?;
+        Ok(self.servers.get(server)?.add_user(User { name: user.into(), link }))
+    }
+
+    async fn pace(&mut self, server: ServerHandle, interval_ms: u32) -> Outcome {
+        let asked = u64::from(interval_ms.max(1)).div_ceil(INTERVAL_STEP_MS).saturating_mul(INTERVAL_STEP_MS);
+        let session = self.servers.get(server)?;
+        session.buffered_ms = asked;
+        let group = Group::Buffered(server);
+        let waits = session.link.want(|desired| desired.pace(group, asked));
+        let is_connected = session.link.session().is_ok();
+        // Supervisory items are in the gateway's own session; what there is of them follows.
+        self.main.want(|desired| {
+            desired.groups.entry(group).and_modify(|interval| *interval = asked);
+        });
+        let patience = self.server.endpoint.request_timeout();
+        let revised = match is_connected {
+            true => tokio::time::timeout(patience, waits).await.ok().and_then(Result::ok),
+            false => None,
+        };
+        let interval = revised.unwrap_or(asked);
+        Ok(Done::Interval(u32::try_from(interval).unwrap_or(u32::MAX)))
+    }
+
+    fn subscribe_alarms(&mut self, area: &str) -> Done {
+        let is_first = self.main.alarms(|alarms| {
+            let is_first = !alarms.is_subscribed();
+            alarms.subscribe(area);
+            is_first
+        });
+        let interval_ms = self.server.endpoint.rates.publishing_interval_ms;
+        if is_first {
+            // When it is made the server is asked which alarms there are.
+            self.main.want(|desired| desired.groups.insert(Group::Alarms, interval_ms));
+        } else {
+            self.main.refresh_alarms();
+        }
+        Done::Nothing
+    }
+
+    fn refresh_alarms(&mut self) -> Outcome {
+        if !self.main.alarms(|alarms| alarms.is_subscribed()) {
+            return Err(CommandResult::invalid("alarms are not told; subscribe to them first"));
+        }
+        self.main.refresh_alarms();
+        Ok(Done::Nothing)
+    }
+
+    async fn acknowledge(&mut self, by: Option<&str>, alarm: &str, comment: &str) -> Outcome {
+        let known = self.main.alarms(|alarms| alarms.acknowledgement(alarm));
+        let known = known.ok_or_else(|| CommandResult::invalid("no alarm of this name is active"))?;
+        let session = self.main.session().map_err(no_connection)?;
+        tracing::info!(by, alarm, "an alarm is acknowledged");
+        let comment = opcua::types::LocalizedText::new("", comment);
+        let request = (
+            known.condition,
+            NodeId::from(MethodId::AcknowledgeableConditionType_Acknowledge),
+            Some(vec![Variant::ByteString(known.event), Variant::LocalizedText(Box::new(comment))]),
+        );
+        let result = session.call_one(request).await.map_err(|error| failed(error.status()))?;
+        match result.status_code {
+            code if code.is_bad() => Err(failed(code)),
+            _ => Ok(Done::Nothing),
+        }
+    }
+
+    fn state(&self) -> SessionState {
+        SessionState {
+            servers: self.servers.states(&self.main),
+            commands: Vec::new(),
+            alarms: self.main.alarms(|alarms| alarms.is_subscribed()),
+        }
+    }
+}
+
+/// What the server calls a session of this client.
+fn session_name(client: &str) -> String {
+    /// The longest name, in characters: what a server's list of sessions has room for.
+    const MAX_CHARS: usize = 64;
+
+    let name: String = client.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect();
+    format!("moorline: {name}")
+}
+
+fn no_connection(code: StatusCode) -> CommandResult {
+    let status = Status { detail: quality::raw(code), ..Status::refused(StatusCategory::CommunicationError) };
+    CommandResult { hresult: quality::raw(code), ..CommandResult::failed(connect::no_connection(code), status) }
+}
+
+/// The server has refused.
+fn failed(code: StatusCode) -> CommandResult {
+    CommandResult {
+        hresult: quality::raw(code),
+        ..CommandResult::failed(format!("the server refuses: {code}"), quality::status(code))
+    }
+}

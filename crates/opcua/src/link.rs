@@ -1,0 +1,203 @@
+//! A session with a server that outlives its connections.
+//!
+//! The library's session connects, reconnects and keeps the channel secured ([`drive`]). Subscriptions are ours: they are
+//! made with the services themselves, published by our own loop ([`serve`]), asked for what was lost after a lost
+//! connection ([`recover`]), and made like what is wanted ([`reconcile`]). So nothing depends on when the library begins
+//! to publish again, every notification's number is seen, and one that is not taken is not asked for: the server's queue
+//! waits, and says when it overflows.
+
+mod deliver;
+mod drive;
+mod reconcile;
+mod recover;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moorline_backend::BackendFault;
+use moorline_backend::contract::Event;
+use opcua::client::Session;
+use opcua::types::StatusCode;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::alarm::Alarms;
+use crate::connect::Server;
+use crate::desired::{Desired, Group, Handle};
+use crate::quality;
+use crate::settings::{Identity, Rates};
+use crate::tasks::{self, Task};
+
+/// How long an orderly end may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What links say: what the back end says next, or that it cannot go on.
+pub(crate) type Outlet = mpsc::Sender<Result<Event, BackendFault>>;
+
+/// A session with a server. Dropped, it is gone without a word to the server.
+pub(crate) struct Link {
+    shared: Arc<Shared>,
+    connection: watch::Receiver<Connection>,
+    _drive: Task,
+    _serve: Option<Task>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("connection", &*self.connection.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// Whether there is a connection.
+#[derive(Clone)]
+pub(crate) enum Connection {
+    /// There is none, for this reason.
+    Down(StatusCode),
+    /// There is one.
+    Up(Up),
+}
+
+/// A connection.
+#[derive(Clone)]
+pub(crate) struct Up {
+    /// What requests are made with.
+    pub(crate) session: Arc<Session>,
+    /// Counts connections.
+    pub(crate) generation: u64,
+    /// Counts the server's sessions: another one knows nothing of our subscriptions.
+    pub(crate) incarnation: u64,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Down(code) => write!(f, "down: {code}"),
+            Self::Up(up) => write!(f, "up {} of session {}", up.generation, up.incarnation),
+        }
+    }
+}
+
+/// What commands and the link's tasks have in common.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    desired: Mutex<Desired>,
+    alarms: Mutex<Alarms>,
+    revised: Mutex<Revised>,
+    /// There is something to do: what is wanted has changed, or alarms are to be said again.
+    wake: Notify,
+    /// Whether alarms are to be said again.
+    refresh: std::sync::atomic::AtomicBool,
+}
+
+/// What the server has made of what was asked of it.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Revised {
+    /// How often groups are told, in milliseconds.
+    pub(crate) groups: BTreeMap<Group, u64>,
+    /// How items are looked at.
+    pub(crate) items: BTreeMap<Handle, Sampling>,
+}
+
+/// How an item is looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Sampling {
+    /// How often, in milliseconds.
+    pub(crate) interval_ms: u64,
+    /// How many changes are kept between two times of telling.
+    pub(crate) queue_size: u32,
+}
+
+/// A lock that a panic elsewhere does not spoil: what is behind it is whole between any two statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Link {
+    /// A link that tells what is monitored. It begins to connect at once.
+    pub(crate) fn open(server: &Arc<Server>, name: &str, identity: Identity, rates: Rates, events: Outlet) -> Self {
+        let mut link = Self::quiet(server, name, identity);
+        let serving = serve::Serving::new(link.shared.clone(), rates, events);
+        link._serve = Some(tasks::spawn("serve", serving.run(link.connection.clone())));
+        link
+    }
+
+    /// A link that is only asked.
+    pub(crate) fn quiet(server: &Arc<Server>, name: &str, identity: Identity) -> Self {
+        let (state, connection) = watch::channel(Connection::Down(StatusCode::BadNotConnected));
+        let driving = drive::drive(server.clone(), name.to_owned(), identity, state);
+        Self { shared: Arc::new(Shared::default()), connection, _drive: tasks::spawn("drive", driving), _serve: None }
+    }
+
+    /// Waits until there is a connection.
+    ///
+    /// # Errors
+    /// Why there is none after this time.
+    pub(crate) async fn connected(&self, patience: Duration) -> Result<Arc<Session>, StatusCode> {
+        let mut connection = self.connection.clone();
+        let up = connection.wait_for(|connection| matches!(connection, Connection::Up(_)));
+        let found = tokio::time::timeout(patience, up).await.ok().and_then(Result::ok).map(|up| (*up).clone());
+        match found {
+            Some(Connection::Up(up)) => Ok(up.session),
+            Some(Connection::Down(_)) | None => Err(self.session().err().unwrap_or(StatusCode::BadTimeout)),
+        }
+    }
+
+    /// Waits until the server has let us in or has not.
+    ///
+    /// # Errors
+    /// Why it has not, or why there is no connection after this time.
+    pub(crate) async fn accepted(&self, patience: Duration) -> Result<Arc<Session>, StatusCode> {
+        let mut connection = self.connection.clone();
+        let is_answer = |connection: &Connection| match connection {
+            Connection::Up(_) => true,
+            Connection::Down(code) => !quality::is_of_connection(*code),
+        };
+        let answered = tokio::time::timeout(patience, connection.wait_for(is_answer)).await.map(drop);
+        answered.map_err(|_| StatusCode::BadTimeout)?;
+        self.session()
+    }
+
+    /// What requests are made with.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub(crate) fn session(&self) -> Result<Arc<Session>, StatusCode> {
+        match &*self.connection.borrow() {
+            Connection::Up(up) => Ok(up.session.clone()),
+            Connection::Down(code) => Err(*code),
+        }
+    }
+
+    /// Changes what is wanted.
+    pub(crate) fn want<T>(&self, change: impl FnOnce(&mut Desired) -> T) -> T {
+        let result = change(&mut lock(&self.shared.desired));
+        self.shared.wake.notify_one();
+        result
+    }
+
+    /// Looks at alarms.
+    pub(crate) fn alarms<T>(&self, look: impl FnOnce(&mut Alarms) -> T) -> T {
+        look(&mut lock(&self.shared.alarms))
+    }
+
+    /// Lets the server say again which alarms there are.
+    pub(crate) fn refresh_alarms(&self) {
+        self.shared.refresh.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared.wake.notify_one();
+    }
+
+    /// What the server has made of what was asked of it.
+    pub(crate) fn revised(&self) -> Revised {
+        lock(&self.shared.revised).clone()
+    }
+
+    /// Ends the session with the server in order.
+    pub(crate) async fn close(self) {
+        if let Ok(session) = self.session()
+            && tokio::time::timeout(CLOSE_TIMEOUT, session.disconnect()).await.is_err()
+        {
+            tracing::warn!("a session of the server did not end in time; the server ends it when it times out");
+        }
+    }
+}
