@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use moorline_store::ReadError;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::fault::{self, SqlError};
 use crate::open::{self, OpenError};
-use crate::sql;
+use crate::sql::{self, Transaction};
 use crate::thread::{self, Ended};
 
 /// Threads that read. Two, so that one long read does not hold up every other; the writer is a third.

@@ -12,7 +12,7 @@
 
 use moorline_store::Revision;
 use moorline_types::{Epoch, Offset};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::fault::SqlError;
 
@@ -22,6 +22,7 @@ mod log;
 mod merge;
 mod read;
 mod schema;
+mod transaction;
 mod trim;
 
 pub(crate) use append::insert_batch;
@@ -32,6 +33,7 @@ pub(crate) use schema::{
     APPLICATION_ID, KNOWN_VERSION, LOG_MODE, Patience, configure_reader, configure_writer, identity, is_readonly,
     limit_size, migrate, renew_epoch, used_bytes, wait_for_lock,
 };
+pub(crate) use transaction::Transaction;
 pub(crate) use trim::{trim, trim_step};
 
 /// Bytes that the probe takes up: more than a page, so that it needs room that is not there in a full store.
@@ -58,11 +60,6 @@ pub(crate) fn state(conn: &Connection) -> Result<State, SqlError> {
     })
 }
 
-/// Begins a transaction that has the right to write from the start.
-pub(crate) fn begin_write(conn: &mut Connection) -> Result<Transaction<'_>, SqlError> {
-    Ok(conn.transaction_with_behavior(TransactionBehavior::Immediate)?)
-}
-
 pub(crate) fn probe(tx: &Transaction<'_>) -> Result<(), SqlError> {
     tx.prepare_cached("INSERT INTO probe (id, filler) VALUES (1, zeroblob(?1))")?.execute([PROBE_BYTES])?;
     tx.prepare_cached("DELETE FROM probe")?.execute([])?;
@@ -74,7 +71,7 @@ pub(crate) fn snapshot<T>(
     conn: &mut Connection,
     question: impl FnOnce(&Transaction<'_>) -> Result<T, SqlError>,
 ) -> Result<T, SqlError> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    let tx = Transaction::begin_read(conn)?;
     let answer = question(&tx)?;
     tx.finish()?;
     Ok(answer)

@@ -1,9 +1,9 @@
 //! Writing records.
 
 use moorline_types::{Offset, Record};
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 
-use super::to_sql;
+use super::{Transaction, to_sql};
 use crate::fault::SqlError;
 use crate::row::{self, Encoder, Row};
 

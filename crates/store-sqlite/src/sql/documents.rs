@@ -2,9 +2,9 @@
 
 use moorline_store::limits::{MAX_LIST_BYTES, MAX_LIST_DOCUMENTS};
 use moorline_store::{Collection, DocKey, Document, ReadLimit, Revision};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, params};
 
-use super::{from_sql, to_sql};
+use super::{Transaction, from_sql, to_sql};
 use crate::fault::SqlError;
 
 /// Makes or replaces a document. Its revision is to be noted ([`note_revision`]) in the same transaction.

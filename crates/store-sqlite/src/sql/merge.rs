@@ -5,10 +5,10 @@ use std::collections::BinaryHeap;
 
 use moorline_store::{CommittedRecord, Page, ReadBudget, StreamBounds};
 use moorline_types::{Offset, StreamId, StreamSeq};
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 
 use super::read::{COLUMNS, End, end_of_row_with, stream_bounds, to_run};
-use super::to_sql;
+use super::{Transaction, to_sql};
 use crate::fault::SqlError;
 
 /// Where a stream goes on. Ordered by the journal: rows do not overlap, so the one that ends first also begins first.

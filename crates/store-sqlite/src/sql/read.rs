@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use moorline_store::{CommittedRecord, Page, ReadBudget, ReadLimit, StreamBounds};
 use moorline_types::{Offset, StreamId, StreamSeq, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, named_params, params};
+use rusqlite::{OptionalExtension, named_params, params};
 
 use super::merge::merge;
-use super::{from_sql, state, to_sql};
+use super::{Transaction, from_sql, state, to_sql};
 use crate::fault::SqlError;
 use crate::row::{Row, Run};
 

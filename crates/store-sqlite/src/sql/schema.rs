@@ -5,7 +5,7 @@ use std::time::Duration;
 use moorline_types::Epoch;
 use rusqlite::{Connection, params};
 
-use super::{begin_write, to_sql};
+use super::{Transaction, to_sql};
 use crate::checkpoint::LOG_BYTES;
 use crate::fault::SqlError;
 use crate::options::Durability;
@@ -136,7 +136,7 @@ pub(crate) fn configure_reader(conn: &Connection) -> Result<(), SqlError> {
 /// Brings the file to the newest format, in one transaction, and out of the log into the file: the epoch must not be
 /// lost with the last moments before a power cut.
 pub(crate) fn migrate(conn: &mut Connection, from: i64, epoch: Epoch) -> Result<(), SqlError> {
-    let tx = begin_write(conn)?;
+    let tx = Transaction::begin_write(conn)?;
     for migration in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0)) {
         tx.execute_batch(migration)?;
     }

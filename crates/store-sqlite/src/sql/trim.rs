@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use moorline_store::ReadLimit;
 use moorline_types::{Committed, Offset, Record, StreamId, StreamSeq};
-use rusqlite::{Transaction, params};
+use rusqlite::params;
 
 use super::read::{COLUMNS, ROW_WITH, end_of_row_with, to_run};
-use super::{from_sql, to_sql};
+use super::{Transaction, from_sql, to_sql};
 use crate::fault::SqlError;
 use crate::row::Encoder;
 

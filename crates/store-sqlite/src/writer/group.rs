@@ -108,7 +108,7 @@ impl Committer {
     }
 
     fn transact(&mut self, group: &mut [Box<dyn Write>]) -> Result<(), SqlError> {
-        let tx = sql::begin_write(&mut self.conn)?;
+        let tx = sql::Transaction::begin_write(&mut self.conn)?;
         let mut staging = Staging {
             tx: &tx,
             heads: &mut self.heads,

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use moorline_types::{StreamId, StreamSeq};
-use rusqlite::Transaction;
 
 use crate::fault::SqlError;
-use crate::sql;
+use crate::sql::{self, Transaction};
 
 /// Heads that are remembered: as many streams as may be written to at once, at 40 bytes each. A full map is emptied
 /// rather than aged, which costs one query for each stream that is still written to.

@@ -2,14 +2,13 @@
 
 use moorline_store::{DocKey, Expect, PutError, Revision, Tail};
 use moorline_types::Offset;
-use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
 use super::AT_ONCE_BYTES;
 use super::heads::Heads;
 use crate::fault::{Failure, SqlError};
 use crate::row::Encoder;
-use crate::sql;
+use crate::sql::{self, Transaction};
 
 /// Where the answer goes. Whoever stopped waiting does not want it.
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
