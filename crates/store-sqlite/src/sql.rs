@@ -4,7 +4,7 @@
 //!   journal's head the largest `offset`, so there is no counter that could disagree with the rows.
 //! - `trims`: what the journal cannot tell of a stream because it was trimmed.
 //! - `documents`: the documents, each with the number of the change that it is from.
-//! - `store`: one row. The epoch, the last revision, and the largest offset that was trimmed.
+//! - `store`: one row. The epoch, the last revision that may have been given, and the largest offset that was trimmed.
 //! - `probe`: always empty between transactions.
 //!
 //! Within a stream, `offset` grows with `seq`. The index by stream and `seq` is therefore ordered by `offset` too,

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{Transaction, from_sql, to_sql};
 use crate::fault::SqlError;
 
-/// Makes or replaces a document. Its revision is to be noted ([`note_revision`]) in the same transaction.
+/// Makes or replaces a document. Its revision is to be noted ([`note_revision`]) in the same transaction, or before.
 ///
 /// One that is there keeps its row, so that its place in the index is not written.
 pub(crate) fn put(tx: &Transaction<'_>, key: &DocKey, value: &[u8], revision: Revision) -> Result<(), SqlError> {
@@ -19,7 +19,7 @@ pub(crate) fn put(tx: &Transaction<'_>, key: &DocKey, value: &[u8], revision: Re
     Ok(())
 }
 
-/// Takes note of the last revision that was given, which a document that is gone again does not tell.
+/// Takes note of the last revision that may have been given, which a document that is gone again does not tell.
 pub(crate) fn note_revision(tx: &Transaction<'_>, revision: Revision) -> Result<(), SqlError> {
     tx.prepare_cached("UPDATE store SET revision = ?1")?.execute(params![to_sql(revision.get())])?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use moorline_store::{StoreFault, Tail, TailLimits, WriteError};
+use moorline_store::{Revision, StoreFault, Tail, TailLimits, WriteError};
 use moorline_types::Epoch;
 use rusqlite::Connection;
 
@@ -14,6 +14,10 @@ use crate::row::Encoder;
 use crate::sql::{self, Patience, State};
 use crate::witness::Witness;
 
+/// Revisions that are noted as given before they are: so many changes of documents write the row with the note once. What
+/// is not given when the store is closed, or its process is killed, is left out.
+const REVISIONS_AT_ONCE: u64 = 4_096;
+
 /// Has the connection that writes. What it remembers of the database is what the last commit left.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -21,6 +25,8 @@ pub(super) struct Committer {
     heads: Heads,
     encoder: Encoder,
     state: State,
+    /// The last revision that the database notes as given.
+    noted: Revision,
     witness: Witness,
     log: LogKeeper,
     tail: Arc<Tail>,
@@ -29,7 +35,8 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn new(conn: Connection, state: State, witness: Witness, log: LogKeeper, limits: TailLimits) -> Self {
         let tail = Arc::new(Tail::new(state.head, limits));
-        Self { conn, heads: Heads::default(), encoder: Encoder::default(), state, witness, log, tail }
+        let (heads, encoder, noted) = (Heads::default(), Encoder::default(), state.revision);
+        Self { conn, heads, encoder, state, noted, witness, log, tail }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -120,11 +127,13 @@ impl Committer {
             write.stage(&mut staging)?;
         }
         let state = State { head: staging.head, revision: staging.revision, ..self.state };
-        if state.revision != self.state.revision {
-            sql::note_revision(&tx, state.revision)?;
+        let mut noted = self.noted;
+        if state.revision > noted {
+            noted = Revision::new(state.revision.get() + REVISIONS_AT_ONCE);
+            sql::note_revision(&tx, noted)?;
         }
         tx.commit()?;
-        self.state = state;
+        (self.state, self.noted) = (state, noted);
         // Without the note the next opening may not notice that numbers went back; the commit stands.
         if let Err(error) = self.witness.advance(&state) {
             tracing::warn!(%error, "how far the store has come is not noted");
