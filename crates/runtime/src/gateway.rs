@@ -150,7 +150,7 @@ impl Gateway {
         let spans = Spans::default();
         let told = SessionSpans { spans: spans.clone(), participation: options.tracing };
         let sessions = Arc::new(Sessions::new(Arc::clone(&store), options.resume_window, stored.clone(), told));
-        let index = JobIndex::new(Arc::clone(&store));
+        let index = JobIndex::start(Arc::clone(&store), &tasks);
         let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
         let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
@@ -288,9 +288,8 @@ impl Gateway {
         accepted.credentials.extend(issued.as_ref().and_then(Pending::provisioned).cloned());
         let now = self.now();
         let mut job = Job::accept(now, id, accepted, self.job_limits());
-        // A start finds the job, a list shows it, and its key is taken: with its first record, or not at all.
-        let mut changes = JobIndex::entries(id, job.accepted());
-        changes.push(OpenJobs::entry(id, job.owner()));
+        // A start finds the job, and its key is taken: with its first record, or not at all.
+        let mut changes = vec![OpenJobs::entry(id, job.owner())];
         changes.extend(key.as_ref().map(|key| key.claim(now, id)));
         changes.extend(issued.as_ref().map(Pending::change));
         // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
@@ -494,6 +493,7 @@ impl Gateway {
             self.0.jobs.start(job, place, stored);
             recovered += 1;
         }
+        self.0.index.settle().await;
         self.reunite(families).await?;
         self.0.pool.finish_recovery();
         self.0.credentials.settle(|job| self.0.registry.get(job).is_some());
@@ -528,9 +528,8 @@ impl Gateway {
         match self.read_summary(id).await? {
             Some(JobSummary { accepted, status, .. }) if status.is_terminal() => {
                 let stored = self.count_job(id, &accepted.principal).await?;
-                if let Err(error) = self.0.index.end(self.now(), id, &accepted, status, stored).await {
-                    tracing::warn!(job = %id, %error, "the job's end is noted in the index at the next start");
-                }
+                self.0.index.note_begun(id, Arc::clone(&accepted));
+                self.0.index.note_ended(self.now(), id, &accepted, status, stored);
                 return Ok(());
             }
             Some(JobSummary { accepted, .. }) => {
@@ -627,6 +626,7 @@ impl Gateway {
     /// the store, and workers that were not told to leave ([`Pool::shut_down_workers`]) go on with them.
     pub async fn stop(&self) {
         self.0.tasks.stop().await;
+        self.0.index.settle().await;
         self.0.audit.finish().await;
         self.0.store.close().await;
     }

@@ -138,7 +138,7 @@ impl JobTask {
             }
         };
         self.publish(&mut confirmations);
-        self.finish(over).await;
+        self.finish(over);
     }
 
     /// The job's trace, for log lines.
@@ -382,7 +382,7 @@ impl JobTask {
         self.progress.send_if_modified(|progress| std::mem::replace(progress, now) != now);
     }
 
-    async fn finish(self, over: bool) {
+    fn finish(self, over: bool) {
         let Self { jobs, job, place, inbox, stored, credentials, .. } = self;
         let id: JobId = job.id();
         credentials.finish(id, over);
@@ -397,8 +397,7 @@ impl JobTask {
         }
         drop(inbox);
         if over {
-            let stopping = jobs.tasks.stopping();
-            jobs.index.end_soon(jobs.clock.now(), id, job.accepted(), job.status(), stored, stopping).await;
+            jobs.index.note_ended(jobs.clock.now(), id, job.accepted(), job.status(), stored);
             tracing::debug!(status = %job.status(), records = %job.head(), "the job is over");
         }
     }

@@ -1,9 +1,14 @@
 //! Every job by its principal, in the order of creation: [`moorline_core::listing`] over the store.
 //!
-//! The entry is committed with the job's first record and gets the job's ending after its last. A crash in between
-//! leaves one without an ending, which is then read from the journal; the next start repairs it, guided by
-//! [`OpenJobs`]. In a journal of an earlier version there may be an entry without a job, which is not shown.
+//! What announces a job, here and in [`crate::job_lists`], is written soon after it has begun, and its ending soon after it
+//! has ended; of a job that begins and ends within [`LINGER`] everything is written once. Jobs share these commits, and
+//! nobody waits for them but who reads: what waits is written before anything is read.
+//!
+//! A crash loses what waits. The next start notes it again, guided by [`OpenJobs`]: a job is among those from its first
+//! record on, until the commit that notes its end. In a journal of an earlier version there may be an entry without a job,
+//! which is not shown.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,96 +17,126 @@ use moorline_core::listing::{Entry, Range};
 use moorline_core::record::Accepted;
 use moorline_store::{AppendError, Change, Collection, DocKey, Expect, ReadError, Store};
 use moorline_types::{Batch, JobId, PrincipalId, Timestamp};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::ended::Ended;
 use crate::job_lists;
 use crate::open_jobs::OpenJobs;
 use crate::sync::lock;
+use crate::tasks::{TaskKind, Tasks};
 
 /// Entries that are read at once.
 const PAGE: usize = 256;
 
-/// How long what is noted of one job's end waits for others, so that jobs that end together share a commit: as long as
-/// some short jobs take, and nothing to whoever lists jobs.
-const LINGER: Duration = Duration::from_millis(2);
+/// How long what is noted of one job waits for others: as long as some dozens of short jobs take, which are then noted in
+/// one commit that holds up whoever commits next for less than a millisecond.
+const LINGER: Duration = Duration::from_millis(5);
 
-/// Changes in one commit of ends: some dozens of jobs, so that whoever commits next waits for less than a millisecond.
+/// Changes in one commit: some dozens of jobs.
 const CHANGES_AT_ONCE: usize = 192;
+
+/// How long the store has before what it refused is offered again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module's documentation. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct JobIndex {
     store: Arc<dyn Store>,
-    /// Ends that are to be noted. Whoever put the first of them here notes all.
-    ends: Arc<Mutex<Vec<Change>>>,
+    notes: Arc<Notes>,
+}
+
+/// What is not in the store yet.
+#[derive(Debug, Default)]
+struct Notes {
+    waiting: Mutex<Waiting>,
+    /// Told when something waits.
+    noted: Notify,
+    /// Whoever writes has it, so that commits are made in the order in which they were noted.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// Bounded by the store: what comes here is of a job that it has taken a record of a moment ago, and while it refuses there
+/// are no such jobs.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Jobs of which nothing is noted.
+    begun: BTreeMap<JobId, Arc<Accepted>>,
+    /// What is to be noted of the ends of others.
+    ended: Vec<Change>,
+    /// Commits that are to be made before. The first may be under way.
+    commits: VecDeque<Vec<Change>>,
 }
 
 impl JobIndex {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, ends: Arc::default() }
+    /// The index of this store, which is written from now on. Must be called in a runtime.
+    pub(crate) fn start(store: Arc<dyn Store>, tasks: &Tasks) -> Self {
+        let index = Self { store, notes: Arc::default() };
+        let (writing, stopping) = (index.clone(), tasks.stopping().clone());
+        tasks.spawn(TaskKind::JobIndex, async move { writing.write_all(&stopping).await });
+        index
     }
 
-    /// The entries of a job, to be committed with its first record.
-    pub(crate) fn entries(job: JobId, accepted: &Accepted) -> Vec<Change> {
-        let mut entries = job_lists::entries(job, &accepted.principal, &accepted.tags);
-        entries.push(write(job, &accepted.principal, &Entry::of(accepted)));
-        entries
+    /// Takes note of a job whose first record is committed, or was by an earlier run.
+    pub(crate) fn note_begun(&self, job: JobId, accepted: Arc<Accepted>) {
+        lock(&self.notes.waiting).begun.insert(job, accepted);
+        self.notes.noted.notify_one();
     }
 
-    /// Takes note of how a job has ended, and with how many bytes of records, here, among what is over and among what is
+    /// Takes note of how a job has ended, and with how many bytes of records: here, among what is over and among what is
     /// open, all in one commit. From then on the job may be removed.
-    pub(crate) async fn end(
-        &self,
-        now: Timestamp,
-        job: JobId,
-        accepted: &Accepted,
-        status: Status,
-        bytes: u64,
-    ) -> Result<(), AppendError> {
-        self.write(end(now, job, accepted, status, bytes).into()).await
+    pub(crate) fn note_ended(&self, now: Timestamp, job: JobId, accepted: &Accepted, status: Status, bytes: u64) {
+        let owner = &accepted.principal;
+        let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
+        let end = [write(job, owner, &entry), Ended::job(now, job, owner, bytes), OpenJobs::removal(job)];
+        let mut waiting = lock(&self.notes.waiting);
+        if waiting.begun.remove(&job).is_some() {
+            waiting.ended.extend(job_lists::entries(job, owner, &accepted.tags));
+        }
+        waiting.ended.extend(end);
+        drop(waiting);
+        self.notes.noted.notify_one();
     }
 
-    /// The same, soon, together with other jobs that end. Returns when somebody else does it or it is done; `hurry` has
-    /// it done at once. As open jobs, those whose ends cannot be noted are found by the next start, which does it.
-    pub(crate) async fn end_soon(
-        &self,
-        now: Timestamp,
-        job: JobId,
-        accepted: &Accepted,
-        status: Status,
-        bytes: u64,
-        hurry: &CancellationToken,
-    ) {
-        let is_first = {
-            let mut ends = lock(&self.ends);
-            let is_first = ends.is_empty();
-            ends.extend(end(now, job, accepted, status, bytes));
-            is_first
-        };
-        if !is_first {
-            return;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LINGER) => {}
-            () = hurry.cancelled() => {}
-        }
-        let mut ends = std::mem::take(&mut *lock(&self.ends));
-        while !ends.is_empty() {
-            let following = ends.split_off(ends.len().min(CHANGES_AT_ONCE));
-            if let Err(error) = self.write(ends).await {
-                tracing::warn!(%error, "how some jobs have ended is not in the index yet");
+    async fn write_all(&self, stopping: &CancellationToken) {
+        let mut is_refused = false;
+        while !stopping.is_cancelled() {
+            let again =
+                async { if is_refused { tokio::time::sleep(RETRY_PAUSE).await } else { std::future::pending().await } };
+            let linger = async {
+                self.notes.noted.notified().await;
+                tokio::time::sleep(LINGER).await;
+            };
+            tokio::select! {
+                () = linger => {}
+                () = again => {}
+                () = stopping.cancelled() => {}
             }
-            ends = following;
+            is_refused = !self.settle().await;
         }
     }
 
-    async fn write(&self, changes: Vec<Change>) -> Result<(), AppendError> {
-        self.store.append_with(Batch::default(), changes).await.map(drop)
+    /// Writes what waits. Answers whether nothing waits any more; if not, the store has refused it, and is offered it again.
+    /// Dropping the future loses nothing.
+    pub(crate) async fn settle(&self) -> bool {
+        let _writing = self.notes.writing.lock().await;
+        while let Some(commit) = self.notes.first_commit() {
+            match self.store.append_with(Batch::default(), commit).await {
+                Ok(_) => {}
+                Err(error @ AppendError::Store { .. }) => {
+                    tracing::warn!(%error, "how some jobs have begun or ended is not in the index yet");
+                    return false;
+                }
+                Err(error) => tracing::error!(%error, "how some jobs have begun or ended is noted by the next start"),
+            }
+            lock(&self.notes.waiting).commits.pop_front();
+        }
+        true
     }
 
     /// What the index says of a job.
     pub(crate) async fn get(&self, job: JobId, principal: &PrincipalId) -> Result<Option<Entry>, ReadError> {
+        self.settle().await;
         let document = self.store.get(&key(&Range::of(principal), job)).await?;
         Ok(document.and_then(|document| read(job, &document.value)))
     }
@@ -127,6 +162,7 @@ impl JobIndex {
         range: &Range,
         last: Option<JobId>,
     ) -> Result<Vec<(JobId, Option<Entry>)>, ReadError> {
+        self.settle().await;
         let after = last.map(|job| range.key(job));
         let after = after.as_deref().unwrap_or(range.start());
         let documents = self.store.list(Collection::JobIndex, Some(after), PAGE).await?;
@@ -135,9 +171,35 @@ impl JobIndex {
     }
 }
 
-fn end(now: Timestamp, job: JobId, accepted: &Accepted, status: Status, bytes: u64) -> [Change; 3] {
-    let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
-    [write(job, &accepted.principal, &entry), Ended::job(now, job, &accepted.principal, bytes), OpenJobs::removal(job)]
+impl Notes {
+    /// What is to be committed first. It stays until it is.
+    fn first_commit(&self) -> Option<Vec<Change>> {
+        let (begun, ended) = {
+            let mut waiting = lock(&self.waiting);
+            if let Some(first) = waiting.commits.front() {
+                return Some(first.clone());
+            }
+            (std::mem::take(&mut waiting.begun), std::mem::take(&mut waiting.ended))
+        };
+        // Made without the lock: whoever notes something meanwhile is of a later commit.
+        let mut changes: Vec<_> = begun.into_iter().flat_map(|(job, accepted)| announcement(job, &accepted)).collect();
+        changes.extend(ended);
+        let mut commits = VecDeque::new();
+        while !changes.is_empty() {
+            let following = changes.split_off(changes.len().min(CHANGES_AT_ONCE));
+            commits.push_back(std::mem::replace(&mut changes, following));
+        }
+        let first = commits.front().cloned();
+        lock(&self.waiting).commits = commits;
+        first
+    }
+}
+
+/// What announces a job.
+fn announcement(job: JobId, accepted: &Accepted) -> Vec<Change> {
+    let mut changes = job_lists::entries(job, &accepted.principal, &accepted.tags);
+    changes.push(write(job, &accepted.principal, &Entry::of(accepted)));
+    changes
 }
 
 fn write(job: JobId, principal: &PrincipalId, entry: &Entry) -> Change {

@@ -1,8 +1,7 @@
 //! Jobs of several principals in the order of creation: every job of everybody, and those that carry one tag.
 //!
 //! - A list is a range of keys, as a principal's own jobs are ([`crate::job_index`]); what it has of a job is whose it is,
-//!   and the rest is that owner's entry. It is committed with the job's first record, changes never, and goes with the
-//!   job's entry.
+//!   and the rest is that owner's entry. It is written with the job's entry, changes never, and goes with it.
 //! - What a principal may see of others is some of these ranges, so nobody's job is looked at that it may not see.
 //! - Several ranges are read as one: the next job is the earliest of theirs, and one that is in several is told once.
 //! - A journal of an earlier version has no such lists. The first start of this version writes them, once.
@@ -24,7 +23,7 @@ const PAGE: usize = 256;
 /// The document that says that the lists are complete.
 const COMPLETE: &str = "job_lists";
 
-/// The lists that a job is in, to be committed with its first record.
+/// The lists that a job is in, to be committed with its entry.
 pub(crate) fn entries<'a>(job: JobId, owner: &'a PrincipalId, tags: impl IntoIterator<Item = &'a Tag>) -> Vec<Change> {
     let owner = Bytes::copy_from_slice(owner.as_str().as_bytes());
     ranges(tags).map(|range| Change::put(key(&range, job), owner.clone(), Expect::Any)).collect()
@@ -126,6 +125,7 @@ impl Source {
                 None => {
                     let after = self.last.map(|job| self.range.key(job));
                     let after = after.as_deref().unwrap_or(self.range.start());
+                    index.settle().await;
                     let page = store.list(Collection::JobLists, Some(after), PAGE).await?;
                     let jobs: Vec<_> = page
                         .iter()

@@ -68,6 +68,7 @@ impl Jobs {
             ended: None,
         };
         self.registry.insert(id, handle);
+        self.index.note_begun(id, Arc::clone(&accepted));
         let task = JobTask::new(Arc::clone(self), job, place, inputs, intake, progress, stored);
         self.tasks.spawn(TaskKind::Job, task.run());
         JobSummary { job: id, accepted, accepted_at, status }
@@ -152,8 +153,8 @@ impl Jobs {
     }
 }
 
-/// What is to be noted of the children that begin with this batch of a parent, in one commit with it: a start finds
-/// them, a list shows them, and the keys of those that have one are taken.
+/// What is to be noted of the children that begin with this batch of a parent, in one commit with it: a start finds them,
+/// and the keys of those that have one are taken.
 pub(crate) fn entries_of_children(
     batch: &Batch,
     parent: JobId,
@@ -166,7 +167,6 @@ pub(crate) fn entries_of_children(
         if let (StreamId::Job(child), Ok(Fact::Accepted(accepted))) = (record.stream, Fact::decode(record))
             && child != parent
         {
-            changes.extend(JobIndex::entries(child, &accepted));
             changes.push(OpenJobs::entry(child, &accepted.principal));
             changes.extend(keys.get(&child).map(|key| key.claim_of_child(now, child)));
         }

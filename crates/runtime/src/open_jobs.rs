@@ -1,6 +1,6 @@
 //! Which jobs have not ended, and whose they are, in the store, so that a start finds them without reading every job there ever was.
 //!
-//! The entry is committed with the job's first record and removed after its last. In a journal of an earlier version it
+//! The entry is committed with the job's first record, and removed in the commit that notes the job's end. In a journal of an earlier version it
 //! was written before that record, so there may be an entry without a job.
 
 use std::sync::Arc;

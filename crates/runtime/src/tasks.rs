@@ -9,6 +9,7 @@
 //! | [`TaskKind::WorkerDoor`] | never by itself | cancelled |
 //! | [`TaskKind::Door`] | never by itself | cancelled |
 //! | [`TaskKind::Audit`] | never by itself | told to stop, waited for; the rest of the trail is written after all tasks |
+//! | [`TaskKind::JobIndex`] | never by itself | told to stop, waited for; what is not written yet is written after all tasks |
 //! | [`TaskKind::Certificates`] | never by itself | cancelled |
 //! | [`TaskKind::TokenKeys`] | never by itself | cancelled |
 //! | [`TaskKind::Credentials`] | never by itself | told to stop, waited for; what is not withdrawn is found by the next start |
@@ -43,6 +44,8 @@ pub enum TaskKind {
     Door,
     /// Writes the audit trail.
     Audit,
+    /// Writes what is noted of jobs into the index.
+    JobIndex,
     /// Looks whether certificates were renewed.
     Certificates,
     /// Looks whether an issuer of tokens has other keys.
@@ -67,6 +70,7 @@ impl fmt::Display for TaskKind {
             Self::WorkerDoor => "worker_door",
             Self::Door => "door",
             Self::Audit => "audit",
+            Self::JobIndex => "job_index",
             Self::Certificates => "certificates",
             Self::TokenKeys => "token_keys",
             Self::Credentials => "credentials",

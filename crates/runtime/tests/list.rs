@@ -351,6 +351,7 @@ async fn what_a_crash_leaves_between_job_and_index_is_not_shown_and_is_repaired(
     let done = submit(&mut session, "counter", "1").await;
     see_to_end(&mut session, done).await;
     let never = JobId::mint(bench.gateway.now(), [9; 10]);
+    assert_eq!(all(&session, &in_state(Status::Success), 10).await, [done], "which has it noted");
     let entries = bench.store.list(Collection::JobIndex, None, 10).await.unwrap();
     let (key, entry) = &entries[0];
     let unended = String::from_utf8(entry.value.to_vec()).unwrap().replace(r#","ended":"success""#, "");
@@ -375,6 +376,44 @@ async fn what_a_crash_leaves_between_job_and_index_is_not_shown_and_is_repaired(
     assert_eq!(repaired.len(), 1);
     assert!(String::from_utf8(repaired[0].1.value.to_vec()).unwrap().contains(r#""ended":"success""#));
     assert!(bench.store.list(Collection::OpenJobs, None, 10).await.unwrap().is_empty());
+}
+
+/// What is noted of jobs is written later than their records.
+#[tokio::test(start_paused = true)]
+async fn a_job_is_listed_from_its_acceptance_on_though_nothing_is_noted_of_it_and_whatever_a_crash_or_a_fault_takes() {
+    let bench = Bench::start().await;
+    let mut session = bench.session("ada").await;
+    let zoe = open(&bench, as_whom("zoe", Scopes::ADMIN, &[])).await;
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        jobs.push(submit(&mut session, "stubborn", "null").await);
+        assert_eq!(all(&session, &JobFilter::default(), 10).await, jobs);
+        assert_eq!(all(&zoe, &observable(), 10).await, jobs, "by whoever may observe it");
+    }
+    jobs.push(submit(&mut session, "stubborn", "null").await);
+    let noted = bench.store.list(Collection::JobIndex, None, 10).await.unwrap().len();
+    assert_eq!(noted, 3, "the last is not noted when the gateway is killed");
+
+    let store = Arc::new(bench.store.reopen(TailLimits::default()));
+    let bench = Bench::over(store, options()).await;
+    let mut session = bench.session("ada").await;
+    let zoe = open(&bench, as_whom("zoe", Scopes::ADMIN, &[])).await;
+    assert_eq!(all(&session, &JobFilter::default(), 10).await, jobs);
+    assert_eq!(all(&zoe, &observable(), 10).await, jobs);
+
+    // The time of a gateway goes on from its journal's last record, which may have been of this moment.
+    pass(MOMENT * 10).await;
+    jobs.push(submit(&mut session, "counter", "1").await);
+    bench.store.faults().refuse_appends(StoreFault::Full);
+    pass(Duration::from_secs(10)).await;
+    assert_eq!(all(&session, &JobFilter::default(), 10).await, jobs[..4], "what is noted is listed all the same");
+    bench.store.faults().allow();
+    see_to_end(&mut session, jobs[4]).await;
+    assert_eq!(all(&session, &JobFilter::default(), 10).await, jobs);
+    assert_eq!(all(&zoe, &observable(), 10).await, jobs);
+    pass(Duration::from_secs(10)).await;
+    let open = bench.store.list(Collection::OpenJobs, None, 10).await.unwrap();
+    assert!(open.iter().all(|(key, _)| key.key() != jobs[4].to_string()), "the one that is over is not open");
 }
 
 #[tokio::test(start_paused = true)]
