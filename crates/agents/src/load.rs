@@ -3,8 +3,8 @@
 //! Input: `{"events"?: 0, "bytes"?: 200, "rate"?: 1000, "delay_ms"?: 0, "result_bytes"?: 0}`. Each event is a `log` whose message has
 //! `bytes` bytes: the event's number from 1, the nanoseconds since 1970 at which it was made, and filling, with a space
 //! between them. Whoever reads it on the same machine can tell how long it was on its way. With `rate`, so many events a
-//! second are made, spread over time in steps of a millisecond; without it, as many as back-pressure lets through. What a
-//! rate is behind by is made up for at once. With `delay_ms` the first event waits so long, at most an hour. With `result_bytes` the result is streamed, as text of that size; otherwise
+//! second are made, spread over time in steps of a millisecond, or of a quarter of one where a step would have several
+//! events; without it, as many as back-pressure lets through. What a rate is behind by is made up for at once. With `delay_ms` the first event waits so long, at most an hour. With `result_bytes` the result is streamed, as text of that size; otherwise
 //! it is `{"events": n}`.
 
 use std::time::{Duration, Instant};
@@ -13,9 +13,12 @@ use async_trait::async_trait;
 use moorline_types::{Json, ResolvedAgent};
 use moorline_worker::sdk::{Agent, AgentDescription, Encoding, Failure, JobContext, Level, Outcome};
 use serde::Deserialize;
-use tokio::time::MissedTickBehavior;
 
 use crate::clock;
+
+mod steps;
+
+use steps::Steps;
 
 /// Jobs at once: what one worker may hold. A load test is about many.
 const CAPACITY: u32 = 1_024;
@@ -37,9 +40,6 @@ const BYTES: usize = 200;
 
 /// The longest wait before the first event, in milliseconds.
 const MAX_DELAY_MS: u64 = 3_600_000;
-
-/// How often an agent with a rate looks at what is due. Timers are no finer.
-const TICK: Duration = Duration::from_millis(1);
 
 /// How much of a result is written at once.
 const RESULT_PIECE: u64 = 256 * 1024;
@@ -147,12 +147,10 @@ async fn emit(job: &JobContext, number: u64, filling: &str) -> Result<(), Failur
 async fn emit_at(job: &JobContext, input: &Input, rate: u32, filling: &str) -> Result<(), Failure> {
     let begun = clock::instant();
     let mut emitted = 0;
-    // A pause after each step would make the steps longer than a tick, and what is due in each of them more.
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut steps = Steps::of(rate);
     while emitted < input.events {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = steps.next() => {}
             () = job.cancelled() => return Err(Failure::cancelled()),
         }
         let due = due(begun, clock::instant(), rate).min(input.events);
