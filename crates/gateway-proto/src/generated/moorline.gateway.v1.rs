@@ -734,6 +734,10 @@ pub struct ErrorInfo {
     /// When it makes sense to try again, if ever.
     #[prost(message, optional, tag = "4")]
     pub retry_after: ::core::option::Option<::prost_types::Duration>,
+    /// Of a command: whether it may have been carried out, or may yet be, although it has no answer. Asking again under its
+    /// command_id tells, and does not repeat it.
+    #[prost(bool, tag = "5")]
+    pub outcome_unknown: bool,
 }
 /// Where a session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

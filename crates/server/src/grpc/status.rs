@@ -22,6 +22,7 @@ pub(super) fn status(session: &str, error: &SessionError) -> Status {
     if let SessionError::Overflow { last_delivered, .. } = error {
         info.last_delivered_sequence = last_delivered.get();
     }
+    info.outcome_unknown = matches!(error, SessionError::CommandTimeout { .. } | SessionError::SessionOver { .. });
     if code == Code::Unavailable {
         info.retry_after = Some(to_proto::duration(SOON));
     }
