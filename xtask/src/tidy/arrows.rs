@@ -29,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("fuzz", &["types", "wire", "core"]),
     ("counted", &["types", "wire", "core", "store"]),
     ("bench", &[]),
+    ("opcua-testkit", &["types", "backend", "opcua"]),
     ("xtask", &[]),
 ];
 
@@ -39,10 +40,10 @@ const QUARANTINE: [(&str, &[&str]); 8] = [
     ("prost", &["worker", "gateway-proto", "gateway-client", "server"]),
     ("tonic", &["gateway-proto", "gateway-client", "server", "cli"]),
     // Under MPL-2.0, so nothing that is linked into the gateway may have it.
-    ("async-opcua", &["opcua", "opcua-testkit"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tokio-tungstenite", &["client"]),
+    ("async-opcua", &["opcua", "opcua-testkit"]),
 ];
 
 pub(super) fn wrong_arrows(metadata: &Metadata) -> Vec<String> {

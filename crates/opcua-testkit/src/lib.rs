@@ -1,0 +1,30 @@
+//! What the OPC UA worker is tested against: a server with tags and alarms, and a network that fails on command.
+//!
+//! - [`TestServer`] is a small OPC UA server over `async-opcua`, on a free port of this machine. Its [`tags`] have every
+//!   scalar type, and some behave badly in a way that their name says. What a test wants of it, it writes to the tags that
+//!   control others, so that a server in another process is controlled in the same way.
+//! - [`Proxy`] stands between a client and a server, and cuts their connections as networks do.
+//! - [`Tally`] counts what a client was told of the counting tag: what was lost, and what came twice.
+//! - [`Schedule`] draws from a seed when is cut and how; [`Trial`] lets it happen to a back end.
+//!
+//! The server in `interop/opcua/` has the same tags and is made of other software. What is deliberately absent: history,
+//! methods of its own, and any notion of time but the machine's.
+//!
+//! Nothing that is shipped depends on this crate.
+
+mod alarms;
+mod clock;
+mod cuts;
+mod plant;
+mod proxy;
+mod schedule;
+mod server;
+pub mod tags;
+mod tally;
+mod tasks;
+
+pub use cuts::{Failure, Outcome, Trial};
+pub use proxy::{Cut, Proxy};
+pub use schedule::{Outage, Schedule};
+pub use server::{Limits, Options, ServerError, TestServer};
+pub use tally::{Counts, Tally};

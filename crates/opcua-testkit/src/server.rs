@@ -1,0 +1,244 @@
+//! A server of OPC UA on this machine.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use opcua::server::address_space::AddressSpace;
+use opcua::server::diagnostics::DiagnosticsNodeManagerBuilder;
+use opcua::server::node_manager::ServerContext;
+use opcua::server::node_manager::memory::{CoreNodeManagerBuilder, InMemoryNodeManagerBuilder};
+use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerBuilder, ServerEndpoint, ServerUserToken};
+use opcua::sync::Mutex;
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::watch;
+
+use crate::alarms::Alarms;
+use crate::plant::{Conditions, Plant, PlantManager, count};
+use crate::tags;
+
+/// How often the server looks whether something is to be published. The shortest publishing interval there can be.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Messages that wait to be published in a subscription, at most: what a test lets pile up is bounded by the queues of its
+/// items, and not by this.
+const MAX_QUEUED_MESSAGES: usize = 10_000;
+
+/// Requests to publish that wait in a session, at most. The server keeps twice as many messages for whoever asks for one
+/// again, so this is more than a client is sent between its acknowledgements.
+const MAX_PUBLISH_REQUESTS: usize = 100;
+
+/// How long its tasks have to end when it crashes. They only wait for sockets and timers.
+const END: Duration = Duration::from_secs(10);
+
+/// Bytes of a message, at most: more than a queue that is full.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// What the server does to requests that ask for more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Publishing intervals are no shorter.
+    pub publishing_interval: Duration,
+    /// Sampling intervals are no shorter.
+    pub sampling_interval: Duration,
+    /// Queues of items are no longer.
+    pub queue_size: usize,
+    /// Intervals between two signs of life are no more.
+    pub keep_alive_count: u32,
+    /// Intervals that a subscription lives without its client are no more.
+    pub lifetime_count: u32,
+}
+
+impl Default for Limits {
+    /// As good as none, so that nothing is lost.
+    fn default() -> Self {
+        Self {
+            publishing_interval: POLL,
+            sampling_interval: Duration::ZERO,
+            queue_size: 100_000,
+            keep_alive_count: 1_000,
+            lifetime_count: 100_000,
+        }
+    }
+}
+
+/// How a server is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// What it does to requests that ask for more.
+    pub limits: Limits,
+    /// How often [`tags::COUNTER`] counts.
+    pub count_every: Duration,
+    /// How long a write to [`tags::SLOW`] takes.
+    pub slow_write: Duration,
+    /// How long a session lives without a connection.
+    pub session_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            count_every: Duration::from_millis(20),
+            slow_write: Duration::from_secs(1),
+            session_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// It gets no thread, no socket or no directory.
+    #[error("the server cannot be started: {0}")]
+    Start(#[source] io::Error),
+    /// The library does not want it so.
+    #[error("the server cannot be built: {0}")]
+    Build(String),
+}
+
+/// A server with tags and alarms. It ends when it is dropped.
+pub struct TestServer {
+    options: Options,
+    address: SocketAddr,
+    running: Option<Running>,
+}
+
+/// What of a server goes away when it is stopped.
+struct Running {
+    /// Its tasks, those of its connections among them: they all end with it. Taken when it ends.
+    runtime: Option<Runtime>,
+    _directory: tempfile::TempDir,
+}
+
+impl TestServer {
+    /// Starts one on a free port.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start(options: Options) -> Result<Self, ServerError> {
+        Self::start_at(0, options).await
+    }
+
+    /// Starts one on this port of the loopback address.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start_at(port: u16, options: Options) -> Result<Self, ServerError> {
+        let started = tokio::task::spawn_blocking(move || Running::start(port, options)).await;
+        let (address, running) = started.map_err(|error| ServerError::Build(error.to_string()))??;
+        Ok(Self { options, address, running: Some(running) })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How clients call it.
+    pub fn url(&self) -> String {
+        format!("opc.tcp://{}/", self.address)
+    }
+
+    /// Ends it as a crash does: without a word to anybody. Its subscriptions are gone.
+    pub async fn crash(&mut self) {
+        let Some(mut running) = self.running.take() else { return };
+        let end = move || running.runtime.take().map(|runtime| runtime.shutdown_timeout(END));
+        // What is waited for is that the port is free; without, the next start says so.
+        drop(tokio::task::spawn_blocking(end).await);
+    }
+
+    /// Starts it again after [`TestServer::crash`], where it was and as it was at first.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start_again(&mut self) -> Result<(), ServerError> {
+        self.crash().await;
+        *self = Self::start_at(self.address.port(), self.options).await?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServer")
+            .field("address", &self.address)
+            .field("options", &self.options)
+            .field("running", &self.running.is_some())
+            .finish()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Running {
+    fn start(port: u16, options: Options) -> Result<(SocketAddr, Self), ServerError> {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(ServerError::Start)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let listener = runtime.block_on(listener).map_err(ServerError::Start)?;
+        let address = listener.local_addr().map_err(ServerError::Start)?;
+        let directory = tempfile::tempdir().map_err(ServerError::Start)?;
+        let (counting, counts) = watch::channel(false);
+        let (server, handle) =
+            builder(options, counting).pki_dir(directory.path()).build().map_err(ServerError::Build)?;
+        let plant = handle.node_managers().get_of_type::<PlantManager>();
+        let plant = plant.ok_or_else(|| ServerError::Build("it has no tags".to_owned()))?;
+        let subscriptions = Arc::clone(handle.subscriptions());
+        drop(runtime.spawn(count(plant, subscriptions, counts, options.count_every)));
+        // Why it has ended is seen by its clients.
+        drop(runtime.spawn(async move { drop(server.run_with(listener).await) }));
+        Ok((address, Self { runtime: Some(runtime), _directory: directory }))
+    }
+}
+
+fn builder(options: Options, counting: watch::Sender<bool>) -> ServerBuilder {
+    let alarms = Arc::new(Mutex::new(Alarms::new()));
+    let of_methods = Arc::clone(&alarms);
+    let plant = move |context: ServerContext, space: &mut AddressSpace| {
+        Plant::build(&context, space, alarms, counting, options.slow_write)
+    };
+    let users = [ANONYMOUS_USER_TOKEN_ID.to_owned(), tags::USER.to_owned()];
+    let mut builder = ServerBuilder::new()
+        // The methods of conditions stand before the part that has the rest of their namespace.
+        .without_node_managers()
+        .with_node_manager(move |context: ServerContext| Conditions::new(&context, of_methods))
+        .with_node_manager(InMemoryNodeManagerBuilder::new(CoreNodeManagerBuilder))
+        .with_node_manager(DiagnosticsNodeManagerBuilder)
+        .with_node_manager(InMemoryNodeManagerBuilder::new(plant))
+        .application_name("Moorline OPC UA test kit")
+        .application_uri("urn:moorline:opcua-testkit:server")
+        .product_uri("urn:moorline:opcua-testkit:server")
+        .host(Ipv4Addr::LOCALHOST.to_string())
+        .add_user_token(tags::USER, ServerUserToken::user_pass(tags::USER, tags::PASSWORD))
+        .add_endpoint("none", ServerEndpoint::new_none("/", &users))
+        .discovery_urls(vec!["/".to_owned()])
+        .subscription_poll_interval_ms(millis(POLL))
+        .max_session_timeout_ms(millis(options.session_timeout));
+    let limits = builder.limits_mut();
+    limits.max_message_size = MAX_MESSAGE_BYTES;
+    limits.max_chunk_count = 0;
+    let subscriptions = &mut limits.subscriptions;
+    subscriptions.min_publishing_interval_ms = options.limits.publishing_interval.as_secs_f64() * 1e3;
+    subscriptions.min_sampling_interval_ms = options.limits.sampling_interval.as_secs_f64() * 1e3;
+    subscriptions.max_monitored_item_queue_size = options.limits.queue_size;
+    subscriptions.max_keep_alive_count = options.limits.keep_alive_count;
+    subscriptions.max_lifetime_count = options.limits.lifetime_count;
+    subscriptions.max_queued_notifications = MAX_QUEUED_MESSAGES;
+    subscriptions.max_pending_publish_requests = MAX_PUBLISH_REQUESTS;
+    subscriptions.max_publish_requests_per_subscription = MAX_PUBLISH_REQUESTS;
+    builder
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
