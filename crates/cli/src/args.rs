@@ -23,7 +23,7 @@ mod credentials;
 mod gateway;
 mod keys;
 pub(crate) use credentials::Credentials;
-pub(crate) use gateway::GatewayCommand;
+pub(crate) use gateway::{GatewayCommand, InvokeCommand, Stream};
 pub(crate) use grammar::command;
 pub(crate) use keys::{Keys, NewKey, Told};
 

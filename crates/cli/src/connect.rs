@@ -76,14 +76,21 @@ fn local_url(connection: &Connection) -> Result<String> {
     }
 }
 
-/// Where the session gateway is, that is named or else of the data directory, and the key for it.
-pub(crate) fn session_gateway(connection: &Connection) -> Result<(String, Secret)> {
+/// Where a session gateway is, and the key for it.
+#[derive(Debug)]
+pub(crate) struct SessionGateway {
+    pub(crate) url: String,
+    pub(crate) token: Secret,
+}
+
+/// The session gateway that is named, or else the one of the data directory.
+pub(crate) fn session_gateway(connection: &Connection) -> Result<SessionGateway> {
     let url = match &connection.url {
         Some(url) => url.clone(),
         None => local_session_gateway(connection)?,
     };
     let token = token(connection, &url)?;
-    Ok((url, token))
+    Ok(SessionGateway { url, token })
 }
 
 fn local_session_gateway(connection: &Connection) -> Result<String> {

@@ -88,6 +88,9 @@ impl Exit {
             Some(_) => return Some(Self::Unreachable),
             None => {}
         }
+        if let Some(exit) = Self::of_session(error) {
+            return Some(exit);
+        }
         match error.downcast_ref::<Ended>()? {
             Ended::JobUnavailable(_) => Some(Self::Refused),
             Ended::ByClient
@@ -98,6 +101,28 @@ impl Exit {
             | Ended::Unreachable { .. }
             | Ended::Transport { .. } => Some(Self::Unreachable),
         }
+    }
+
+    /// Of what concerns gateway sessions.
+    fn of_session(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        use moorline_gateway_client::{CallError, ConnectError, Lost};
+
+        if let Some(error) = error.downcast_ref::<ConnectError>() {
+            return Some(match error {
+                ConnectError::Unreachable { .. } => Self::Unreachable,
+                ConnectError::Entropy => Self::Internal,
+                ConnectError::Url { .. } | ConnectError::Key | ConnectError::Roots | ConnectError::Tls { .. } | _ => {
+                    Self::Usage
+                }
+            });
+        }
+        Some(match error.downcast_ref::<CallError>()? {
+            CallError::Refused(_)
+            | CallError::Failed(_)
+            | CallError::OutcomeUnknown { cause: Lost::Unanswered(_), .. } => Self::Refused,
+            CallError::Unreachable(_) | CallError::OutcomeUnknown { .. } => Self::Unreachable,
+            CallError::Unreadable { .. } | _ => Self::Internal,
+        })
     }
 
     const fn of_start(error: &StartError) -> Self {

@@ -38,7 +38,7 @@ const QUARANTINE: [(&str, &[&str]); 8] = [
     ("rusqlite", &["store-sqlite"]),
     ("axum", &["server"]),
     ("prost", &["worker", "gateway-proto", "gateway-client", "server"]),
-    ("tonic", &["gateway-proto", "gateway-client", "server", "cli"]),
+    ("tonic", &["gateway-proto", "gateway-client", "server"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tokio-tungstenite", &["client"]),

@@ -1,107 +1,137 @@
 //! `moorline gateway`: sessions of the session gateway, over gRPC.
 
-mod call;
+mod request;
 mod show;
+mod stream;
+mod tags;
 
 use anyhow::{Context as _, Result, anyhow};
-use moorline_gateway_proto::v1::command::Body;
-use moorline_gateway_proto::v1::command_result::Value as Done;
-use moorline_gateway_proto::v1::stream_events_response::Item;
-use moorline_gateway_proto::v1::{self, event};
+use moorline_gateway_client::{
+    CommandId, GatewayClient, Invoke as Command, NextAlarm, OpenSession, Options, ReconnectPolicy, Session,
+};
+use moorline_gateway_proto::v1::SessionState;
 
 use crate::args::{Connection, GatewayCommand};
+use crate::connect::{SessionGateway, session_gateway};
 use crate::exit::{Exit, Stop};
-use crate::output::Output;
-use call::{Api, refused};
+use crate::output::{Output, Style};
 
 pub(crate) async fn run(command: GatewayCommand, connection: &Connection, output: &Output) -> Result<Exit> {
-    let mut api = call::connect(connection).await?;
+    let attach = async |id: &str| attach(&session_gateway(connection)?, connection, id).await;
     match command {
         GatewayCommand::Open { backend, name, tag, options } => {
-            let request = v1::OpenSessionRequest {
-                backend,
-                client_session_name: name,
-                tag,
-                command_timeout: None,
-                backend_options_json: options,
-            };
-            let opened = api.open_session(request).await.map_err(refused)?.into_inner();
-            output.line(opened.session.unwrap_or_default().session_id);
+            let open = OpenSession { name, backend, tag, command_timeout: None, backend_options_json: options };
+            let opened = connect(&session_gateway(connection)?, connection).await?.open(open).await?;
+            output.line(opened.id());
         }
-        GatewayCommand::List { json } => list(&mut api, json, output).await?,
-        GatewayCommand::Read { session, items, json } => return read(&mut api, session, items, json, output).await,
-        GatewayCommand::Write { session, item, value } => write(&mut api, &session, item, &value).await?,
-        GatewayCommand::Stream { session, after, json } => stream(&mut api, session, after, json, output).await?,
-        GatewayCommand::Alarms { session, json } => alarms(&mut api, session, json, output).await?,
+        GatewayCommand::List { states, json } => {
+            let states: Vec<_> = states.iter().filter_map(|word| state(word)).collect();
+            let sessions = connect(&session_gateway(connection)?, connection).await?.sessions(&states).await?;
+            if json {
+                sessions.iter().for_each(|session| output.line(show::session(session)));
+            } else if sessions.is_empty() {
+                output.note("no sessions");
+            } else {
+                output.line(show::sessions(&sessions, output));
+            }
+        }
+        GatewayCommand::Get { session, json } => {
+            let found = attach(&session).await?.about().await?;
+            output.line(if json { show::session(&found).to_string() } else { show::about(&found) });
+        }
+        GatewayCommand::Read { session, items, json } => {
+            let readings = attach(&session).await?.read(items).await?;
+            readings.iter().for_each(|reading| output.line(show::reading(reading, json)));
+            // What could not be read is said in its line, and by the exit code to a script.
+            return Ok(if readings.iter().all(|one| one.sample.is_ok()) { Exit::Success } else { Exit::Refused });
+        }
+        GatewayCommand::Write { session, item, value } => {
+            let value = request::value(&value)?;
+            write(&attach(&session).await?, item, value).await?;
+        }
+        GatewayCommand::Invoke(invoke) => {
+            let (id, timeout) = (Some(invoke.id).filter(|id| !id.is_empty()).map(CommandId::new), invoke.timeout);
+            let command = Command { command: request::command(invoke.command)?.into(), id, timeout };
+            return self::invoke(&attach(&invoke.session).await?, command, invoke.json, output).await;
+        }
+        GatewayCommand::Stream(stream) => return stream::run(stream, connection, output).await,
+        GatewayCommand::Alarms { session, json } => alarms(&attach(&session).await?, json, output).await?,
+        GatewayCommand::Acknowledge { session, alarm, comment } => {
+            attach(&session).await?.acknowledge(alarm, comment).await?;
+        }
         GatewayCommand::Close { session } => {
-            let closed = api.close_session(v1::CloseSessionRequest { session_id: session });
-            let closed = closed.await.map_err(refused)?.into_inner();
-            output.note(format_args!("the session is {}", show::state(closed.final_state())));
+            let closed = attach(&session).await?.close().await?;
+            output.note(format_args!("the session is {}", show::state(closed.state)));
         }
         GatewayCommand::Kill { session, reason } => {
-            let killed = api.kill_worker(v1::KillWorkerRequest { session_id: session, reason });
-            let killed = killed.await.map_err(refused)?.into_inner();
-            output.note(format_args!("the session is {}", show::state(killed.final_state())));
+            let killed = attach(&session).await?.kill(&reason).await?;
+            output.note(format_args!("the session is {}", show::state(killed.state)));
         }
     }
     Ok(Exit::Success)
 }
 
-async fn list(api: &mut Api, json: bool, output: &Output) -> Result<()> {
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListSessionsRequest { states: Vec::new(), page_size: 0, page_token };
-        let page = api.list_sessions(request).await.map_err(refused)?.into_inner();
-        for session in &page.sessions {
-            output.line(show::session(session, json));
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() || output.is_over() {
-            return Ok(());
-        }
-    }
+/// Connects to a session gateway.
+async fn connect(gateway: &SessionGateway, connection: &Connection) -> Result<GatewayClient> {
+    let extra_roots_pem = match &connection.ca_cert {
+        Some(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => Vec::new(),
+    };
+    let reconnect = match connection.reconnect {
+        moorline_client::ReconnectPolicy::Never => ReconnectPolicy::Never,
+        moorline_client::ReconnectPolicy::For(length) => ReconnectPolicy::For(length),
+        moorline_client::ReconnectPolicy::Always => ReconnectPolicy::Always,
+    };
+    let options = Options { extra_roots_pem, reconnect, ..Options::new(&gateway.url, gateway.token.expose()) };
+    Ok(GatewayClient::connect(options).await?)
 }
 
-async fn read(api: &mut Api, session: String, items: Vec<String>, json: bool, output: &Output) -> Result<Exit> {
-    let done = call::invoke(api, session, Body::Read(v1::Read { items })).await?;
-    let Some(Done::Readings(readings)) = done.value else { return Err(anyhow!("the gateway has read nothing")) };
-    for reading in &readings.readings {
-        output.line(show::reading(reading, json));
+/// A session that there is already.
+async fn attach(gateway: &SessionGateway, connection: &Connection, session: &str) -> Result<Session> {
+    Ok(connect(gateway, connection).await?.attach(session).await?)
+}
+
+fn state(word: &str) -> Option<SessionState> {
+    SessionState::from_str_name(&format!("SESSION_STATE_{}", word.to_uppercase()))
+}
+
+async fn invoke(session: &Session, command: Command, json: bool, output: &Output) -> Result<Exit> {
+    let invoked = session.invoke(command).await?;
+    let (answer, success) = (json.then(|| request::answer(&invoked)).transpose()?, invoked.result.success);
+    if let Some(answer) = answer {
+        output.line(answer);
+        return Ok(if success { Exit::Success } else { Exit::Refused });
     }
-    // What could not be read is said in its line, and by the exit code to a script.
-    Ok(if readings.readings.iter().all(|reading| reading.success) { Exit::Success } else { Exit::Refused })
+    let done = invoked.done().map_err(|failure| anyhow!("{failure}").context(Stop(Exit::Refused)))?;
+    // What was not done of several is said in its line.
+    show::done(&done).iter().for_each(|line| output.line(line));
+    Ok(if success { Exit::Success } else { Exit::Refused })
 }
 
 /// A client session and an item of its own, for one write.
-async fn write(api: &mut Api, session: &str, item: String, value: &str) -> Result<()> {
-    let value = Some(show::value_of(value)?);
-    let register = Body::Register(v1::Register { client_name: "moorline".to_owned() });
-    let Some(Done::ServerHandle(server_handle)) = call::succeed(api, session, register).await? else {
-        return Err(anyhow!("the gateway has registered no client"));
-    };
+async fn write(session: &Session, item: String, value: moorline_gateway_client::Value) -> Result<()> {
+    let server = session.register("moorline gateway write").await?;
     let written = async {
-        let add = v1::AddItem { server_handle, item, ..Default::default() };
-        let Some(Done::ItemHandle(item_handle)) = call::succeed(api, session, Body::AddItem(add)).await? else {
-            return Err(anyhow!("the gateway has added no item"));
-        };
-        call::succeed(api, session, Body::Advise(v1::Advise { server_handle, item_handle, supervisory: false }))
-            .await?;
-        let write = v1::Write { server_handle, item_handle, value, ..Default::default() };
-        call::succeed(api, session, Body::Write(write)).await
+        let item = session.add_item(server, item).await?;
+        session.advise(item).await?;
+        session.write(item, value).await.map(drop)
     }
     .await;
-    call::succeed(api, session, Body::Unregister(v1::Unregister { server_handle })).await?;
-    written.map(drop)
+    session.unregister(server).await?;
+    Ok(written?)
 }
 
-async fn stream(api: &mut Api, session_id: String, after: u64, json: bool, output: &Output) -> Result<()> {
-    let request = v1::StreamEventsRequest { session_id, after_worker_sequence: after, epoch: String::new() };
-    let mut events = api.stream_events(request).await.map_err(refused)?.into_inner();
-    while let Some(response) = events.message().await.map_err(refused)? {
-        match response.item {
-            Some(Item::ReplayGap(gap)) => output.line(show::gap(&gap, json)),
-            Some(Item::Event(event)) => output.line(show::event(&event, json)),
-            None => {}
+async fn alarms(session: &Session, json: bool, output: &Output) -> Result<()> {
+    let mut alarms = session.alarms().await?;
+    while let Some(next) = alarms.next().await {
+        match next? {
+            NextAlarm::Active(alarm) | NextAlarm::Transition(alarm) => output.line(show::alarm(&alarm, json)),
+            NextAlarm::SnapshotComplete => output.note("these are active; changes follow"),
+            NextAlarm::Interrupted if json => output.line(show::interrupted_as_json()),
+            NextAlarm::Interrupted => {
+                let told = "-- the connection was lost: alarms may have come and gone; those that are active follow --";
+                output.line(output.styled(Style::Red, told));
+            }
         }
         if output.is_over() {
             return Err(anyhow!(Stop(Exit::Interrupted)));
@@ -109,41 +139,4 @@ async fn stream(api: &mut Api, session_id: String, after: u64, json: bool, outpu
     }
     output.note("the session is over");
     Ok(())
-}
-
-async fn alarms(api: &mut Api, session_id: String, json: bool, output: &Output) -> Result<()> {
-    use v1::stream_alarms_response::Item as Told;
-
-    let alarms = api.stream_alarms(v1::StreamAlarmsRequest { session_id }).await;
-    let mut alarms = alarms.map_err(refused)?.into_inner();
-    while let Some(response) = alarms.message().await.map_err(refused)? {
-        match response.item {
-            Some(Told::ActiveAlarm(alarm) | Told::Transition(alarm)) => output.line(show::alarm(&alarm, json)),
-            Some(Told::SnapshotComplete(_)) => output.note("these are active; changes follow"),
-            None => {}
-        }
-        if output.is_over() {
-            return Err(anyhow!(Stop(Exit::Interrupted)));
-        }
-    }
-    Ok(())
-}
-
-/// What an event is about, in a word.
-fn family(body: Option<&event::Body>) -> &'static str {
-    match body {
-        Some(event::Body::DataChange(_)) => "data_change",
-        Some(event::Body::BufferedDataChange(_)) => "buffered_data_change",
-        Some(event::Body::WriteComplete(_)) => "write_complete",
-        Some(event::Body::OperationComplete(_)) => "operation_complete",
-        Some(event::Body::BackendGap(_)) => "backend_gap",
-        Some(event::Body::Alarm(_)) => "alarm",
-        Some(event::Body::AlarmSnapshotComplete(_)) => "alarm_snapshot_complete",
-        None => "unknown",
-    }
-}
-
-/// The options of a session, or a value, are JSON that a person has typed.
-fn parse(text: &str) -> Result<serde_json::Value> {
-    serde_json::from_str(text).with_context(|| format!("{text:?} is no JSON")).context(Stop(Exit::Usage))
 }

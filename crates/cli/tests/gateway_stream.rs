@@ -1,0 +1,170 @@
+//! `moorline gateway stream` and `alarms`, as a script reads them, over a connection that is cut and a gateway that is
+//! killed.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::fs;
+use std::process::Stdio;
+
+use common::proxy::Proxy;
+use common::{Gateway, Running, moorline, stderr, stdout};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const CONFIG: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\nmultiple_subscribers = true\n";
+
+/// A plant whose counter moves so often that a lost value is a lost number.
+const PLANT: &str = r#"{"tick_ms":20,"tags":{
+    "Count":{"wave":"counter"},
+    "Set":{"wave":"memory","value":1.5},
+    "Hot":{"wave":"ramp","min":0,"max":100,"period_ms":400,"alarm_above":50}
+}}"#;
+
+fn open(gateway: &Gateway) -> String {
+    let output = gateway.run(&["gateway", "open", "--options", PLANT]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).trim().to_owned()
+}
+
+fn url(gateway: &Gateway) -> String {
+    let endpoint = fs::read_to_string(gateway.data_dir().join("gateway.json")).unwrap();
+    let endpoint: Value = serde_json::from_str(&endpoint).unwrap();
+    endpoint["grpc"].as_str().unwrap().to_owned()
+}
+
+/// A command whose output is read line by line while it runs.
+fn running(command: &mut std::process::Command) -> Running {
+    Running::start(command.stderr(Stdio::null()))
+}
+
+fn json_line(running: &Running) -> Value {
+    let line = running.line().expect("the stream has ended");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+/// The counter in the next event that has one, with the event's number. A gap is none.
+fn counted(running: &Running) -> (i64, u64) {
+    loop {
+        let line = json_line(running);
+        assert!(line["replay_gap"].is_null(), "{line}");
+        if line["item"] == "Count" {
+            return (line["said"]["value"].as_i64().unwrap(), line["worker_sequence"].as_u64().unwrap());
+        }
+    }
+}
+
+/// So many counts follow each other without one missing or coming twice.
+fn count_on(running: &Running, seen: &mut (i64, u64), times: usize) {
+    for _ in 0..times {
+        let next = counted(running);
+        assert!(next.0 == seen.0 + 1 && next.1 > seen.1, "{next:?} after {seen:?}");
+        *seen = next;
+    }
+}
+
+#[test]
+fn a_stream_goes_on_over_a_gateway_that_is_killed_wherever_the_next_one_listens() {
+    let gateway = Gateway::with(CONFIG, &[]);
+    let session = open(&gateway);
+    let mut stream = running(&mut gateway.command(&["gateway", "stream", &session, "Count", "Set", "--json"]));
+    let mut seen = counted(&stream);
+    count_on(&stream, &mut seen, 20);
+    let before = url(&gateway);
+    let (home, _) = gateway.end(Signal::KILL);
+    let gateway = Gateway::over(home, CONFIG, &[]);
+    assert_ne!(url(&gateway), before, "any free port is another one");
+    count_on(&stream, &mut seen, 50);
+    let closed = gateway.run(&["gateway", "close", &session]);
+    assert!(closed.status.success(), "{}", stderr(&closed));
+    while stream.line().is_some() {}
+    assert_eq!(stream.wait().code(), Some(0), "the session's end is the stream's");
+}
+
+#[test]
+fn a_stream_goes_on_over_a_connection_that_is_cut_and_items_are_removed_at_its_end() {
+    let gateway = Gateway::with(CONFIG, &[]);
+    let session = open(&gateway);
+    let proxy = Proxy::before(url(&gateway).trim_start_matches("http://").parse().unwrap());
+    let token = gateway.data_dir().join("admin.token");
+    let through = ["--url", &format!("http://{}", proxy.address), "--token-file", token.to_str().unwrap()];
+    let mut stream =
+        running(&mut moorline([&through[..], &["gateway", "stream", &session, "Count", "--json"]].concat()));
+    let mut seen = counted(&stream);
+    for _ in 0..3 {
+        count_on(&stream, &mut seen, 10);
+        assert!(proxy.cut() > 0);
+    }
+    count_on(&stream, &mut seen, 30);
+    stream.signal(Signal::INT);
+    while stream.line().is_some() {}
+    assert_eq!(stream.wait().code(), Some(130));
+    let held = gateway.run(&["gateway", "invoke", &session, "get-session-state"]);
+    assert!(!stdout(&held).contains("item"), "{}", stdout(&held));
+
+    // Somebody who comes with the last number gets what followed it.
+    let (last, after) = (seen.0, seen.1.to_string());
+    let mut again = running(&mut gateway.command(&["gateway", "stream", &session, "--after", &after, "--json"]));
+    let next = json_line(&again);
+    assert!(next["worker_sequence"].as_u64().unwrap() > seen.1, "{next} after {last}");
+    again.signal(Signal::INT);
+    again.wait();
+}
+
+#[test]
+fn a_gap_is_a_line_of_its_own() {
+    let gateway = Gateway::with(&format!("{CONFIG}replay_events = 4\n"), &[]);
+    let session = open(&gateway);
+    let mut first = running(&mut gateway.command(&["gateway", "stream", &session, "Count", "--json"]));
+    let mut seen = counted(&first);
+    count_on(&first, &mut seen, 20);
+    let mut late = running(&mut gateway.command(&["gateway", "stream", &session, "--after", "1", "--json"]));
+    let gap = json_line(&late)["replay_gap"].take();
+    assert_eq!((gap["requested_after"].as_u64(), gap["cause"].as_str()), (Some(1), Some("retention")), "{gap}");
+    let next = json_line(&late);
+    assert!(next["worker_sequence"].as_u64() >= gap["oldest_available"].as_u64(), "{next} after {gap}");
+    let mut told = running(&mut gateway.command(&["gateway", "stream", &session, "--after", "1"]));
+    let line = told.line().unwrap();
+    assert!(line.starts_with("-- GAP: ") && line.contains("look at the items anew"), "{line}");
+    let line = told.line_with("data_change");
+    assert!(line.contains(" Count data_change ") && line.ends_with(" good"), "{line}");
+    for stream in [&mut first, &mut late, &mut told] {
+        stream.signal(Signal::INT);
+        stream.wait();
+    }
+}
+
+#[test]
+fn alarms_are_shown_as_they_come_and_acknowledged() {
+    let gateway = Gateway::with(CONFIG, &[]);
+    let session = open(&gateway);
+    let mut alarms = running(&mut gateway.command(&["gateway", "alarms", &session, "--json"]));
+    let raised = loop {
+        let alarm = json_line(&alarms);
+        if alarm["active"] == true {
+            break alarm;
+        }
+    };
+    assert_eq!((raised["item"].as_str(), raised["acknowledged"].as_bool()), (Some("Hot"), Some(false)), "{raised}");
+    let id = raised["alarm_id"].as_str().unwrap();
+    // It may be cleared by now, and another one active under the same name.
+    let acknowledge = ["gateway", "acknowledge", &session, id, "--comment", "seen"];
+    common::wait_for("the alarm to be acknowledged", || gateway.run(&acknowledge).status.success());
+    let acknowledged = loop {
+        let alarm = json_line(&alarms);
+        if alarm["acknowledged"] == true {
+            break alarm;
+        }
+    };
+    assert_eq!(acknowledged["by"], "admin", "{acknowledged}");
+    let unknown = gateway.run(&["gateway", "acknowledge", &session, "Nowhere.High"]);
+    assert_eq!(unknown.status.code(), Some(5), "{}", stderr(&unknown));
+    let mut told = running(&mut gateway.command(&["gateway", "alarms", &session]));
+    let line = told.line_with("Hot");
+    assert!(line.contains(" active") || line.contains(" cleared"), "{line}");
+    gateway.run(&["gateway", "close", &session]);
+    for alarms in [&mut alarms, &mut told] {
+        while alarms.line().is_some() {}
+        assert_eq!(alarms.wait().code(), Some(0));
+    }
+}
