@@ -151,3 +151,51 @@ fn no_value_of_a_credential_is_in_a_file_of_the_gateway() {
     }
     gateway.end(Signal::KILL);
 }
+
+/// Neither what lets a client or a user in, nor what items hold, is in the log of a session gateway; and a password is in
+/// no file at all.
+#[test]
+fn no_secret_of_a_session_gateway_is_where_it_does_not_belong() {
+    let gateway = Gateway::with("[gateway]\nlisten = \"127.0.0.1:0\"\n", &["--log-filter=trace"]);
+    let (password, guessed, value) = ("password-1d9c03b7", "guessed-password-88ad41f0", "value-of-an-item-5cc2e19a");
+    let (comment, name) = ("comment-6fd28b30", "session-name-0b7c55e1");
+    gateway.secret("a guessed password", guessed);
+    let told = |args: &[&str]| {
+        let output = gateway.run(&[&["gateway"], args].concat());
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        stdout(&output).trim().to_owned()
+    };
+    let options = json!({ "users": { "operator": password }, "tags": {
+        "Text": { "wave": "memory", "value": "" }, "Secured": { "wave": "memory", "value": "", "secured": true } } });
+    let session = told(&["open", "--name", name, "--options", &options.to_string()]);
+    let server = told(&["invoke", &session, "register"]);
+    let authenticated = [password, guessed].map(|typed| {
+        let file = gateway.home.path().join("typed");
+        fs::write(&file, typed).unwrap();
+        let user = ["--server-handle", &server, "--user", "operator", "--password-file", file.to_str().unwrap()];
+        gateway.run(&[&["gateway", "invoke", &session, "authenticate-user"], &user[..]].concat()).status.code()
+    });
+    assert_eq!(authenticated, [Some(0), Some(5)]);
+    told(&["write", &session, "Text", value]);
+    let written = format!("Text \"{value}\" good");
+    wait_for("the write to be complete", || told(&["read", &session, "Text"]) == written);
+    let refused = gateway.run(&["gateway", "kill", "session-0", "--reason", comment]);
+    assert!(!refused.status.success());
+    let stranger = gateway.run(&["--token", "mlk_Z3Vlc3NlZC1rZXktdGhhdC1pcy1ub2JvZHlz-00", "gateway", "list"]);
+    assert_eq!(stranger.status.code(), Some(5), "{}", stderr(&stranger));
+    told(&["close", &session]);
+    let trail = stdout(&gateway.run(&["audit", "--json"]));
+    let (home, _) = gateway.end(Signal::TERM);
+    let log = fs::read_to_string(home.path().join("log")).unwrap();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log is as talkative as it gets");
+    for (what, secret) in [
+        ("a password", password),
+        ("a guessed password", guessed),
+        ("what an item holds", value),
+        ("why somebody wanted to kill", comment),
+        ("what a client calls its session", name),
+    ] {
+        assert!(!log.contains(secret), "{what} is in the log");
+        assert!(!trail.contains(secret), "{what} is in the audit trail");
+    }
+}
