@@ -124,6 +124,8 @@ pub(crate) struct Demo {
     pub(crate) report: Option<PathBuf>,
     /// Nothing is broken on purpose.
     pub(crate) calm: bool,
+    /// Sessions of the session gateway, and not jobs.
+    pub(crate) sessions: bool,
 }
 
 #[derive(Debug)]
@@ -217,6 +219,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             top: of.get_one("top").copied().unwrap_or(10),
             report: path("report"),
             calm: of.get_flag("calm"),
+            sessions: of.get_flag("gateway"),
         }),
         "submit" => Command::Submit(Submit {
             agent: text("agent").unwrap_or_default(),

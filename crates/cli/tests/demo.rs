@@ -99,6 +99,61 @@ fn a_directory_that_is_none_is_refused_before_anything_starts() {
     assert_nothing_stays(temporary.path());
 }
 
+#[test]
+fn the_demo_of_sessions_loses_nothing_and_tells_its_gap() {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = demo(temporary.path(), &["--gateway"]).output().unwrap();
+    let (shown, told) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for fragment in [
+        "the connection of the client \"cut\" is cut",
+        "cut: connected again",
+        "kill -9",
+        "and the session's worker",
+        "steady: connected again",
+        "\"slow\" is cut off",
+        "slow: GAP: ",
+        "0 events were lost without being told so, and 0 came twice",
+    ] {
+        assert!(told.contains(fragment), "{fragment:?} in:\n{told}");
+    }
+    let rows: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    for (name, gaps) in [("steady", "0"), ("cut", "0"), ("slow", "1")] {
+        let row = rows.iter().find(|row| row.first() == Some(&name)).unwrap_or_else(|| panic!("{name} in:\n{shown}"));
+        assert_eq!(row[2..5], ["0", "0", gaps], "lost, twice and gaps of {name} in:\n{shown}");
+    }
+    assert_nothing_stays(temporary.path());
+}
+
+#[test]
+fn the_demo_of_sessions_speaks_json_to_scripts_and_can_be_calm() {
+    let temporary = tempfile::tempdir().unwrap();
+    for (args, kills, gaps) in [(&["--gateway", "--json"][..], 1, 1), (&["--gateway", "--json", "--calm"], 0, 0)] {
+        let output = demo(temporary.path(), args).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+        let counted: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let clients = counted["clients"].as_array().unwrap();
+        assert_eq!((&counted["lost"], &counted["twice"], &counted["kills"]), (&0.into(), &0.into(), &kills.into()));
+        assert_eq!(clients.iter().filter(|client| client["gaps"] != 0).count(), gaps, "{counted}");
+        assert!(clients.len() == 3 && clients.iter().all(|client| client["events"].as_u64() > Some(100)), "{counted}");
+        assert!(stderr(&output).is_empty(), "{}", stderr(&output));
+    }
+    let both = demo(temporary.path(), &["--gateway", "/tmp"]).output().unwrap();
+    assert_eq!(both.status.code(), Some(2), "{}", stderr(&both));
+    assert_nothing_stays(temporary.path());
+}
+
+#[test]
+fn ctrl_c_ends_the_demo_of_sessions() {
+    let (temporary, told) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    let mut command = demo(temporary.path(), &["--gateway"]);
+    let mut running = Running::start(command.stderr(told.reopen().unwrap()));
+    wait_for("the plant to run", || fs::read_to_string(told.path()).unwrap().contains("simulated plant"));
+    running.signal(Signal::INT);
+    assert_eq!(running.wait().code(), Some(130), "{}", fs::read_to_string(told.path()).unwrap());
+    assert_nothing_stays(temporary.path());
+}
+
 /// A tree in which the census is busy for as long as nobody stops it: a fifo that is read would hang, a large sparse
 /// file takes long to read.
 fn endless() -> tempfile::TempDir {

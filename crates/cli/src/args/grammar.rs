@@ -162,7 +162,7 @@ fn config_arg(option: &ConfigOption) -> Arg {
 fn demo() -> Clap {
     let number = Arg::new("top").long("top").value_name("N").value_parser(value_parser!(u64).range(1..=1_000));
     Clap::new("demo")
-        .about("Take stock of a directory, while the connection is cut and the gateway is killed")
+        .about("Take stock of a directory, or watch a plant, while connections are cut and the gateway is killed")
         .arg(
             Arg::new("directory")
                 .value_name("DIR")
@@ -185,9 +185,16 @@ fn demo() -> Clap {
             Arg::new("calm")
                 .long("calm")
                 .action(ArgAction::SetTrue)
-                .help("Only the census: no connection is cut and no gateway killed on the way"),
+                .help("Only the census or the plant: no connection is cut and no gateway killed on the way"),
         )
-        .after_help("A second job counts aloud while the client's connection is cut and the gateway is killed with\nSIGKILL and started again. At the end it is counted what was lost and repeated. Not with --json.\n\nCtrl-C cancels both jobs.\n\nExamples:\n  moorline demo\n  moorline demo ~/src --top 5\n  moorline demo . --json | jq .files")
+        .arg(
+            Arg::new("gateway")
+                .long("gateway")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["directory", "top", "report"])
+                .help("A session of the session gateway with a simulated plant, which three clients watch"),
+        )
+        .after_help("A second job counts aloud while the client's connection is cut and the gateway is killed with\nSIGKILL and started again. At the end it is counted what was lost and repeated. Not with --json.\n\nCtrl-C cancels both jobs.\n\nWith --gateway three clients watch a plant. One is cut off, the gateway is killed and started again, and the slow\none is kept away for longer than what it misses is retained. At the end it is counted what each was told, what was\nlost without being told so, and what came twice.\n\nExamples:\n  moorline demo\n  moorline demo --gateway\n  moorline demo ~/src --top 5\n  moorline demo . --json | jq .files")
 }
 
 fn submit() -> Clap {

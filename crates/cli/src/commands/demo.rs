@@ -4,6 +4,8 @@
 //! client, over WebSocket. While the census of the directory and a second job run, the client's connection is cut and
 //! the gateway is killed; at the end what was seen is compared with what happened. Whatever comes, the processes are
 //! ended and the directory is removed.
+//!
+//! With `--gateway` it is a session of the session gateway instead ([`sessions`]).
 
 use std::path::{Path, PathBuf};
 
@@ -24,17 +26,22 @@ use crate::signals::Signals;
 mod count;
 mod gateway;
 mod relay;
+mod sessions;
+mod tally;
 mod trial;
 
 pub(crate) use count::Seen;
-use gateway::Gateway;
+use gateway::{Gateway, Served};
 use relay::Relay;
 use trial::Trial;
 
 pub(crate) async fn run(args: Demo, output: &Output) -> Result<Exit> {
+    if args.sessions {
+        return sessions::run(&args, output).await;
+    }
     let input = input(&args).context(Stop(Exit::Usage))?;
     let mut signals = Signals::listen().context("signals cannot be listened for")?;
-    let mut gateway = Gateway::launch()?;
+    let mut gateway = Gateway::launch(Served::Jobs)?;
     let shown = show(&args, input, &mut gateway, &mut signals, output).await;
     // Whatever was shown, the gateway is asked to end: only it can end its workers in order.
     let ended = gateway.end().await;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use moorline_client::{Client, ConnectOptions, ReconnectPolicy};
+use moorline_gateway_client::{self as gateway_client, GatewayClient, Options as SessionOptions};
+use moorline_server::data_dir::Endpoint;
 use moorline_wire::Secret;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -34,8 +36,27 @@ const LOG_TAIL: usize = 15;
 /// What the gateway says of a worker that has proven itself.
 const ATTACHED: &str = "a worker is attached";
 
+/// What a gateway serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Served {
+    /// Jobs.
+    Jobs,
+    /// Sessions of the session gateway.
+    Sessions,
+}
+
+impl Served {
+    const fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Jobs => &["--builtin-agents", "census,echo"],
+            Self::Sessions => &["--gateway-listen", "127.0.0.1:0", "--gateway-multiple-subscribers"],
+        }
+    }
+}
+
 /// A gateway that runs.
 pub(super) struct Gateway {
+    served: Served,
     home: TempDir,
     process: Child,
     said: Lines<BufReader<ChildStdout>>,
@@ -43,11 +64,11 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// Starts a gateway over a new directory.
-    pub(super) fn launch() -> Result<Self> {
+    pub(super) fn launch(served: Served) -> Result<Self> {
         let home = home().context("no temporary directory can be made; TMPDIR says where")?;
         empty_config(home.path())?;
-        let (process, said) = start(home.path())?;
-        Ok(Self { home, process, said })
+        let (process, said) = start(home.path(), served)?;
+        Ok(Self { served, home, process, said })
     }
 
     /// Where its journal and its log are.
@@ -74,7 +95,7 @@ impl Gateway {
     /// one listens.
     pub(super) async fn kill_and_replace(&mut self) -> Result<String> {
         self.process.kill().await.context("the gateway cannot be killed")?;
-        (self.process, self.said) = start(self.home.path())?;
+        (self.process, self.said) = start(self.home.path(), self.served)?;
         self.opened().await
     }
 
@@ -110,12 +131,32 @@ impl Gateway {
         lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
     }
 
-    /// A client of the gateway, by way of `url`.
-    pub(super) async fn connect(&self, url: &str) -> Result<Client> {
+    fn token(&self) -> Result<String> {
         let token = self.home.path().join("data").join(ADMIN_TOKEN);
         let token = std::fs::read_to_string(&token).with_context(|| format!("cannot read {}", token.display()))?;
+        Ok(token.trim().to_owned())
+    }
+
+    /// Where its sessions are served.
+    pub(super) fn session_gateway(&self) -> Result<String> {
+        let endpoint = Endpoint::read(&self.home.path().join("data"))?;
+        endpoint.and_then(|endpoint| endpoint.grpc).context("the gateway serves no sessions")
+    }
+
+    /// A client of its sessions, by way of `url`.
+    pub(super) async fn connect_sessions(&self, url: &str) -> Result<GatewayClient> {
+        let options = SessionOptions {
+            reconnect: gateway_client::ReconnectPolicy::For(START_PATIENCE),
+            ..SessionOptions::new(url, self.token()?)
+        };
+        Ok(GatewayClient::connect(options).await?)
+    }
+
+    /// A client of the gateway, by way of `url`.
+    pub(super) async fn connect(&self, url: &str) -> Result<Client> {
+        let token = self.token()?;
         let reconnect = ReconnectPolicy::For(START_PATIENCE);
-        let options = ConnectOptions { reconnect, ..ConnectOptions::new(url, Secret::new(token.trim())) };
+        let options = ConnectOptions { reconnect, ..ConnectOptions::new(url, Secret::new(token)) };
         Ok(Client::connect(options).await?)
     }
 
@@ -140,11 +181,12 @@ fn attached(log: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Starts a gateway over the directory, whether or not there was one before.
-fn start(home: &Path) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
+fn start(home: &Path, served: Served) -> Result<(Child, Lines<BufReader<ChildStdout>>)> {
     let program = std::env::current_exe().context("this program does not know where it is")?;
     let mut process = Command::new(program)
         .arg("serve")
-        .args(["--listen", "127.0.0.1:0", "--builtin-agents", "census,echo"])
+        .args(["--listen", "127.0.0.1:0"])
+        .args(served.flags())
         // Nothing is left behind, and if this process is killed, not for long.
         .args(["--stop-workers", "--shutdown-grace", "1s", "--workers-max-orphan-lifetime", "1m"])
         .arg("--config")

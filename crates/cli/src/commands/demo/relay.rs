@@ -1,11 +1,12 @@
 //! A line between the client and the gateway that can be cut.
 //!
 //! The client connects here and is passed on to whatever gateway runs at the moment. Cutting breaks every connection,
-//! as a network that fails does: nobody is told anything.
+//! as a network that fails does: nobody is told anything. A line that is held takes no other connection either.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
@@ -20,15 +21,17 @@ pub(super) struct Relay {
     gateway: watch::Sender<SocketAddr>,
     /// Raised to break what is connected.
     cuts: watch::Sender<u32>,
+    is_held: AtomicBool,
 }
 
 impl Relay {
-    /// A line to the gateway at this address, `ws://127.0.0.1:PORT/…`.
+    /// A line to the gateway at this address, such as `ws://127.0.0.1:PORT/…`. Its own is the same but for the port.
     pub(super) async fn to(gateway: &str) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port is free")?;
-        let port = listener.local_addr().context("a listener has no address")?.port();
-        let url = format!("ws://127.0.0.1:{port}/arcp");
-        Ok(Self { listener, url, gateway: watch::Sender::new(address(gateway)?), cuts: watch::Sender::new(0) })
+        let (theirs, ours) = (address(gateway)?, listener.local_addr().context("a listener has no address")?);
+        let url = gateway.replacen(&theirs.to_string(), &ours.to_string(), 1);
+        let (gateway, cuts) = (watch::Sender::new(theirs), watch::Sender::new(0));
+        Ok(Self { listener, url, gateway, cuts, is_held: AtomicBool::new(false) })
     }
 
     /// Where the client connects to.
@@ -47,13 +50,26 @@ impl Relay {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Breaks every connection, and lets none through until it is let go.
+    pub(super) fn hold(&self) {
+        self.is_held.store(true, Ordering::Relaxed);
+        self.cut();
+    }
+
+    /// Lets connections through.
+    pub(super) fn let_go(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
+    }
+
     /// Passes everything on. Does not return.
     pub(super) async fn serve(&self) -> Infallible {
         let mut connections = FuturesUnordered::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
-                    if let Ok((client, _)) = accepted {
+                    if let Ok((client, _)) = accepted
+                        && !self.is_held.load(Ordering::Relaxed)
+                    {
                         connections.push(self.pass_on(client));
                     }
                 }
@@ -75,6 +91,6 @@ impl Relay {
 }
 
 fn address(url: &str) -> Result<SocketAddr> {
-    let address = url.trim_start_matches("ws://").split('/').next().unwrap_or_default();
-    address.parse().with_context(|| format!("{url} is no address of a gateway"))
+    let (_, place) = url.split_once("://").unwrap_or_default();
+    place.split('/').next().unwrap_or_default().parse().with_context(|| format!("{url} is no address of a gateway"))
 }

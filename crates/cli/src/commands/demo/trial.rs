@@ -169,7 +169,8 @@ pub(super) fn tell(counted: &Counted, tried: &Tried, output: &Output) -> Result<
     Ok(())
 }
 
-fn times(count: u32) -> String {
+/// How often, in words.
+pub(super) fn times(count: u32) -> String {
     match count {
         1 => "once".to_owned(),
         count => format!("{count} times"),
