@@ -16,7 +16,7 @@
 //! an event, when it is committed.
 //!
 //! Deliberately absent: the API's messages and its status codes, which are the server's; a queue for a subscriber, who
-//! reads the journal; letting go of what is beyond the replay window before the session's job is removed as a whole.
+//! reads the journal.
 
 mod drive;
 mod error;
@@ -27,6 +27,7 @@ mod kept;
 mod open;
 mod shared;
 mod stream;
+mod trim;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ use moorline_core::access::{Action, Relation, authorise};
 use moorline_core::backend_session::{CloseReason, Retention, SessionOptions, State};
 use moorline_core::record::Accepted;
 use moorline_types::{Epoch, JobId, Millis, Principal, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
+use tokio::sync::Notify;
 
 use crate::gateway::{Gateway, JobSummary, RecoverJobsError};
 use crate::sync::lock;
@@ -76,6 +78,8 @@ struct Sessions {
     kept: Kept,
     /// Those that there are, and places that are taken for those to come.
     slots: Mutex<Slots>,
+    /// Of some session much is in the journal that is not needed.
+    much: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +139,8 @@ impl BackendSessions {
     /// Gateway sessions over the jobs of `gateway`, run by `workers`.
     pub fn new(gateway: Gateway, workers: SessionWorkers, options: BackendOptions) -> Self {
         let kept = Kept::new(Arc::clone(gateway.store()));
-        Self(Arc::new(Sessions { gateway, workers, options, kept, slots: Mutex::default() }))
+        let (slots, much) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Sessions { gateway, workers, options, kept, slots, much }))
     }
 
     /// What the operator decided.
@@ -171,6 +176,7 @@ impl BackendSessions {
                 None => self.0.kept.remove(job).await,
             }
         }
+        self.start_trimming();
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use moorline_core::job::{Job, JobLimits, RecoverError, Recovery, Status};
 use moorline_core::record::{Accepted, Fact};
 use moorline_core::trace::JobSpan;
 use moorline_store::{
-    AppendError, Change, CommittedBatch, CommittedRecord, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
+    AppendError, Change, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
 };
 use moorline_types::{
     Batch, EventKind, JobId, Principal, PrincipalId, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId,
@@ -36,6 +36,7 @@ use crate::mint::{self, NoEntropy};
 use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
 use crate::pool::Pool;
+use crate::prologue::Prologue;
 use crate::registry::{JobInput, Registry};
 use crate::ruled::Ruled;
 use crate::sessions::Sessions;
@@ -51,6 +52,7 @@ mod list;
 mod repeat;
 pub(crate) mod retention;
 mod sessions;
+pub(crate) mod shorten;
 mod usage;
 
 pub use gc::{GcRequest, GcStep};
@@ -412,7 +414,13 @@ impl Gateway {
         let first = self.0.store.read_stream(stream, StreamSeq::FIRST, one).await?;
         let last = self.0.store.read_stream(stream, head, one).await?;
         let (Some(first), Some(last)) = (first.first(), last.first()) else { return Ok(None) };
-        let Ok(Fact::Accepted(accepted)) = Fact::decode(first.get()) else {
+        let mut first = Record::clone(first.get());
+        if first.seq > StreamSeq::FIRST
+            && let Some(prologue) = Prologue::load(self.0.store.as_ref(), job).await?
+        {
+            first = prologue.records(job).next().unwrap_or(first);
+        }
+        let Ok(Fact::Accepted(accepted)) = Fact::decode(&first) else {
             tracing::error!(%job, "a job's first record does not accept it");
             return Ok(None);
         };
@@ -556,11 +564,26 @@ impl Gateway {
         const PAGE: ReadLimit = ReadLimit::new(4096, 1024 * 1024);
         let mut recovery = None;
         let mut next = StreamSeq::FIRST;
+        if let Some(prologue) = Prologue::load(self.0.store.as_ref(), id).await? {
+            next = prologue.through().next();
+            let records: Vec<_> = prologue.records(id).collect();
+            if let Err(error) = self.replay(id, &mut recovery, records.iter()) {
+                tracing::error!(job = %id, %error, "a job of the last run cannot be recovered and stays as it is");
+                return Ok(None);
+            }
+            if let Some(recovery) = &mut recovery {
+                recovery.pass_over(prologue.through(), prologue.reported());
+            }
+            // What a crash has left of what was to go.
+            if let Err(error) = self.0.store.trim_stream(StreamId::Job(id), next).await {
+                tracing::warn!(job = %id, %error, "records that are not needed any more stay for now");
+            }
+        }
         loop {
             let page = self.0.store.read_stream(StreamId::Job(id), next, PAGE).await?;
             let Some(last) = page.last() else { break };
             next = last.seq.next();
-            if let Err(error) = self.replay(id, &mut recovery, &page) {
+            if let Err(error) = self.replay(id, &mut recovery, page.iter().map(|record| record.get().as_ref())) {
                 tracing::error!(job = %id, %error, "a job of the last run cannot be recovered and stays as it is");
                 return Ok(None);
             }
@@ -568,8 +591,13 @@ impl Gateway {
         Ok(recovery.map(|recovery| recovery.finish(self.now())))
     }
 
-    fn replay(&self, id: JobId, recovery: &mut Option<Recovery>, page: &[CommittedRecord]) -> Result<(), RecoverError> {
-        for record in page {
+    fn replay<'a>(
+        &self,
+        id: JobId,
+        recovery: &mut Option<Recovery>,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), RecoverError> {
+        for record in records {
             match recovery {
                 Some(recovery) => recovery.replay(record)?,
                 None => *recovery = Some(Recovery::begin(id, record, self.job_limits())?),

@@ -208,6 +208,10 @@ impl JobTask {
             JobInput::ChildEnded { ending } => self.job.handle_child_ended(now, *ending),
             JobInput::ChildMissing { child } => self.job.handle_child_missing(now, child),
             JobInput::FamilyRecovered => self.job.handle_family_recovered(),
+            JobInput::Shortened { bytes } => {
+                self.stored = self.stored.saturating_sub(bytes);
+                self.jobs.stored.remove(self.job.owner(), bytes);
+            }
             JobInput::Cancel { by, reason, confirmed } => match self.job.handle_cancel(now, by, reason) {
                 Ok(at) => confirmations.push_back((at, Confirmation::Cancel(confirmed))),
                 Err(refusal) => answer(confirmed, Err(refusal)),

@@ -36,6 +36,7 @@ mod jobs;
 mod last_seen;
 mod mailbox;
 mod open_jobs;
+mod prologue;
 mod registry;
 mod ruled;
 mod sessions;

@@ -454,6 +454,7 @@ impl Pool {
             | JobInput::ChildEnded { .. }
             | JobInput::ChildMissing { .. }
             | JobInput::FamilyRecovered
+            | JobInput::Shortened { .. }
             | JobInput::Abandon { .. } => {
                 let inbox = handle.inbox.clone();
                 self.tasks.spawn(TaskKind::Job, async move {

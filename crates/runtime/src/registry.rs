@@ -44,6 +44,8 @@ pub(crate) enum JobInput {
     ChildMissing { child: JobId },
     /// Every job of the last run has its task again.
     FamilyRecovered,
+    /// Records of it have left the journal, with bodies of so many bytes.
+    Shortened { bytes: u64 },
     /// The gateway cannot go on with it.
     Abandon { message: String },
 }

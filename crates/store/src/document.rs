@@ -39,6 +39,8 @@ collections! {
     Sessions = "sessions";
     /// Which job an idempotency key was used for, under a digest of principal and key.
     Idempotency = "idempotency";
+    /// What stands in the place of records that have left a job's stream while it runs, by job.
+    Prologues = "prologues";
     /// Every job, by principal and in the order of creation.
     JobIndex = "job_index";
     /// Whose each job is, of everybody's and of those with one tag, in the order of creation.

@@ -145,6 +145,9 @@ impl Store for MemoryStore {
     }
 
     async fn trim_stream(&self, stream: StreamId, before: StreamSeq) -> Result<StreamSeq, WriteError> {
+        if let Some(fault) = self.faults.on_trim() {
+            return Err(WriteError::Store { kind: fault.0, source: Arc::new(fault) });
+        }
         self.write(|disk| {
             let oldest = disk.trim(stream, before);
             self.tail.forget(stream, oldest);

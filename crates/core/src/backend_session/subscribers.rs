@@ -172,6 +172,19 @@ impl BackendSession {
         }
     }
 
+    /// Whether a subscriber is behind by no more than it may be: what it has not been given is kept for it.
+    pub fn is_kept_for(&self, subscriber: SubscriberId) -> bool {
+        let capacity = signed(self.options.queue_capacity);
+        self.subscribers.get(&subscriber).is_some_and(|subscriber| subscriber.behind <= capacity)
+    }
+
+    /// A subscriber was moved ahead, and is behind by so many from there.
+    pub fn handle_moved(&mut self, subscriber: SubscriberId, behind: usize) {
+        if let Some(subscriber) = self.subscribers.get_mut(&subscriber) {
+            subscriber.behind = signed(behind);
+        }
+    }
+
     fn overflow(&mut self, now: Timestamp, id: SubscriberId, capacity: usize) {
         let Some(subscriber) = self.subscribers.remove(&id) else { return };
         let reason = Disconnect::Overflow { capacity };

@@ -63,6 +63,12 @@ impl ReplayWindow {
         }
     }
 
+    /// A window behind what has left the journal: everything up to and including this place, the last event of which had
+    /// this number (zero if none was an event).
+    pub fn after(retention: Retention, position: StreamSeq, last: WorkerSeq) -> Self {
+        Self { head: position, last_evicted: last, highest: last, ..Self::new(retention) }
+    }
+
     /// An event, with its number, its place in the journal, when it was recorded and its size.
     pub fn push(&mut self, now: Timestamp, seq: WorkerSeq, position: StreamSeq, at: Timestamp, bytes: usize) {
         self.highest = self.highest.max(seq);
@@ -70,6 +76,11 @@ impl ReplayWindow {
         self.retained.push_back(Retained { seq, position, at, bytes });
         self.bytes = self.bytes.saturating_add(bytes);
         self.evict(now);
+    }
+
+    /// The journal has come so far, whatever is there.
+    pub fn pass(&mut self, position: StreamSeq) {
+        self.head = self.head.max(position);
     }
 
     /// Lets go what is not to be retained any longer.
@@ -92,9 +103,26 @@ impl ReplayWindow {
     /// The gap that a client is to be told of that has seen everything up to `after`; none for one that has seen nothing
     /// and begins with what happens from now on.
     pub fn gap(&mut self, now: Timestamp, after: WorkerSeq) -> Option<Gap> {
+        if after > WorkerSeq::ZERO { self.missing(now, after) } else { None }
+    }
+
+    /// The same for one that was there when the event with this number was the last, even if none had been: what has come
+    /// since then is to be told, or a gap.
+    pub fn missing(&mut self, now: Timestamp, passed: WorkerSeq) -> Option<Gap> {
         self.evict(now);
-        let is_gap = after > WorkerSeq::ZERO && after < self.last_evicted;
-        is_gap.then(|| Gap { requested_after: after, oldest_available: self.oldest() })
+        let is_gap = passed < self.last_evicted;
+        is_gap.then(|| Gap { requested_after: passed, oldest_available: self.oldest() })
+    }
+
+    /// Where in the journal the oldest retained event is, or the next one will be: what is before is not needed.
+    pub fn first_needed(&mut self, now: Timestamp) -> StreamSeq {
+        self.evict(now);
+        self.retained.front().map_or_else(|| self.head.next(), |oldest| oldest.position)
+    }
+
+    /// How large the retained events are together.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Where in the journal a stream begins whose client has seen everything up to `after`, and how many retained events
@@ -104,6 +132,11 @@ impl ReplayWindow {
         if after == WorkerSeq::ZERO {
             return (self.head.next(), 0);
         }
+        self.go_on(after)
+    }
+
+    /// Where a stream goes on that has passed everything up to this number, and how many retained events follow.
+    pub fn go_on(&self, after: WorkerSeq) -> (StreamSeq, usize) {
         let first = self.retained.partition_point(|event| event.seq <= after);
         let position = self.retained.get(first).map_or_else(|| self.head.next(), |event| event.position);
         (position, self.retained.len() - first)

@@ -1,6 +1,6 @@
 //! A job from its records.
 
-use moorline_types::{Committed, EventKind, JobId, Record, Timestamp, WorkerSeq};
+use moorline_types::{Committed, EventKind, JobId, Record, StreamSeq, Timestamp, WorkerSeq};
 
 use super::cancel::Cancellation;
 use super::{Effect, Job, JobLimits, Status};
@@ -52,6 +52,13 @@ impl Recovery {
     /// If a job's stream has no such record.
     pub fn replay(&mut self, record: &Record) -> Result<(), RecoverError> {
         self.job.replay(record)
+    }
+
+    /// Passes over events that are not in the journal any more, up to and including this place, the last report among which
+    /// had this number. To be used only where events say nothing about the job itself: it has no budget.
+    pub fn pass_over(&mut self, through: StreamSeq, reported: WorkerSeq) {
+        self.job.head = self.job.head.max(through);
+        self.job.note_reported((reported > WorkerSeq::ZERO).then_some(reported));
     }
 
     /// The job, after the last record. Its deadlines go on counting from where they were, except for its waiting for a

@@ -566,7 +566,8 @@ pub struct StreamEventsResponse {
 pub mod stream_events_response {
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Item {
-        /// First of its stream, if what followed the number that was asked for is not retained.
+        /// In the place of what is not retained: first of its stream, or where a caller was so far behind that what it had
+        /// still to be given is gone.
         #[prost(message, tag = "1")]
         ReplayGap(super::ReplayGap),
         #[prost(message, tag = "2")]

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use moorline_backend::contract::{Answer, CommandResult, Done, EventBody};
+use moorline_backend::contract::{
+    Answer, Command as Invoked, CommandResult, Done, EventBody, ItemHandle, ServerHandle,
+};
 use moorline_backend::{ANSWER_KIND, EVENT_KIND};
-use moorline_core::backend_session::{Answer as Unanswered, CloseReason, CommandNumber, Effect, FaultKind, State};
+use moorline_core::backend_session::{
+    Answer as Unanswered, CloseReason, CommandNumber, Effect, FaultKind, ReplayWindow, State,
+};
 use moorline_core::record::{Cause, Event, Fact};
 use moorline_store::{CommittedRecord, Interest, ReadLimit};
 use moorline_types::{Json, StreamId, StreamSeq, WorkerId, WorkerSeq, limits};
@@ -12,7 +16,9 @@ use moorline_worker::message::Command;
 use tokio::sync::{oneshot, watch};
 
 use super::shared::{Inner, Session};
+use super::trim::Carried;
 use super::{BackendSessions, SessionError};
+use crate::prologue::Prologue;
 use crate::registry::Progress;
 use crate::tasks::TaskKind;
 use crate::view::ViewError;
@@ -29,7 +35,8 @@ struct Driver {
     attachment: Option<(WorkerId, watch::Receiver<bool>)>,
     /// Resolves when a worker that was started for the session is gone.
     gone: Option<oneshot::Receiver<()>>,
-    is_open: bool,
+    /// Whether it was looked for what has left the journal.
+    is_begun: bool,
     is_over: bool,
 }
 
@@ -48,7 +55,7 @@ impl BackendSessions {
             progress,
             attachment: None,
             gone,
-            is_open: false,
+            is_begun: false,
             is_over: false,
         };
         self.0.gateway.tasks().spawn(TaskKind::BackendSession, driver.run());
@@ -94,6 +101,10 @@ impl Driver {
 
     /// Takes in what was committed.
     async fn take_in(&mut self) -> Result<(), ViewError> {
+        if !self.is_begun {
+            self.begin().await?;
+            self.is_begun = true;
+        }
         while !self.is_over {
             let stream = StreamId::Job(self.session.about.job);
             let page = self.sessions.0.gateway.store().read_stream(stream, self.next, PAGE).await?;
@@ -106,14 +117,45 @@ impl Driver {
         Ok(())
     }
 
+    /// Takes in what stands in the place of what has left the journal.
+    async fn begin(&mut self) -> Result<(), ViewError> {
+        let (job, store) = (self.session.about.job, self.sessions.0.gateway.store().as_ref());
+        let Some(prologue) = Prologue::load(store, job).await? else { return Ok(()) };
+        let retention = self.sessions.0.options.retention;
+        let carried = prologue.carried.to::<Carried>().unwrap_or_else(|error| {
+            tracing::error!(%error, "the names of a session's items cannot be read");
+            Carried::default()
+        });
+        self.session.with(|inner| {
+            inner.window = ReplayWindow::after(retention, prologue.through(), prologue.last_event());
+            inner.highest = prologue.reported();
+            inner.is_open = prologue.last_event() > WorkerSeq::ZERO;
+            inner.journal_from = prologue.through().next();
+            carried.restore(inner);
+        });
+        self.next = prologue.through().next();
+        for record in prologue.records(job) {
+            self.take_in_fact(&Fact::decode(&record)?);
+        }
+        Ok(())
+    }
+
     fn take_in_record(&mut self, record: &CommittedRecord) -> Result<(), ViewError> {
-        // What else a job's records say does not concern its session.
+        self.session.with(|inner| inner.note_record(record.seq, record.body.len()));
         let fact = Fact::decode(record.get())?;
-        if let Fact::Started(started) = &fact {
-            self.session.with(|inner| inner.worker = Some(started.worker));
-        } else if let Fact::Event(event) = &fact {
+        if let Fact::Event(event) = &fact {
             self.take_in_event(record, event);
-        } else if let Fact::CancelRequested(request) = &fact {
+        } else {
+            self.take_in_fact(&fact);
+        }
+        Ok(())
+    }
+
+    /// What else a job's records say does not concern its session.
+    fn take_in_fact(&mut self, fact: &Fact) {
+        if let Fact::Started(started) = fact {
+            self.session.with(|inner| inner.worker = Some(started.worker));
+        } else if let Fact::CancelRequested(request) = fact {
             let reason = request.reason.as_deref();
             let known = CloseReason::ALL.into_iter().find(|known| reason == Some(known.as_str()));
             self.session.with(|inner| match reason == Some(FaultKind::EventQueueOverflow.as_str()) {
@@ -121,13 +163,12 @@ impl Driver {
                 // Whoever has cancelled the job has closed the session.
                 false => drop(inner.machine.handle_close(known.unwrap_or(CloseReason::ClientClose))),
             });
-        } else if let Fact::Result(_) = &fact {
+        } else if let Fact::Result(_) = fact {
             self.end(None);
-        } else if let Fact::Error(failure) = &fact {
+        } else if let Fact::Error(failure) = fact {
             let was_wanted = failure.cause == Cause::Cancelled;
             self.end(if was_wanted { None } else { Some(failure.message.clone()) });
         }
-        Ok(())
     }
 
     fn end(&mut self, fault: Option<String>) {
@@ -150,16 +191,20 @@ impl Driver {
                 Err(error) => tracing::error!(%error, %seq, "an answer of a back end cannot be read"),
             }
         } else if kind == EVENT_KIND {
-            if !self.is_open && is_opening(&event.body) {
-                self.is_open = true;
-                self.session.with(|inner| inner.machine.handle_opened());
-                return;
-            }
-            self.session.with(|inner| {
+            let is_much = self.session.with(|inner| {
                 inner.highest = inner.highest.max(seq);
+                if !inner.is_open && is_opening(&event.body) {
+                    inner.is_open = true;
+                    inner.machine.handle_opened();
+                    return false;
+                }
                 inner.window.push(now, seq, record.seq, record.at, record.body.len());
                 inner.machine.handle_events(now, 1);
+                inner.is_much_beyond(now)
             });
+            if is_much {
+                self.sessions.0.much.notify_one();
+            }
         }
     }
 
@@ -171,9 +216,8 @@ impl Driver {
             self.attachment = Some((worker, self.sessions.0.gateway.pool().watch_worker(worker)));
         }
         let is_there = self.attachment.as_mut().is_some_and(|(_, attached)| *attached.borrow_and_update());
-        let is_open = self.is_open;
         self.session.with(|inner| match is_there {
-            true => inner.machine.handle_attached(fence, is_open),
+            true => inner.machine.handle_attached(fence, inner.is_open),
             false => inner.machine.handle_away(),
         });
     }
@@ -183,7 +227,9 @@ impl Driver {
             let effect = self.session.lock().machine.poll_effect();
             match effect {
                 None => break,
-                Some(Effect::Send { command, fence }) => self.send(command, fence),
+                Some(Effect::Send { command, fence }) => {
+                    self.send(command, fence);
+                }
                 Some(Effect::Answer { command, answer }) => self.answer(command, answer),
                 Some(Effect::Disconnect { subscriber, reason }) => {
                     let stream = self.session.lock().streams.remove(&subscriber);
@@ -246,6 +292,7 @@ impl Driver {
 fn take_in_answer(inner: &mut Inner, seq: WorkerSeq, answer: &Answer) {
     inner.highest = inner.highest.max(seq);
     note_items(inner, &answer.result);
+    forget_items(inner, answer);
     let asked: Vec<_> = inner
         .waiting
         .iter()
@@ -274,6 +321,37 @@ fn note_items(inner: &mut Inner, result: &CommandResult) {
         | Done::Session(_)
         | Done::Worker(_) => {}
     }
+}
+
+/// Forgets what items are called that the answered command has removed, if it was asked here. Their handles are not used
+/// again, so one that stays known after a restart harms nobody.
+fn forget_items(inner: &mut Inner, answer: &Answer) {
+    let asked = inner.waiting.values().find(|waiting| waiting.invocation.id == answer.id);
+    let Some(asked) = asked else { return };
+    let removed = match (&asked.invocation.command, &answer.result.done) {
+        (Invoked::Bulk { commands }, Done::Results(results)) => {
+            commands.iter().zip(results).filter_map(|(command, result)| removal(command, result)).collect()
+        }
+        (command, _) => Vec::from_iter(removal(command, &answer.result)),
+    };
+    for (server, item) in removed {
+        match item {
+            Some(item) => drop(inner.items.remove(&(server, item))),
+            None => inner.items.retain(|(of, _), _| *of != server),
+        }
+    }
+}
+
+/// Which item, or which client session with all its items, a command has removed.
+fn removal(command: &Invoked, result: &CommandResult) -> Option<(ServerHandle, Option<ItemHandle>)> {
+    let removed = if let Invoked::RemoveItem(at) = command {
+        (at.server, Some(at.item))
+    } else if let Invoked::Unregister { server } = command {
+        (*server, None)
+    } else {
+        return None;
+    };
+    result.success.then_some(removed)
 }
 
 fn is_opening(body: &Json) -> bool {

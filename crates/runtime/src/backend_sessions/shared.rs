@@ -9,7 +9,7 @@ use moorline_core::backend_session::{
     BackendSession, CommandNumber, Disconnect, ReplayWindow, SessionOptions, State, SubscriberId,
 };
 use moorline_core::record::Accepted;
-use moorline_types::{JobId, Millis, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
+use moorline_types::{JobId, Millis, PrincipalId, StreamSeq, Tag, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::{BackendOptions, GatewaySessionId, SessionError, SessionSummary, id};
@@ -46,6 +46,14 @@ pub(super) struct Inner {
     pub(super) window: ReplayWindow,
     /// The highest number of an event or an answer.
     pub(super) highest: WorkerSeq,
+    /// Whether the back end is known to have been opened.
+    pub(super) is_open: bool,
+    /// The oldest of its records in the journal.
+    pub(super) journal_from: StreamSeq,
+    /// How large they are together, in bytes.
+    pub(super) journal_bytes: usize,
+    /// What each subscriber is to read next.
+    pub(super) cursors: HashMap<SubscriberId, StreamSeq>,
     /// Commands that wait for their answers.
     pub(super) waiting: HashMap<CommandNumber, Waiting>,
     /// What ends the streams of those who are disconnected.
@@ -116,6 +124,10 @@ impl Session {
             machine,
             window: ReplayWindow::new(options.retention),
             highest: WorkerSeq::ZERO,
+            is_open: false,
+            journal_from: StreamSeq::FIRST,
+            journal_bytes: 0,
+            cursors: HashMap::new(),
             waiting: HashMap::new(),
             streams: HashMap::new(),
             items: BTreeMap::new(),

@@ -29,7 +29,7 @@ pub struct SubscribeFrom {
 /// What a stream is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StreamItem {
-    /// First, if what followed is not retained.
+    /// In the place of what is not retained: first, or when a subscriber was too far behind.
     Gap {
         /// Where.
         gap: Gap,
@@ -64,6 +64,9 @@ pub struct EventStream {
     interest: Interest,
     next: StreamSeq,
     after: WorkerSeq,
+    /// The number of the last event that was read, or that had been when the stream began.
+    passed: WorkerSeq,
+    epoch: Epoch,
     ready: VecDeque<StreamItem>,
     last_delivered: WorkerSeq,
     ended: watch::Receiver<Option<Disconnect>>,
@@ -90,9 +93,11 @@ impl SessionHandle {
             true => Some(Gap { requested_after: from.after, oldest_available: inner.window.oldest() }),
             false => inner.window.gap(now, after),
         };
+        let passed = if after == WorkerSeq::ZERO { inner.window.highest() } else { after };
         let Begin { subscriber } = inner.machine.handle_subscribe(kind, behind)?;
         let (end, ended) = watch::channel(None);
         inner.streams.insert(subscriber, end);
+        inner.cursors.insert(subscriber, next);
         drop(inner);
         self.session.changed.notify_one();
         let ready = gap.map(|gap| StreamItem::Gap { gap, epoch, is_other_journal }).into_iter().collect();
@@ -107,6 +112,8 @@ impl SessionHandle {
             interest,
             next,
             after,
+            passed,
+            epoch,
             ready,
             last_delivered,
             ended,
@@ -158,20 +165,42 @@ impl EventStream {
     async fn read(&mut self) -> Result<bool, ViewError> {
         let stream = StreamId::Job(self.session.about.job);
         let page = self.store.read_stream(stream, self.next, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(false) };
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(false) };
+        if first.seq > self.next {
+            self.move_on(first.seq);
+            return Ok(true);
+        }
         self.next = last.seq.next();
         let mut passed = 0;
         for record in &page {
             let Some(event) = event_of(record)? else { continue };
             passed += 1;
+            self.passed = event.worker_seq;
             if event.worker_seq > self.after && self.may_see(&event.event) {
                 self.ready.push_back(StreamItem::Event(event));
             }
         }
-        if passed > 0 {
-            self.session.with(|inner| inner.machine.handle_delivered(self.subscriber, passed));
-        }
+        let (subscriber, next) = (self.subscriber, self.next);
+        self.session.with(|inner| {
+            inner.cursors.entry(subscriber).and_modify(|cursor| *cursor = next);
+            inner.machine.handle_delivered(subscriber, passed);
+        });
         Ok(true)
+    }
+
+    /// What was to be read has left the journal: goes on with what is retained, and says what is missing.
+    fn move_on(&mut self, oldest: StreamSeq) {
+        let (now, subscriber) = (self.clock.now(), self.subscriber);
+        let (gap, next) = self.session.with(|inner| {
+            let gap = inner.window.missing(now, self.passed);
+            let (next, behind) = inner.window.go_on(self.passed);
+            inner.cursors.entry(subscriber).and_modify(|cursor| *cursor = next);
+            inner.machine.handle_moved(subscriber, behind);
+            (gap, next)
+        });
+        self.next = next.max(oldest);
+        let epoch = self.epoch;
+        self.ready.extend(gap.map(|gap| StreamItem::Gap { gap, epoch, is_other_journal: false }));
     }
 
     fn may_see(&self, event: &Event) -> bool {
@@ -203,6 +232,7 @@ impl Drop for EventStream {
         let (now, subscriber) = (self.clock.now(), self.subscriber);
         self.session.tell(|inner| {
             inner.streams.remove(&subscriber);
+            inner.cursors.remove(&subscriber);
             inner.machine.handle_unsubscribe(now, subscriber);
         });
     }

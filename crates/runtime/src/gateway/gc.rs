@@ -8,7 +8,7 @@ use moorline_core::backlog::MissedReason;
 use moorline_types::{JobId, Millis, Principal, StreamId, Timestamp};
 
 use super::retention::{Retention, Step, StepError};
-use super::{Gateway, put_reason, unavailable, write_reason};
+use super::{Gateway, append_reason, put_reason, unavailable, write_reason};
 use crate::ended::{EndedStream, Place};
 
 /// What is to be removed.
@@ -120,6 +120,7 @@ fn refused(error: StepError) -> Refusal {
         StepError::Read(_) | StepError::Corrupt(_) | StepError::View(_) => "it cannot be read",
         StepError::Put(error) => put_reason(error),
         StepError::Write(error) => write_reason(error),
+        StepError::Append(error) => append_reason(error),
     };
     Refusal::StoreUnavailable { reason }
 }

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use moorline_core::backlog::MissedReason;
 use moorline_core::record::{Corrupt, Fact};
 use moorline_core::resume::Floor;
-use moorline_store::{PutError, ReadError, ReadLimit, WriteError};
+use moorline_store::{AppendError, PutError, ReadError, ReadLimit, WriteError};
 use moorline_types::{JobId, Millis, Offset, SessionId, StreamId, StreamSeq};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Gateway;
 use crate::audit::AuditRetention;
 use crate::ended::{EndedStream, Place};
+use crate::prologue::Prologue;
 use crate::tasks::TaskKind;
 use crate::view::{ViewError, ViewReader};
 
@@ -54,7 +55,7 @@ pub(super) struct Step {
 
 /// Whether sessions are given their floors, and for which reason, or only looked at.
 #[derive(Debug, Clone, Copy)]
-enum Clearing {
+pub(super) enum Clearing {
     Raise(MissedReason),
     Look,
 }
@@ -70,7 +71,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It fails only if it is closed, which it never is.
         self.0.acquire().await.ok()
     }
@@ -78,7 +79,7 @@ impl Turns {
 
 /// Why a step was not done. It is tried again in the next round.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StepError {
+pub(crate) enum StepError {
     #[error("the journal cannot be read")]
     Read(#[from] ReadError),
     #[error("the journal is damaged")]
@@ -89,6 +90,8 @@ pub(super) enum StepError {
     Put(#[from] PutError),
     #[error("records cannot be removed")]
     Write(#[from] WriteError),
+    #[error("what stands in the place of records cannot be written down")]
+    Append(#[from] AppendError),
 }
 
 impl Gateway {
@@ -169,8 +172,11 @@ impl Gateway {
         let (gone, awaited) = self.make_way(due, Clearing::Raise(reason)).await?;
         for ended in &gone {
             let usage = self.usage(ended).await?;
-            let head = self.0.store.stream_head(ended.stream).await?;
-            self.0.store.trim_stream(ended.stream, head.next()).await?;
+            let bounds = self.0.store.stream_bounds(ended.stream).await?;
+            self.0.store.trim_stream(ended.stream, bounds.head.next()).await?;
+            if let (StreamId::Job(job), true) = (ended.stream, bounds.oldest > StreamSeq::FIRST) {
+                Prologue::remove(self.0.store.as_ref(), job).await?;
+            }
             if let (StreamId::Job(job), Some(owner)) = (ended.stream, &ended.owner) {
                 self.0.index.remove(job, owner).await;
             }
@@ -255,17 +261,29 @@ impl Gateway {
                 through = through.max(last.first().map_or(Offset::ZERO, |record| record.offset()));
             }
         }
-        let mut awaited = BTreeSet::new();
-        if !jobs.is_empty() {
-            for session in self.0.sessions.all() {
-                if let Some(last) = self.last_naming(session, &jobs).await? {
-                    awaited.extend(self.clear(session, &jobs, through.max(last), clearing).await?);
-                }
-            }
-        }
+        let awaited = self.clear_for(&jobs, through, clearing).await?;
         let is_awaited = |ended: &EndedStream| matches!(ended.stream, StreamId::Job(job) if awaited.contains(&job));
         let (awaited, free) = due.into_iter().partition(is_awaited);
         Ok((free, awaited))
+    }
+
+    /// Sees to it that no session is read across what goes of these jobs up to here. Answers of which jobs nothing can go,
+    /// because a session is about to be shown it.
+    pub(super) async fn clear_for(
+        &self,
+        jobs: &BTreeSet<JobId>,
+        through: Offset,
+        clearing: Clearing,
+    ) -> Result<BTreeSet<JobId>, StepError> {
+        let mut awaited = BTreeSet::new();
+        if !jobs.is_empty() {
+            for session in self.0.sessions.all() {
+                if let Some(last) = self.last_naming(session, jobs).await? {
+                    awaited.extend(self.clear(session, jobs, through.max(last), clearing).await?);
+                }
+            }
+        }
+        Ok(awaited)
     }
 
     /// The last record of the session's stream that names any of these jobs.

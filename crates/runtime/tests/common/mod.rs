@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every test needs all of the bench")]
 
+pub(crate) mod backend;
 pub(crate) mod upstream;
 
 use std::sync::Arc;

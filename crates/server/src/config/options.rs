@@ -380,7 +380,7 @@ options! {
         "How many, if `gateway.multiple_subscribers` is set.";
     gateway_overflow = "gateway.overflow", Choice<SubscriberPolicy>, Choice::new(), Text("catch_up"), "fail_fast",
         "What becomes of a client that is behind by more than `gateway.queue_capacity` events: `catch_up`, it reads on \
-         from the journal; `disconnect_subscriber`, its stream ends; `fail_fast`, its stream ends, and its session too \
+         from the journal, and is told of a gap if what it had still to be given has left it; `disconnect_subscriber`, its stream ends; `fail_fast`, its stream ends, and its session too \
          unless `gateway.multiple_subscribers` is set.";
     gateway_queue = "gateway.queue_capacity", Count, Count { max: MAX_RETAINED_EVENTS }, Text("10000"), "1000",
         "How many events a client may be behind before `gateway.overflow` applies.";

@@ -22,6 +22,7 @@ struct Mode {
     appends: Option<StoreFault>,
     writes: Option<StoreFault>,
     reads: Option<StoreFault>,
+    trims: Option<StoreFault>,
     held: bool,
 }
 
@@ -34,6 +35,11 @@ impl Faults {
     /// Refuses everything that writes from here on: appends, documents, trims and the probe.
     pub fn refuse_writes(&self, fault: StoreFault) {
         self.mode.send_modify(|mode| mode.writes = Some(fault));
+    }
+
+    /// Refuses every trim from here on, and nothing else: what was written down before it is there.
+    pub fn refuse_trims(&self, fault: StoreFault) {
+        self.mode.send_modify(|mode| mode.trims = Some(fault));
     }
 
     /// Refuses every read from the store from here on. The tail goes on answering: it is memory.
@@ -60,6 +66,10 @@ impl Faults {
 
     pub(super) fn on_write(&self) -> Option<InjectedFault> {
         self.mode.borrow().writes.map(InjectedFault)
+    }
+
+    pub(super) fn on_trim(&self) -> Option<InjectedFault> {
+        self.mode.borrow().trims.map(InjectedFault)
     }
 
     pub(super) fn on_read(&self) -> Option<InjectedFault> {
