@@ -181,9 +181,17 @@ fn what_cannot_be_exported_to_keeps_the_gateway_from_starting_and_says_why() {
     let here = "--otlp-endpoint=http://127.0.0.1:4318/v1/traces";
     fs::write(home.path().join("moorline.toml"), "").unwrap();
     for (flags, said) in [
-        (vec![here, "--otlp-protocol=grpc"], "http/protobuf"),
-        (vec!["--otlp-endpoint=http://collector.example.com:4318/v1/traces"], "https://"),
+        (vec![here, "--otlp-protocol=http/json"], "http/protobuf"),
+        (vec!["--otlp-endpoint=http://collector.example.com:4318/v1/traces"], "--otlp-insecure-plaintext"),
         (vec![headers.as_str()], "otlp.endpoint"),
+        (vec!["--otlp-insecure-plaintext=true"], "otlp.endpoint"),
+        (
+            vec![here, headers.as_str(), "--otlp-headers-variable=PATH"],
+            "both otlp.headers_file and otlp.headers_variable",
+        ),
+        (vec![here, "--otlp-headers-variable=NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE"),
+        (vec![here, "--otlp-headers-variable=PATH"], "header 1 in PATH"),
+        (vec![here, "--otlp-resource-attributes=region"], "`key=value`"),
         (vec![here, headers.as_str()], "line 1 of"),
         (vec!["--otlp-sample-ratio=2"], "from 0 to 1"),
     ] {
@@ -195,6 +203,92 @@ fn what_cannot_be_exported_to_keeps_the_gateway_from_starting_and_says_why() {
     }
 }
 
+/// The same spans over gRPC, in the clear and with TLS, with headers that nobody else sees.
+#[test]
+fn a_collector_that_speaks_grpc_is_told_the_same() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    for tls in [None, Some((certificate.as_str(), key.as_str()))] {
+        let collector = Collector::over_grpc(tls);
+        let home = tempfile::tempdir().unwrap();
+        let authority = home.path().join("ca.pem");
+        fs::write(&authority, &certificate).unwrap();
+        let authority = format!("--otlp-ca={}", authority.display());
+        let export = collector.flag();
+        let flags = [&export, "--otlp-protocol=grpc", "--otlp-headers-variable=SECRET", &authority];
+        let variables = [("SECRET", "authorization=Bearer%20of-the-collector")];
+        collector.conducts_itself(Conduct::Answers(503));
+        let gateway = Gateway::among(home, AGENT, &flags, &variables);
+        gateway.secret("a header for a collector", "of-the-collector");
+        let job = submit_below(&gateway, "traced", "01");
+        let_go_when_there(&gateway, &job);
+        let own = result(&gateway, &job).as_str().unwrap().to_owned();
+        wait_for("a call that is refused", || !collector.asked().is_empty());
+        collector.conducts_itself(Conduct::Takes);
+        wait_for("the job's span", || !collector.named("arcp.job").is_empty());
+        let [span] = &collector.named("arcp.job")[..] else { panic!("{:?}", collector.spans()) };
+        assert_eq!((hex(&span.trace_id), hex(&span.parent_span_id)), (TRACE.to_owned(), SPAN.to_owned()));
+        assert_eq!(own, format!("00-{TRACE}-{}-01", hex(&span.span_id)));
+        assert_eq!(collector.named("arcp.tool_call").len(), 1);
+        let asked = collector.asked();
+        assert!(asked.iter().all(|head| head.contains("Bearer of-the-collector")), "{asked:?}");
+        for worker in common::workers_of(&gateway.data_dir()) {
+            let environment = fs::read(format!("/proc/{worker}/environ")).unwrap_or_default();
+            assert!(!String::from_utf8_lossy(&environment).contains("of-the-collector"), "a worker is not told");
+        }
+        assert_eq!(gateway.end(Signal::TERM).1.code(), Some(0));
+    }
+}
+
+/// A collector that says when it wants a batch again does not get it before.
+#[test]
+fn a_collector_is_asked_again_when_it_wants_to_be() {
+    for (collector, protocol) in [(Collector::start(), "http/protobuf"), (Collector::over_grpc(None), "grpc")] {
+        collector.conducts_itself(Conduct::Waits(4));
+        let gateway = Gateway::with("", &[&collector.flag(), "--otlp-protocol", protocol]);
+        assert_eq!(gateway.follow("echo", &json!(1)).1, 0, "nobody waits for the collector");
+        wait_for("it is asked twice", || collector.asked().len() >= 2);
+        assert!(collector.put_off() >= 3.9, "{protocol}: after {} s", collector.put_off());
+        collector.conducts_itself(Conduct::Takes);
+        wait_for("the job's span", || !collector.named("arcp.job").is_empty());
+        assert_eq!(collector.named("arcp.job").len(), 1, "{protocol}");
+    }
+}
+
+#[test]
+fn a_gateway_is_told_of_by_the_variables_of_opentelemetry() {
+    let collector = Collector::over_grpc(None);
+    let gateway = Gateway::among(
+        tempfile::tempdir().unwrap(),
+        "",
+        &[],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=one%20of%20many"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.name=moorline-eu"),
+        ],
+    );
+    assert_eq!(gateway.follow("echo", &json!(1)).1, 0);
+    wait_for("the job's span", || !collector.named("arcp.job").is_empty());
+    let resource = collector.resource();
+    let said = ["service.name", "deployment.environment.name"].map(|key| resource.get(key).map(String::as_str));
+    assert_eq!(said, [Some("moorline-eu"), Some("test")]);
+    assert!(resource.contains_key("service.version"), "{resource:?}");
+    assert!(collector.asked().iter().all(|head| head.contains("one of many")));
+}
+
+/// What an operator vouches for is done, and said at every start.
+#[test]
+fn spans_go_in_the_clear_to_another_machine_only_where_that_is_said_and_with_a_warning() {
+    let elsewhere = "--otlp-endpoint=http://collector.invalid:4318/v1/traces";
+    let gateway = Gateway::with("", &[elsewhere, "--otlp-insecure-plaintext=true"]);
+    assert_eq!(gateway.follow("echo", &json!(1)).1, 0);
+    wait_for("the log warns", || gateway.log().contains("in the clear to another machine"));
+    let here = Gateway::with("", &[&Collector::start().flag(), "--otlp-insecure-plaintext=true"]);
+    assert!(!here.log().contains("in the clear"), "{}", here.log());
+}
+
 #[test]
 fn the_variables_of_opentelemetry_are_heeded() {
     let show = |name: &str, value: &str| {
@@ -204,4 +298,6 @@ fn the_variables_of_opentelemetry_are_heeded() {
     let shown = show("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
     assert!(shown.contains(r#"otlp.endpoint = "http://localhost:4318/v1/traces""#), "{shown}");
     assert!(shown.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{shown}");
+    let shown = show("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector.example.com/v1/traces");
+    assert!(shown.contains("--otlp-insecure-plaintext"), "{shown}");
 }

@@ -48,8 +48,8 @@ pub use files::{Entry, Files, RealFiles};
 pub use gateway::GatewayConfig;
 pub use high::{
     ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
-    JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, OtlpConfig, RetentionConfig,
-    SessionConfig, TracingConfig, Transport, UpstreamConfig,
+    JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, OtlpConfig, OtlpHeaders,
+    RetentionConfig, SessionConfig, TracingConfig, Transport, UpstreamConfig,
 };
 pub use human::{parse_duration, parse_size};
 pub use locate::MAX_CONFIG_FILE_BYTES;

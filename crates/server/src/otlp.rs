@@ -1,35 +1,35 @@
-//! Exports spans to a collector of OpenTelemetry: OTLP over HTTP, in protobuf.
+//! Exports spans to a collector of OpenTelemetry: OTLP over HTTP or gRPC, in protobuf.
 //!
 //! - Nobody waits for the collector. Spans wait in a queue of the runtime; what finds no room there is dropped, and how
 //!   many were is told in the log.
-//! - A batch that a collector does not take at the moment (no connection, 429, 502, 503, 504) is sent again until it
-//!   does, later and later. One that it refuses is dropped: it would be refused again.
+//! - A batch that a collector does not take at the moment (no connection, 429, 502, 503, 504, or what gRPC has for
+//!   that) is sent again until it does, later and later, and not before the collector wants it. One that it refuses is
+//!   dropped: it would be refused again.
 //! - At the end of the process what is left is sent, for `FLUSH` at most.
 //!
 //! The messages are those of `opentelemetry-proto`; the SDK of OpenTelemetry is not used, because it draws ids and reads
 //! clocks itself, and a job's span has to be the same one after a restart.
 
 mod encode;
+mod grpc;
 mod headers;
+mod http;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::header::CONTENT_TYPE;
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::StatusCode;
 use moorline_core::span::Span;
 use moorline_runtime::FinishedSpans;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message as _;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::OtlpConfig;
+use crate::config::{OtlpConfig, OtlpProtocol};
 use crate::outbound::{Outbound, OutboundError, Patience};
 use crate::tls::TlsError;
-
+use grpc::OverGrpc;
 pub use headers::HeadersError;
+use http::OverHttp;
 
 /// The most spans in one request, as the SDKs of OpenTelemetry have it: some hundred kilobytes.
 const MAX_BATCH: usize = 512;
@@ -43,8 +43,12 @@ const PATIENCE: Patience = Patience { deadline: Duration::from_secs(10), max_byt
 /// How long to wait before a batch is sent again for the first time. It doubles with each further time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// The longest wait before a batch is sent again.
+/// The longest wait before a batch is sent again of which the collector has not said when it wants it.
 const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// The longest wait that a collector may ask for: one that is maintained is back by then, and one that asks for a day has
+/// a wrong clock.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
 
 /// How long the end of the process waits for what is left: a stop is to be over in some seconds, whatever a collector
 /// does.
@@ -56,7 +60,7 @@ pub enum OtlpError {
     /// The authority of the collector's certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The file with headers cannot be used.
+    /// The headers cannot be used.
     #[error(transparent)]
     Headers(#[from] HeadersError),
 }
@@ -66,8 +70,10 @@ pub enum OtlpError {
 enum NotTaken {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    #[error("the collector answers {0}")]
-    Status(StatusCode),
+    #[error("the collector answers {status}")]
+    Status { status: StatusCode, after: Option<Duration> },
+    #[error("the collector answers {}", grpc::told(.0))]
+    Call(Box<tonic::Status>),
 }
 
 impl NotTaken {
@@ -75,7 +81,8 @@ impl NotTaken {
     fn is_for_now(&self) -> bool {
         match self {
             Self::Outbound(error) => !matches!(error, OutboundError::Elsewhere | OutboundError::Unwritable(_)),
-            Self::Status(status) => matches!(
+            Self::Call(status) => grpc::is_for_now(status),
+            Self::Status { status, .. } => matches!(
                 *status,
                 StatusCode::TOO_MANY_REQUESTS
                     | StatusCode::BAD_GATEWAY
@@ -84,13 +91,28 @@ impl NotTaken {
             ),
         }
     }
+
+    /// How long the collector wants to be left alone.
+    fn after(&self) -> Option<Duration> {
+        match self {
+            Self::Outbound(_) => None,
+            Self::Status { after, .. } => *after,
+            Self::Call(status) => grpc::retry_after(status),
+        }
+    }
+}
+
+/// The way to a collector.
+#[derive(Debug)]
+enum Way {
+    Http(Box<OverHttp>),
+    Grpc(Box<OverGrpc>),
 }
 
 /// Sends batches to one collector.
 #[derive(Debug)]
 pub(crate) struct Exporter {
-    outbound: Outbound,
-    headers: HeaderMap,
+    way: Way,
     resource: Resource,
     /// Whether the last batch was not taken, so that it is told once.
     is_failing: bool,
@@ -102,10 +124,21 @@ impl Exporter {
     /// # Errors
     /// See [`OtlpError`].
     pub(crate) fn load(config: &OtlpConfig) -> Result<Self, OtlpError> {
-        let headers = config.headers_file.as_deref().map(headers::read).transpose()?.unwrap_or_default();
+        let headers = config.headers.as_ref().map(headers::load).transpose()?.unwrap_or_default();
         let outbound = Outbound::new(config.endpoint.clone(), config.authority.as_deref(), PATIENCE)?;
+        let way = match config.protocol {
+            OtlpProtocol::HttpProtobuf => Way::Http(Box::new(OverHttp { outbound, headers })),
+            OtlpProtocol::Grpc => Way::Grpc(Box::new(OverGrpc::new(outbound, headers))),
+        };
         tracing::info!(collector = %config.endpoint, "spans are exported");
-        Ok(Self { outbound, headers, resource: encode::resource(&config.service_name), is_failing: false })
+        if config.endpoint.is_exposed() {
+            tracing::warn!(
+                collector = %config.endpoint,
+                "spans, and the headers that go with them, are sent in the clear to another machine"
+            );
+        }
+        let resource = encode::resource(&config.service_name, &config.resource_attributes);
+        Ok(Self { way, resource, is_failing: false })
     }
 
     /// Exports spans until there will be none, or for a last moment from when `stopping` is cancelled.
@@ -166,7 +199,8 @@ impl Exporter {
                         let error = &error as &dyn std::error::Error;
                         tracing::warn!(error, "the collector does not take spans; they are sent again later");
                     }
-                    sleep(wait).await;
+                    let asked = error.after().map_or(Duration::ZERO, |asked| asked.min(LONGEST_RETRY));
+                    sleep(wait.max(asked)).await;
                     wait = (wait * 2).min(LAST_RETRY);
                 }
                 Err(error) => {
@@ -179,17 +213,12 @@ impl Exporter {
     }
 
     async fn send(&self, batch: &[Span]) -> Result<(), NotTaken> {
-        let mut request = Request::post(self.outbound.url.path()).header(CONTENT_TYPE, "application/x-protobuf");
-        if let Some(headers) = request.headers_mut() {
-            headers.extend(self.headers.clone());
-        }
-        let body = Bytes::from(encode::request(&self.resource, batch));
-        let (status, answer) = self.outbound.ask(request, body).await?;
-        if !status.is_success() {
-            return Err(NotTaken::Status(status));
-        }
-        let partial = ExportTraceServiceResponse::decode(answer).ok().and_then(|answer| answer.partial_success);
-        if let Some(partial) = partial.filter(|partial| partial.rejected_spans > 0) {
+        let request = encode::request(&self.resource, batch);
+        let answer = match &self.way {
+            Way::Http(http) => http.send(&request).await?,
+            Way::Grpc(grpc) => grpc.send(request).await?,
+        };
+        if let Some(partial) = answer.partial_success.filter(|partial| partial.rejected_spans > 0) {
             tracing::warn!(spans = partial.rejected_spans, "the collector has left spans out");
         }
         Ok(())

@@ -10,13 +10,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{HOST, USER_AGENT};
+use hyper::header::{self, HOST};
 use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use moorline_worker::Stream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -25,6 +25,9 @@ use crate::tls::{TlsError, read_chain};
 mod url;
 
 pub use url::{OutboundUrl, OutboundUrlError};
+
+/// What the gateway calls itself.
+pub(crate) const USER_AGENT: &str = concat!("moorline/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -83,39 +86,57 @@ impl Outbound {
 
     /// Sends a request, whose target is a path, and reads the whole answer, whatever its status.
     pub(crate) async fn ask(&self, request: Builder, body: Bytes) -> Result<(StatusCode, Bytes), OutboundError> {
+        let (parts, body) = self.ask_with_head(request, body).await?.into_parts();
+        Ok((parts.status, body))
+    }
+
+    /// The same for whoever wants to know what the answer's headers say.
+    pub(crate) async fn ask_with_head(&self, request: Builder, body: Bytes) -> Result<Response<Bytes>, OutboundError> {
         let deadline = self.patience.deadline;
         let asked = tokio::time::timeout(deadline, self.connect_and_ask(request, body)).await;
         asked.unwrap_or(Err(OutboundError::Late(deadline)))
     }
 
-    async fn connect_and_ask(&self, request: Builder, body: Bytes) -> Result<(StatusCode, Bytes), OutboundError> {
-        let request = request
-            .header(HOST, self.url.authority())
-            .header(USER_AGENT, concat!("moorline/", env!("CARGO_PKG_VERSION")))
-            .body(Body::from(body))?;
+    async fn connect_and_ask(&self, request: Builder, body: Bytes) -> Result<Response<Bytes>, OutboundError> {
+        let request =
+            request.header(HOST, self.url.authority()).header(header::USER_AGENT, USER_AGENT).body(Body::from(body))?;
+        self.exchange(self.connect().await?, request).await
+    }
+
+    /// A connection, encrypted if the address says so. What is not encrypted ends on this machine, unless an operator
+    /// vouches for the way.
+    pub(crate) async fn connect(&self) -> Result<Box<dyn Stream>, OutboundError> {
         let stream = TcpStream::connect((self.url.host(), self.url.port())).await?;
         if !self.url.is_encrypted() {
-            if !stream.peer_addr()?.ip().to_canonical().is_loopback() {
+            if !self.url.is_vouched_for() && !stream.peer_addr()?.ip().to_canonical().is_loopback() {
                 return Err(OutboundError::Elsewhere);
             }
-            return self.exchange(stream, request).await;
+            return Ok(Box::new(stream));
         }
         let name = ServerName::try_from(self.url.host().to_owned()).map_err(io::Error::other)?;
-        self.exchange(TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?, request).await
+        Ok(Box::new(TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?))
+    }
+
+    /// The same for HTTP/2, which both ends of an encrypted connection agree on while it begins.
+    #[must_use]
+    pub(crate) fn over_http2(self) -> Self {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Self { tls: Arc::new(tls), ..self }
     }
 
     async fn exchange(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        stream: Box<dyn Stream>,
         request: Request<Body>,
-    ) -> Result<(StatusCode, Bytes), OutboundError> {
+    ) -> Result<Response<Bytes>, OutboundError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let max_bytes = self.patience.max_bytes;
         let answer = async {
             let (parts, body) = Response::into_parts(sender.send_request(request).await?);
             let body = Limited::new(body, max_bytes).collect().await;
             let body = body.map_err(|source| OutboundError::Answer { max_bytes, source })?;
-            Ok((parts.status, body.to_bytes()))
+            Ok(Response::from_parts(parts, body.to_bytes()))
         };
         // The connection carries the request and ends with the answer, which decides.
         let connected = async {

@@ -153,8 +153,14 @@ impl Gateway {
 
     /// The same over what another one left behind.
     pub(crate) fn over(home: tempfile::TempDir, config: &str, flags: &[&str]) -> Self {
+        Self::among(home, config, flags, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn among(home: tempfile::TempDir, config: &str, flags: &[&str], variables: &[(&str, &str)]) -> Self {
         std::fs::write(home.path().join("moorline.toml"), config).unwrap();
-        let process = Running::start(serve(home.path(), flags).stderr(log(home.path())));
+        let mut command = serve(home.path(), flags);
+        let process = Running::start(command.envs(variables.iter().copied()).stderr(log(home.path())));
         let line = process.line().unwrap_or_else(|| {
             panic!("the gateway did not start:\n{}", std::fs::read_to_string(home.path().join("log")).unwrap())
         });

@@ -14,8 +14,8 @@ use super::agents::AgentConfig;
 use super::allowed::Allowed;
 use super::gateway::GatewayConfig;
 use super::words::{
-    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OverflowPolicy, ParentEndPolicy,
-    StoreKind,
+    BuiltinAgent, ClientAuth, DefaultScopes, Durability, JwtAlgorithm, LogFormat, OtlpProtocol, OverflowPolicy,
+    ParentEndPolicy, StoreKind,
 };
 use crate::logging::LogFilter;
 use crate::outbound::OutboundUrl;
@@ -311,14 +311,27 @@ pub struct TracingConfig {
 /// Where spans are exported to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OtlpConfig {
-    /// The address for traces.
+    /// The address for traces; of a collector that speaks gRPC, what stands before the path.
     pub endpoint: OutboundUrl,
-    /// The file with headers of each request.
-    pub headers_file: Option<PathBuf>,
+    /// How they travel.
+    pub protocol: OtlpProtocol,
+    /// Where the headers of each request are.
+    pub headers: Option<OtlpHeaders>,
     /// The PEM file with the authority of the collector's certificate; `None` is those that browsers trust.
     pub authority: Option<PathBuf>,
     /// What the gateway is called.
     pub service_name: String,
+    /// What else is said of it.
+    pub resource_attributes: BTreeMap<String, String>,
+}
+
+/// Where headers for a collector are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OtlpHeaders {
+    /// In this file.
+    File(PathBuf),
+    /// In the environment variable of this name.
+    Variable(String),
 }
 
 /// Which log lines are written, and how.

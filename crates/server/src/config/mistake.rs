@@ -127,6 +127,9 @@ pub enum Problem {
         /// The address.
         listen: SocketAddr,
     },
+    /// What is told of jobs, and the collector's headers, would travel unencrypted over a network.
+    #[error("spans would be sent in the clear to another machine")]
+    PlaintextSpans,
     /// A worker would outlive all that is known about it.
     #[error("workers of other machines outlive the gateway, and a journal in memory does not")]
     ForgetfulWorkers,
@@ -270,6 +273,11 @@ impl Problem {
             Self::PlaintextWorkers { .. } => {
                 "give --workers-tls-cert and --workers-tls-key, or --tls-cert and --tls-key; \
                 or, if something in front of the gateway encrypts, allow it with --insecure-plaintext"
+                    .to_owned()
+            }
+            Self::PlaintextSpans => {
+                "give an address with https://, or run a collector on this machine that passes on; or, if \
+                nobody else reads on the way, allow it with --otlp-insecure-plaintext"
                     .to_owned()
             }
             Self::ForgetfulWorkers => "leave workers.listen out, or keep the journal in sqlite".to_owned(),

@@ -16,7 +16,7 @@ use super::option::{ConfigOption, DefaultValue};
 use super::profiles::Profiles;
 use super::sources::Sources;
 use super::tokens::{Address as KeysAddress, Algorithms, Phrase};
-use super::tracing::Share;
+use super::tracing::{Collector, ResourceAttributes, Share};
 use super::words::{
     Backend, BuiltinAgent, ClientAuth, DefaultScopes, Durability, LogFormat, OtlpProtocol, OverflowPolicy,
     ParentEndPolicy, StoreKind, SubscriberPolicy,
@@ -294,20 +294,29 @@ options! {
     shutdown_grace = "shutdown.grace", Length, Length { min: MILLISECOND, max: 10 * MINUTE }, Text("10s"), "30s",
         "How long an orderly stop with `stop_workers` waits for jobs to end. Jobs that have not ended by then are ended, \
          with an error that says so.";
-    otlp_endpoint = "otlp.endpoint", Maybe<KeysAddress>, Maybe(KeysAddress), Unset { shown: "spans are not exported" },
+    otlp_endpoint = "otlp.endpoint", Maybe<Collector>, Maybe(Collector), Unset { shown: "spans are not exported" },
         "http://127.0.0.1:4318/v1/traces",
-        "Where an OpenTelemetry collector takes traces, with the whole path. Collectors of other machines are asked with TLS \
-         only. Without it the gateway only hands traces on.";
-    otlp_protocol = "otlp.protocol", Choice<OtlpProtocol>, Choice::new(), Text("http/protobuf"), "http/protobuf",
-        "How spans travel. gRPC, usually at port 4317, is not spoken.";
+        "Where an OpenTelemetry collector takes traces, with the whole path; with `grpc` it has none. Collectors of other \
+         machines are asked with TLS, unless `otlp.insecure_plaintext` is set. Without it the gateway only hands traces on.";
+    otlp_protocol = "otlp.protocol", Choice<OtlpProtocol>, Choice::new(), Text("http/protobuf"), "grpc",
+        "How spans travel: `http/protobuf`, usually at port 4318, or `grpc`, usually at 4317.";
+    otlp_insecure = "otlp.insecure_plaintext", Switch, Switch, Text("false"), "true",
+        "Allows a collector of another machine without TLS, where nobody else reads on the way.";
     otlp_headers_file = "otlp.headers_file", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "none" },
         "/etc/moorline/otlp-headers",
         "The file with headers that the collector asks for, one `Name: value` a line.";
+    otlp_headers_variable = "otlp.headers_variable", Maybe<Phrase>, Maybe(Phrase::Some), Unset { shown: "none" },
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "The environment variable with such headers, instead of `otlp.headers_file`: `name=value,name=value`, each value \
+         percent-encoded.";
     otlp_ca = "otlp.ca", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "the authorities that browsers trust" },
         "/etc/moorline/collector-ca.pem",
         "The PEM file with the authority of the collector's certificate.";
     otlp_service_name = "otlp.service_name", Phrase, Phrase::Some, Text("moorline"), "moorline-eu",
         "What the gateway is called in traces (`service.name`).";
+    otlp_resource_attributes = "otlp.resource_attributes", ResourceAttributes, ResourceAttributes, Text("none"),
+        "deployment.environment.name=production,host.name=eu-1",
+        "What else is said of the gateway in traces: `key=value,key=value`, each value percent-encoded.";
     otlp_sample_ratio = "otlp.sample_ratio", Share, Share, Text("1"), "0.1",
         "Which share of the traces is recorded whose beginning is a submission without a decision of its own. A submitter \
          that says in its `traceparent` whether its trace is recorded is heeded.";

@@ -150,6 +150,8 @@ words! {
     OtlpProtocol {
         /// Protobuf over HTTP.
         HttpProtobuf = "http/protobuf";
+        /// gRPC.
+        Grpc = "grpc";
     }
 
     /// An agent that is shipped with the gateway.

@@ -1,5 +1,7 @@
 //! Spans as messages of OTLP.
 
+use std::collections::BTreeMap;
+
 use moorline_core::span::{Attributes, Link, Name, Span, SpanEvent, SpanKind, SpanStatus, Value};
 use moorline_types::TraceFlags;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -8,7 +10,6 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{self as message, SpanKind as MessageKind};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as Message, Status};
-use prost::Message as _;
 
 use crate::front::to_wire;
 
@@ -19,14 +20,19 @@ const SCOPE: &str = "moorline";
 const HAS_IS_REMOTE: u32 = 0x100;
 const IS_REMOTE: u32 = 0x200;
 
-/// What all spans have in common: which service they are of.
-pub(super) fn resource(service_name: &str) -> Resource {
-    let attributes = [("service.name", service_name), ("service.version", env!("CARGO_PKG_VERSION"))];
-    Resource { attributes: attributes.map(|(key, value)| key_value(key, text(value))).to_vec(), ..Resource::default() }
+/// What all spans have in common: which service they are of, and what its operator says of it.
+pub(super) fn resource(service_name: &str, attributes: &BTreeMap<String, String>) -> Resource {
+    let mut all = BTreeMap::from([("service.version", env!("CARGO_PKG_VERSION"))]);
+    all.extend(attributes.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    all.insert("service.name", service_name);
+    Resource {
+        attributes: all.into_iter().map(|(key, value)| key_value(key, text(value))).collect(),
+        ..Resource::default()
+    }
 }
 
 /// A request with these spans.
-pub(super) fn request(resource: &Resource, spans: &[Span]) -> Vec<u8> {
+pub(super) fn request(resource: &Resource, spans: &[Span]) -> ExportTraceServiceRequest {
     let scope = InstrumentationScope {
         name: SCOPE.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -36,7 +42,7 @@ pub(super) fn request(resource: &Resource, spans: &[Span]) -> Vec<u8> {
     let of_scope = ScopeSpans { scope: Some(scope), spans, ..ScopeSpans::default() };
     let of_resource =
         ResourceSpans { resource: Some(resource.clone()), scope_spans: vec![of_scope], ..ResourceSpans::default() };
-    ExportTraceServiceRequest { resource_spans: vec![of_resource] }.encode_to_vec()
+    ExportTraceServiceRequest { resource_spans: vec![of_resource] }
 }
 
 fn span(span: &Span) -> Message {

@@ -356,7 +356,7 @@ fn every_option_can_be_given_in_every_layer() {
             "auth.jwt.issuer" => &["auth.jwt.audience", "auth.jwt.keys"],
             "auth.jwt.audience" => &["auth.jwt.issuer", "auth.jwt.keys"],
             "auth.jwt.jwks_ca" => &["auth.jwt.jwks_url", "auth.jwt.issuer", "auth.jwt.audience"],
-            "otlp.headers_file" | "otlp.ca" => &["otlp.endpoint"],
+            "otlp.headers_file" | "otlp.headers_variable" | "otlp.ca" | "otlp.insecure_plaintext" => &["otlp.endpoint"],
             "workers.tls_cert" => &["workers.tls_key"],
             "workers.tls_key" => &["workers.tls_cert"],
             "workers.listen" => &["insecure_plaintext"],
