@@ -137,6 +137,10 @@ pub(crate) struct Submit {
     pub(crate) expires_at: Option<String>,
     pub(crate) trace_id: Option<String>,
     pub(crate) idempotency_key: Option<String>,
+    /// The job below which it is.
+    pub(crate) parent: Option<String>,
+    /// What that job is to call it.
+    pub(crate) delegate_id: Option<String>,
     pub(crate) follow: bool,
     pub(crate) json: bool,
 }
@@ -229,6 +233,8 @@ fn read(matches: &ArgMatches) -> Parsed {
             expires_at: text("expires-at"),
             trace_id: text("trace-id"),
             idempotency_key: text("idempotency-key"),
+            parent: text("parent"),
+            delegate_id: text("delegate-id"),
             follow: of.get_flag("follow"),
             json: of.get_flag("json"),
         }),

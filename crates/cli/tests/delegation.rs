@@ -5,9 +5,11 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::process::Stdio;
 
 use common::survival::{LEAVE, assert_whole, chances, echo, echoed, pass, read};
-use common::{Gateway, json_lines, stderr, stdout};
+use common::{Gateway, Running, json_lines, stderr, stdout};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -108,4 +110,75 @@ fn a_cancelled_tree_ends_whole_over_a_kill() {
     let listed = json_lines(&gateway.run(&["jobs", "--all", "--json"]));
     let statuses: Vec<_> = listed.iter().map(|job| job["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["cancelled"; 4]);
+}
+
+/// Whoever watches a tree sees it whole, also what is delegated while no gateway is there to tell of it.
+#[test]
+fn a_tree_is_watched_through_a_kill_without_a_hole() {
+    let mut rng = chances(None);
+    let mut gateway = Gateway::with("", LEAVE);
+    let leaf = json!({ "agent": "echo", "input": echo(40, 20) });
+    let lease = json!({ "agent.delegate": ["echo"] });
+    let middle = json!({ "agent": "echo", "input": delegating(&[leaf.clone(), leaf.clone()]), "lease": lease });
+    let root = submit(&gateway, &delegating(&[middle, leaf]));
+    let watch = ["watch", &root, "--tree", "--json"];
+    let told = gateway.home.path().join("told");
+    let mut watching = Running::start(gateway.command(&watch).stderr(fs::File::create(&told).unwrap()));
+    let mut seen: Vec<String> = (0..3).map(|_| watching.line().unwrap()).collect();
+    for _ in 0..2 {
+        pass(rng.u64(0..400));
+        gateway = Gateway::over(gateway.end(Signal::KILL).0, "", LEAVE);
+    }
+    seen.extend(std::iter::from_fn(|| watching.line()));
+    let told = fs::read_to_string(&told).unwrap();
+    assert_eq!(watching.wait().code(), Some(0), "{told}");
+    assert!(told.contains("reconnecting"), "{told}");
+    let seen: Vec<Value> = seen.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |lines: &[Value], job: &Value| -> Vec<Value> {
+        let records = lines.iter().filter(|line| line["job_id"] == *job && line["event_seq"].is_u64());
+        records.map(|line| line["payload"].clone()).collect()
+    };
+    let jobs: BTreeSet<_> = seen.iter().filter_map(|line| line["job_id"].as_str()).collect();
+    assert_eq!(jobs.len(), 5, "{jobs:?}");
+    for job in jobs {
+        let whole = of(&read(&gateway, job), &json!(job));
+        assert_eq!(of(&seen, &json!(job)), whole, "{job} is seen as it was, once: {told}");
+    }
+}
+
+/// A submission below a job is repeated with its key until it is answered, whenever the gateway dies: there is one child
+/// for each key, and none is answered with another's.
+#[test]
+fn a_submission_below_a_job_is_one_child_whenever_the_gateway_is_killed() {
+    let mut rng = chances(None);
+    let mut gateway = Gateway::with("", LEAVE);
+    let parent = submit(&gateway, &echo(1, 3_600_000));
+    let (mut answers, mut children) = (Vec::new(), BTreeSet::new());
+    for round in 0..6 {
+        let (key, input) = (format!("k{round}"), round.to_string());
+        let args = ["submit", "echo", "--parent", &parent, "--idempotency-key", &key, "--input", &input];
+        let mut first = Running::start(gateway.command(&args).arg("--no-reconnect").stderr(Stdio::null()));
+        pass(rng.u64(0..250));
+        gateway = Gateway::over(gateway.end(Signal::KILL).0, "", LEAVE);
+        answers.extend(first.line().map(|child| (round, child)));
+        first.wait();
+        let again = gateway.run(&args);
+        assert!(again.status.success(), "{key}: {}", stderr(&again));
+        let child = stdout(&again).trim().to_owned();
+        assert_eq!(read(&gateway, &child).last().unwrap()["payload"]["result"], json!(round), "{key}");
+        let told = answers.last().filter(|(of, _)| *of == round);
+        assert!(told.is_none_or(|(_, told)| *told == child), "{key}: {told:?} and {child}");
+        assert!(children.insert(child), "{key}");
+    }
+    let named = ["submit", "echo", "--parent", &parent, "--delegate-id", "named"];
+    assert!(gateway.run(&named).status.success());
+    let refused = gateway.run(&named);
+    assert!(!refused.status.success() && stderr(&refused).contains("of its own"), "{}", stderr(&refused));
+    let listed = json_lines(&gateway.run(&["jobs", "--all", "--json"]));
+    let below = listed.iter().filter(|job| job["parent_job_id"] == json!(parent)).count();
+    assert_eq!((below, listed.len()), (children.len() + 1, children.len() + 2), "and no other job began");
+    assert!(gateway.run(&["cancel", &parent]).status.success());
+    let of_parent = read(&gateway, &parent);
+    assert_eq!(bodies(&of_parent, "delegate").count(), below, "its own stream tells of each once");
+    drop(Gateway::over(gateway.end(Signal::TERM).0, "", &["--stop-workers"]));
 }

@@ -221,6 +221,15 @@ fn submit() -> Clap {
             text("idempotency-key", "KEY")
                 .help("Makes it safe to submit again: with the same key there is one job, and other input is refused"),
         )
+        .arg(
+            text("parent", "JOB")
+                .help("Make it a child of this job, within its lease and its budget, as if its agent had delegated it"),
+        )
+        .arg(
+            text("delegate-id", "ID")
+                .requires("parent")
+                .help("What the parent is to call it; a name of its own without it"),
+        )
         .arg(follow_arg())
         .arg(json("Print JSON, one object a line"))
         .after_help(

@@ -54,6 +54,12 @@ fn request(args: &Submit) -> Result<SubmitRequest> {
     if let Some(key) = &args.idempotency_key {
         submit.idempotency_key = Some(key.parse().context("--idempotency-key")?);
     }
+    if let Some(parent) = &args.parent {
+        submit.parent_job_id = Some(parent.parse().context("--parent")?);
+    }
+    if let Some(id) = &args.delegate_id {
+        submit.delegate_id = Some(id.parse().context("--delegate-id")?);
+    }
     let trace = match &args.trace_id {
         Some(trace) => Some(trace.parse().context("--trace-id")?),
         None => caller().map(TraceRef::Parent),
