@@ -155,7 +155,7 @@ fn a_job_that_goes_on_through_a_kill_keeps_its_credential_until_its_end() {
     assert!(upstream.live().is_empty());
 }
 
-/// The value of before is withdrawn, the new one is alive, and only its submitter is told.
+/// H15, PY-16, JV-17, TS-27: the value of before is withdrawn, the new one is alive, and only its submitter is told.
 #[test]
 fn a_credential_is_replaced_while_its_job_runs() {
     let upstream = Upstream::new();

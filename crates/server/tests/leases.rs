@@ -7,19 +7,12 @@ mod common;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use common::{Bench, Client, hello_with, runtime_options};
+use common::{Bench, Client, hello_with, leasing, runtime_options};
 use moorline_core::access::Unasked;
 use moorline_runtime::RuntimeOptions;
 use moorline_types::{Capability, Json};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Outcome, ToolAnswer};
 use serde_json::{Value, json};
-
-/// The hello with which everything can be leased.
-fn leasing(mut hello: Value) -> Value {
-    let features = hello["payload"]["capabilities"]["features"].as_array_mut().unwrap();
-    features.extend(["cost.budget", "model.use", "lease_expires_at"].map(Value::from));
-    hello
-}
 
 async fn client(bench: &Bench) -> Client {
     bench.open(&leasing(bench.hello())).await.0

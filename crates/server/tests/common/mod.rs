@@ -248,6 +248,13 @@ pub(crate) fn hello_with(auth: &Value) -> Value {
     })
 }
 
+/// The hello with which everything can be leased.
+pub(crate) fn leasing(mut hello: Value) -> Value {
+    let features = hello["payload"]["capabilities"]["features"].as_array_mut().unwrap();
+    features.extend(["cost.budget", "model.use", "lease_expires_at"].map(Value::from));
+    hello
+}
+
 pub(crate) fn http_options() -> HttpOptions {
     HttpOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
