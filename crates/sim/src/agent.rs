@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_types::{Capability, Units};
-use moorline_worker::sdk::{Agent, AgentDescription, AuthorizeError, Failure, FailureCode, JobContext, Level, Outcome};
+use moorline_types::{Capability, Json, Units};
+use moorline_worker::sdk::{
+    Agent, AgentDescription, AuthorizeError, Delegation, Failure, FailureCode, JobContext, Level, Outcome,
+};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// What a simulated job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Script {
     /// Log events, numbered from 1.
     pub(crate) events: u64,
@@ -16,14 +19,33 @@ pub(crate) struct Script {
     pub(crate) delay_ms: u64,
     /// What each of them costs in cents, as far as the job may spend; nothing is asked for if it is nothing.
     pub(crate) price: u64,
+    /// What it delegates before its first event, and waits for after its last.
+    pub(crate) delegate: Vec<Part>,
     /// How it ends.
     pub(crate) end: End,
 }
 
-/// What a simulated job may do, and spend at most.
-pub(crate) const LEASE: &str = r#"{"tool.call":["work"],"cost.budget":["USD:1"]}"#;
+/// What a simulated job delegates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) script: Script,
+    /// Cents of the parent's budget.
+    pub(crate) cents: u64,
+    /// Whether it asks for something that no simulated job may do.
+    pub(crate) greedy: bool,
+    pub(crate) detached: bool,
+}
 
-/// The budget of [`LEASE`], in cents.
+/// What a simulated job may do that has so many cents to spend. It may use models, so it is worth a credential.
+pub(crate) fn lease(cents: u64, greedy: bool) -> Json {
+    let budget = format!("USD:{}.{:02}", cents / 100, cents % 100);
+    let tools = if greedy { ["work", "break"].as_slice() } else { &["work"] };
+    let lease = json!({ "tool.call": tools, "agent.delegate": [AGENT_NAME], "model.use": ["small/*"],
+        "cost.budget": [budget] });
+    Json::of(&lease).expect("an object is JSON")
+}
+
+/// Cents that a simulated job has which nobody has delegated.
 pub(crate) const BUDGET: u64 = 100;
 
 /// How a simulated job ends.
@@ -57,25 +79,42 @@ pub(crate) struct Scripted;
 
 pub(crate) const AGENT: &str = "scripted@1.0.0";
 
+const AGENT_NAME: &str = "scripted";
+
 #[async_trait]
 impl Agent for Scripted {
     fn describe(&self) -> AgentDescription {
         AgentDescription {
             agent: AGENT.parse().expect("a valid name"),
             description: "does what its input says".to_owned(),
-            capacity: 8,
+            capacity: 16,
             is_default: true,
         }
     }
 
     async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
         let script: Script = job.input().map_err(|error| error.into_failure())?;
+        let mut delegated = Vec::new();
+        for Part { script, cents, greedy, detached } in script.delegate {
+            let input = Json::of(&script).map_err(|error| Failure::internal(&error))?;
+            let delegation = Delegation::new(AGENT.parse().expect("a valid name"), input).lease(lease(cents, greedy));
+            let delegation = Delegation { detached: Some(detached), ..delegation };
+            let begun = job.delegate(delegation).await.map_err(|_| Failure::cancelled())?;
+            delegated.extend((!detached).then_some(begun));
+        }
         for n in 1..=script.events {
             job.log(Level::Info, n.to_string()).await.map_err(|_| Failure::cancelled())?;
             if script.price > 0 {
                 pay(&job, script.price).await?;
             }
             tokio::time::sleep(Duration::from_millis(script.delay_ms)).await;
+        }
+        for child in delegated {
+            tokio::select! {
+                // How it ended, or that there was none, makes no difference here.
+                ended = child.ended() => drop(ended),
+                () = job.cancelled() => return Err(Failure::cancelled()),
+            }
         }
         match script.end {
             End::Result => Outcome::of(&script.events).map_err(|error| Failure::internal(&error)),

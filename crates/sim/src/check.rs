@@ -7,7 +7,8 @@ use moorline_core::view::{Pull, Shown, View};
 use moorline_store::{CommittedRecord, ReadLimit, Store};
 use moorline_types::{EventKind, JobId, Offset, RecordKind, SessionId, StreamId, StreamSeq};
 
-use crate::agent::{BUDGET, Script};
+use crate::agent::Script;
+use crate::family;
 use crate::world::{Seen, World};
 
 const LIMIT: ReadLimit = ReadLimit::new(7, 1024 * 1024);
@@ -31,6 +32,16 @@ pub enum Violation {
     LostWorker(JobId),
     /// The costs of a job are not those that its budget allows, each once: so many there are, and so many there may be.
     Costs(JobId, u64, u64),
+    /// What a job and those below it have, give and spend does not add up.
+    Budget(JobId, String),
+    /// A job and its child do not agree, or the child may do more or goes on for longer.
+    Family(JobId, JobId, String),
+    /// A job has ended for its lease before that did.
+    Lease(JobId),
+    /// A credential is good that nobody needs, or was given twice.
+    Credential(JobId, String),
+    /// So many credentials have been asked back and are still good, or not known to be gone.
+    Withdrawals(usize),
     /// A job's result is not what its agent returned after its last event.
     Result(JobId, String),
     /// A session saw a record of a job after a later one, or twice.
@@ -42,12 +53,13 @@ pub enum Violation {
 /// Everything that is wrong with what happened.
 pub async fn check(world: &World) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for job in &world.accepted {
-        let records = read_stream(world, StreamId::Job(*job)).await;
-        violations.extend(check_job(*job, &records, world.cancelled.contains(job)));
-        violations.extend(check_ending(world, *job, &records));
-        violations.extend(check_costs(*job, &records));
+    let families = family::all(world).await;
+    for (job, records) in &families {
+        violations.extend(check_job(*job, records, world.cancelled.contains(job)));
+        violations.extend(check_ending(world, *job, records));
+        violations.extend(check_costs(*job, records));
     }
+    violations.extend(family::check(world, &families).await);
     let twice = world.repeated.iter().filter(|(first, second)| first != second);
     violations.extend(twice.map(|(first, second)| Violation::SecondJob(*first, *second)));
     for (session, seen) in &world.seen {
@@ -118,7 +130,12 @@ fn check_ending(world: &World, job: JobId, records: &[CommittedRecord]) -> Optio
 fn check_costs(job: JobId, records: &[CommittedRecord]) -> Option<Violation> {
     let Ok(Fact::Accepted(accepted)) = Fact::decode(records.first()?) else { return None };
     let script: Script = accepted.input.to().ok()?;
-    let affordable = if script.price == 0 { 0 } else { BUDGET.div_ceil(script.price) };
+    if records.iter().any(|record| record.kind == RecordKind::JobReserved) {
+        // What its children are given and leave is in between.
+        return None;
+    }
+    let budget = family::cents(&accepted);
+    let affordable = if script.price == 0 { 0 } else { budget.div_ceil(script.price) };
     let (events, paid) = (numbers_of_events(records).len() as u64, number_of_costs(records));
     let most = affordable.min(events);
     let is_done = records.last()?.kind == RecordKind::JobResult;
@@ -146,7 +163,7 @@ fn numbers_of_events(records: &[CommittedRecord]) -> Vec<u64> {
     records.iter().filter_map(message).collect()
 }
 
-async fn read_stream(world: &World, stream: StreamId) -> Vec<CommittedRecord> {
+pub(crate) async fn read_stream(world: &World, stream: StreamId) -> Vec<CommittedRecord> {
     let mut records: Vec<CommittedRecord> = Vec::new();
     loop {
         let next = records.last().map_or(StreamSeq::FIRST, |record| record.seq.next());

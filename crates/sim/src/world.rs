@@ -11,10 +11,11 @@ use moorline_core::delegation::DelegationLimits;
 use moorline_core::idempotency::{Fingerprint, Parameters};
 use moorline_core::record::Overflow;
 use moorline_core::resume::ResumeToken;
+use moorline_runtime::credentials::{Credentials, SealKey};
 use moorline_runtime::workers::{Host, WorkerDoor, WorkerSpec, raise_generation, supervise};
 use moorline_runtime::{
     Attached, Clock, Delivery, Gateway, Idempotency, ResumeRequest, Retention, RuntimeOptions, SessionHandle,
-    SubmitRequest, SubscribeRequest, Tasks,
+    SubmitParent, SubmitRequest, SubscribeRequest, Tasks,
 };
 use moorline_store::{MemoryStore, Store, StoreFault, TailLimits};
 use moorline_types::{
@@ -23,7 +24,9 @@ use moorline_types::{
 };
 use moorline_worker::sdk::Agent;
 
-use crate::agent::{AGENT, End, LEASE, Script, Scripted};
+use crate::agent::{AGENT, BUDGET, End, Part, Script, Scripted, lease};
+use crate::family;
+use crate::upstream::{Conduct, Upstream};
 use crate::worker::{Gate, RunningWorker, secret, worker};
 
 /// A tail that holds little, so that readers are served from the store as often as from memory.
@@ -63,6 +66,10 @@ pub struct World {
     pub cancelled: Vec<JobId>,
     /// When the worker died. Only then may a job have lost its worker.
     pub deaths: Vec<Timestamp>,
+    /// Who has issued the jobs' credentials.
+    pub upstream: Upstream,
+    /// How many credentials the last gateway has yet to withdraw when everything is over.
+    pub not_withdrawn: usize,
 }
 
 /// Lets things happen, `steps` of them, as the seed decides, and then lets every job come to its end.
@@ -108,7 +115,8 @@ impl Simulation {
         let gate = Gate::default();
         let clock = Clock::tokio(Timestamp::from_unix_millis(1_000_000));
         let store = Arc::new(MemoryStore::new(Epoch::mint(clock.now(), [1; 10]), TAIL));
-        let gateway = start(&store, &clock, &gate).await;
+        let upstream = Upstream::new(clock.clone());
+        let gateway = start(&store, &clock, &gate, &upstream).await;
         let worker = RunningWorker::start(gate.clone());
         let world = World {
             store,
@@ -118,6 +126,8 @@ impl Simulation {
             repeated: Vec::new(),
             cancelled: Vec::new(),
             deaths: Vec::new(),
+            upstream,
+            not_withdrawn: 0,
         };
         Self {
             rng: Rng::with_seed(seed),
@@ -137,13 +147,15 @@ impl Simulation {
             0..8 => self.connect().await,
             8..10 => self.disconnect().await,
             10..13 => self.come_back().await,
-            13..23 => self.submit().await,
+            13..20 => self.submit(None).await,
+            20..23 => self.submit_below().await,
             23..26 => self.repeat().await,
             26..34 => self.cancel().await,
             34..46 => self.subscribe().await,
             46..49 => self.unsubscribe().await,
             49..80 => self.read().await,
-            80..94 => self.pass().await,
+            80..92 => self.pass().await,
+            92..94 => self.change_upstream(),
             94..97 => self.toggle_faults(),
             97..99 => self.kill().await,
             _ => self.kill_worker(),
@@ -205,8 +217,8 @@ impl Simulation {
         }
     }
 
-    async fn submit(&mut self) {
-        let Some(client) = self.some_connected() else { return };
+    /// What a job does that may have this many generations below it.
+    fn script(&mut self, generations: u32) -> Script {
         let ends = [End::Result, End::Result, End::Failure, End::Panic, End::Cancel, End::Never];
         // Now and then more than one stretch of history holds.
         let (events, delay_ms) = match self.rng.u32(0..12) {
@@ -214,39 +226,72 @@ impl Simulation {
             _ => (self.rng.u64(0..40), self.rng.u64(0..50)),
         };
         let price = if self.rng.bool() { self.rng.u64(1..60) } else { 0 };
-        let script = Script { events, delay_ms, price, end: ends[self.rng.usize(..ends.len())] };
+        let children = if generations > 0 && self.rng.u32(0..3) == 0 { self.rng.u32(1..4) } else { 0 };
+        let mut delegate = Vec::new();
+        for _ in 0..children {
+            let script = self.script(generations - 1);
+            let (cents, greedy) = (self.rng.u64(0..70), self.rng.u32(0..8) == 0);
+            delegate.push(Part { script, cents, greedy, detached: self.rng.u32(0..5) == 0 });
+        }
+        Script { events, delay_ms, price, delegate, end: ends[self.rng.usize(..ends.len())] }
+    }
+
+    async fn submit(&mut self, parent: Option<JobId>) {
+        let Some(client) = self.some_connected() else { return };
+        let script = self.script(if parent.is_some() { 0 } else { 2 });
         let keyed = self.rng.bool();
+        let cents = if parent.is_some() { self.rng.u64(0..70) } else { BUDGET };
         let mut request = SubmitRequest {
             agent: AGENT.parse().expect("a valid name"),
             input: Json::of(&script).expect("a script is JSON"),
-            lease: Json::parse(LEASE).expect("an object is JSON"),
+            lease: lease(cents, false),
             max_runtime_sec: self.rng.bool().then(|| self.rng.u64(1..5)),
-            expires_at: None,
+            expires_at: (self.rng.u32(0..4) == 0).then(|| self.clock.now() + Millis::new(self.rng.u64(1..40_000))),
             trace: None,
-            takes_credentials: false,
+            takes_credentials: self.rng.bool(),
             idempotency: None,
             overflow: Overflow::CatchUp,
-            parent: None,
+            parent: parent.map(|job| SubmitParent { job: job.to_string(), delegate_id: None }),
         };
         if keyed {
+            let parent = parent.map(|job| job.to_string());
             let fingerprint = Fingerprint::of(&Parameters {
                 agent: AGENT,
                 input: &request.input,
                 lease_request: None,
                 lease_constraints: None,
                 max_runtime_sec: request.max_runtime_sec,
-                parent_job_id: None,
+                parent_job_id: parent.as_deref(),
                 delegate_id: None,
             });
             request.idempotency = Some(Idempotency { key: self.submissions.len().to_string(), fingerprint });
         }
         let session = self.session(client);
         let principal = session.principal().id.clone();
-        let job = patiently(session.submit(request.clone())).await.ok().map(|summary| summary.job);
+        let accepted = patiently(session.submit(request.clone())).await.ok();
+        let job = accepted.as_ref().map(|summary| summary.job);
         self.world.accepted.extend(job);
+        if let Some(over) = accepted.filter(|summary| parent.is_some() && summary.status.is_terminal()) {
+            self.world.repeatable.insert((self.clients[client].id, over.job));
+        }
         if keyed {
             self.submissions.push(Submission { principal, request, job });
         }
+    }
+
+    /// A client submits below some job, which may be over, or another's.
+    async fn submit_below(&mut self) {
+        if let Some(parent) = self.some_job() {
+            self.submit(Some(parent)).await;
+        }
+    }
+
+    /// The upstream is well from now on, or not.
+    fn change_upstream(&mut self) {
+        let mut conduct =
+            || if self.rng.bool() { Conduct::Well } else { Conduct::ALL[self.rng.usize(..Conduct::ALL.len())] };
+        let (on_issue, on_revoke) = (conduct(), conduct());
+        self.world.upstream.conducts_itself(on_issue, on_revoke);
     }
 
     /// A client does not know whether its submission arrived, and sends it again; perhaps from another session.
@@ -351,7 +396,7 @@ impl Simulation {
         self.faulty = false;
         let down = self.rng.u64(0..2_000) * self.rng.u64(0..10);
         tokio::time::sleep(Duration::from_millis(down)).await;
-        self.gateway = start(&self.world.store, &self.clock, &self.gate).await;
+        self.gateway = start(&self.world.store, &self.clock, &self.gate, &self.world.upstream).await;
     }
 
     /// The worker dies with all that it holds, and another one starts in its place.
@@ -362,7 +407,11 @@ impl Simulation {
 
     async fn finish(mut self) -> World {
         self.world.store.faults().allow();
-        for job in self.world.accepted.clone() {
+        self.world.upstream.conducts_itself(Conduct::Well, Conduct::Well);
+        // A job that ends may still have delegated something, which goes on if it is detached.
+        let mut asked = BTreeSet::new();
+        while let Some(job) = family::all(&self.world).await.into_keys().find(|job| !asked.contains(job)) {
+            asked.insert(job);
             self.end(job).await;
         }
         let ended = async {
@@ -372,6 +421,9 @@ impl Simulation {
         };
         let patience = Duration::from_secs(24 * 3_600);
         drop(tokio::time::timeout(patience, ended).await);
+        // Requests of before arrive, and what they have brought about is undone.
+        tokio::time::sleep(Duration::from_secs(1_800)).await;
+        self.world.not_withdrawn = self.gateway.credentials().report().revocations.len();
         for client in &mut self.clients {
             let seen = self.world.seen.entry(client.id).or_default();
             let mut session = match client.connected.take() {
@@ -454,7 +506,7 @@ fn seen_as(delivery: &Delivery) -> Seen {
     }
 }
 
-async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway {
+async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate, upstream: &Upstream) -> Gateway {
     let options = RuntimeOptions {
         cancel_grace: Millis::from_secs(3),
         max_pending: Millis::from_secs(60),
@@ -473,7 +525,10 @@ async fn start(store: &Arc<MemoryStore>, clock: &Clock, gate: &Gate) -> Gateway 
     let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
     let generation = raise_generation(shared.as_ref()).await.expect("the store is whole at a start");
     let tasks = Tasks::default();
-    let gateway = Gateway::new(shared, clock.clone(), options, [(Scripted.describe().agent, true)], tasks.clone());
+    let agents = [(Scripted.describe().agent, true)];
+    let key = SealKey::new(&[6; 32]);
+    let credentials = Credentials::new(Arc::clone(&shared), clock.clone(), Some(key), Some(upstream.provisioning()));
+    let gateway = Gateway::with_credentials(shared, clock.clone(), options, agents, tasks.clone(), credentials);
     let door = WorkerDoor::new(Arc::clone(gateway.pool()), tasks.clone(), clock.clone(), generation, secret());
     let host = Host::Elsewhere { worker: worker(), window: Millis::from_secs(60) };
     supervise(WorkerSpec { name: "scripted".to_owned(), host }, door.clone(), clock.clone(), &tasks);
