@@ -10,7 +10,9 @@
 #![expect(clippy::unwrap_used, reason = "whatever is not as expected is a finding")]
 
 mod bytes;
+pub mod families;
 mod frames;
+mod journal;
 pub mod operations;
 
 pub use frames::{client_frame, event_body, runtime_frame};
@@ -25,14 +27,20 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     Target { name: "client_frame", run: client_frame },
     Target { name: "runtime_frame", run: runtime_frame },
     Target { name: "event_body", run: event_body },
     Target { name: "operations", run: run_operations },
+    Target { name: "families", run: run_families },
 ];
 
 /// Any sequence of operations on jobs and sessions.
 pub fn run_operations(bytes: &[u8]) {
     operations::run(bytes);
+}
+
+/// Any sequence of operations on jobs that delegate to each other.
+pub fn run_families(bytes: &[u8]) {
+    families::run(bytes);
 }

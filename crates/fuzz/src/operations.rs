@@ -13,7 +13,6 @@
 //! - whoever watches a job is given its end.
 
 mod job;
-mod journal;
 mod session;
 mod world;
 

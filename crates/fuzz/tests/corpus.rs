@@ -103,7 +103,10 @@ fn every_target_has_its_program_and_its_corpus_and_there_are_no_others() {
     let manifest = std::fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     for Target { name, .. } in &TARGETS {
         let program = std::fs::read_to_string(fuzz().join(format!("fuzz_targets/{name}.rs"))).unwrap();
-        let function = if *name == "operations" { "run_operations" } else { name };
+        let function = match *name {
+            "operations" | "families" => format!("run_{name}"),
+            frames => frames.to_owned(),
+        };
         assert!(program.contains(&format!("moorline_fuzz::{function}(")), "{name}: {program}");
         assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name} is not in the manifest");
     }

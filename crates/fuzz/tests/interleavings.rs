@@ -1,5 +1,6 @@
 //! Any interleaving of what may happen to jobs and sessions gives every job one end and every session one numbering.
 
+use moorline_fuzz::families;
 use moorline_fuzz::operations::{Tally, run};
 use proptest::prelude::*;
 
@@ -12,6 +13,13 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..1_200),
     ) {
         run(&bytes);
+    }
+
+    #[test]
+    fn any_interleaving_keeps_every_unit_of_a_budget_and_ends_families_with_their_leases_and_credentials(
+        bytes in proptest::collection::vec(any::<u8>(), 0..1_200),
+    ) {
+        families::run(&bytes);
     }
 }
 
@@ -32,4 +40,24 @@ fn sequences_reach_every_kind_of_operation() {
     let enough =
         total.jobs > 100 && total.given > 500 && total.resumed > 200 && total.subscribed > 100 && total.crashes > 50;
     assert!(enough, "{total:?}");
+}
+
+#[test]
+fn sequences_of_families_reach_every_kind_of_operation() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut total = families::Tally::default();
+    for _ in 0..100 {
+        let bytes: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(1_200).collect();
+        let tally = families::run(&bytes);
+        total.submitted += tally.submitted;
+        total.children += tally.children;
+        total.refused += tally.refused;
+        total.expired += tally.expired;
+        total.replaced += tally.replaced;
+        total.impatient += tally.impatient;
+        total.crashes += tally.crashes;
+    }
+    let families::Tally { submitted, children, refused, expired, replaced, impatient, crashes } = total;
+    let is_enough = submitted > 300 && children > 100 && refused > 100 && expired > 50;
+    assert!(is_enough && replaced > 10 && impatient > 10 && crashes > 500, "{total:?}");
 }

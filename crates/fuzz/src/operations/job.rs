@@ -5,8 +5,8 @@ use moorline_core::job::{Effect, Job, JobLimits, Lost, Report, Status};
 use moorline_core::record::{Cause, Fact, Output};
 use moorline_types::{Batch, EventKind, Fence, Json, Millis, StreamId, Timestamp, WorkerId, WorkerSeq};
 
-use super::journal::Journal;
 use crate::bytes::Decisions;
+use crate::journal::Journal;
 
 pub(super) const LIMITS: JobLimits = JobLimits {
     cancel_grace: Millis::from_secs(30),

@@ -9,7 +9,7 @@ use moorline_types::{
     StreamId, StreamSeq, Timestamp,
 };
 
-use super::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal};
 
 /// Records of history that are attached at once.
 const STRETCH: u64 = 3;

@@ -6,9 +6,9 @@ use moorline_types::{JobId, Millis, StreamSeq, Timestamp};
 
 use super::Tally;
 use super::job::{JobRun, LIMITS};
-use super::journal::Journal;
 use super::session::SessionRun;
 use crate::bytes::Decisions;
+use crate::journal::Journal;
 
 /// Jobs of one sequence.
 const MAX_JOBS: usize = 40;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use moorline_types::{Batch, Committed, JobId, Offset, Record, StreamId, StreamSeq};
 
-pub(super) type Entry = Committed<Arc<Record>>;
+pub(crate) type Entry = Committed<Arc<Record>>;
 
 #[derive(Debug, Default)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     entries: Vec<Entry>,
     heads: BTreeMap<StreamId, StreamSeq>,
 }
 
 impl Journal {
     /// Commits a batch. Answers where its last record is.
-    pub(super) fn append(&mut self, batch: Batch) -> Offset {
+    pub(crate) fn append(&mut self, batch: Batch) -> Offset {
         for record in batch.records {
             let head = self.heads.entry(record.stream).or_insert(StreamSeq::ZERO);
             assert_eq!(record.seq, head.next(), "a hole or a repetition in {}", record.stream);
@@ -28,16 +28,16 @@ impl Journal {
         self.head()
     }
 
-    pub(super) fn head(&self) -> Offset {
+    pub(crate) fn head(&self) -> Offset {
         self.entries.last().map_or(Offset::ZERO, Committed::offset)
     }
 
-    pub(super) fn stream_head(&self, stream: StreamId) -> StreamSeq {
+    pub(crate) fn stream_head(&self, stream: StreamId) -> StreamSeq {
         self.heads.get(&stream).copied().unwrap_or(StreamSeq::ZERO)
     }
 
     /// At most so many records of these streams after an offset, and through where that is all.
-    pub(super) fn page(&self, streams: &[StreamId], after: Offset, at_most: usize) -> (Vec<Entry>, Offset) {
+    pub(crate) fn page(&self, streams: &[StreamId], after: Offset, at_most: usize) -> (Vec<Entry>, Offset) {
         let wanted = |entry: &&Entry| entry.offset() > after && streams.contains(&entry.get().stream);
         let page: Vec<Entry> = self.entries.iter().filter(wanted).take(at_most).cloned().collect();
         let through = if page.len() < at_most { self.head() } else { page.last().map_or(after, Committed::offset) };
@@ -45,11 +45,16 @@ impl Journal {
     }
 
     /// At most so many records of a job from a position on.
-    pub(super) fn stretch(&self, job: JobId, from: StreamSeq, at_most: usize) -> Vec<Entry> {
+    pub(crate) fn stretch(&self, job: JobId, from: StreamSeq, at_most: usize) -> Vec<Entry> {
         self.of(StreamId::Job(job)).filter(|entry| entry.get().seq >= from).take(at_most).cloned().collect()
     }
 
-    pub(super) fn of(&self, stream: StreamId) -> impl Iterator<Item = &Entry> {
+    /// Jobs that have records.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = JobId> {
+        self.heads.keys().filter_map(|stream| if let StreamId::Job(job) = stream { Some(*job) } else { None })
+    }
+
+    pub(crate) fn of(&self, stream: StreamId) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.get().stream == stream)
     }
 }
