@@ -45,7 +45,7 @@ mod words;
 pub use agents::{AgentConfig, EnvValue, MAX_AGENT_CAPACITY, MAX_AGENT_DESCRIPTION_BYTES, MAX_AGENTS};
 pub use allowed::Allowed;
 pub use files::{Entry, Files, RealFiles};
-pub use gateway::GatewayConfig;
+pub use gateway::{GatewayConfig, OpcUaConfig};
 pub use high::{
     ClientCertsConfig, Config, CredentialsConfig, DelegationConfig, ExternalConfig, HttpConfig, JobsConfig,
     JournalConfig, JwtConfig, JwtKeys, LimitsConfig, LiteLlmConfig, LogConfig, MasterKey, OtlpConfig, OtlpHeaders,

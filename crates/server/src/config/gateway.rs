@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::high::Transport;
 use super::mistake::{Mistake, Problem};
+use super::option::ConfigOption;
 use super::options::Found;
+use super::origin::Origin;
 use super::resolve::is_plaintext_allowed;
 use super::words::{Backend, SubscriberPolicy};
 
@@ -20,6 +23,8 @@ pub struct GatewayConfig {
     pub transport: Transport,
     /// Which back ends there are.
     pub backends: BTreeSet<Backend>,
+    /// The OPC UA back end, if there is one.
+    pub opcua: Option<OpcUaConfig>,
     /// Sessions at once.
     pub max_sessions: NonZeroUsize,
     /// Commands of one session that wait.
@@ -58,6 +63,15 @@ pub struct GatewayConfig {
     pub reflection: bool,
 }
 
+/// The OPC UA back end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpcUaConfig {
+    /// The program.
+    pub program: PathBuf,
+    /// The file that says which servers there are.
+    pub config: PathBuf,
+}
+
 /// The session gateway, if there is to be one; the outer `None` if that is a mistake, or cannot be said for another one.
 pub(super) fn gateway(
     found: &Found,
@@ -72,10 +86,14 @@ pub(super) fn gateway(
         mistakes.push(Mistake { origin: listen.origin.clone(), problem });
         return None;
     }
+    let backends = &found.gateway_backends.as_ref()?;
+    let opcua =
+        if backends.value.contains(&Backend::OpcUa) { Some(opcua(found, &backends.origin, mistakes)?) } else { None };
     Some(Some(GatewayConfig {
         listen: address,
         transport,
-        backends: found.gateway_backends.as_ref()?.value.clone(),
+        backends: backends.value.clone(),
+        opcua,
         max_sessions: found.gateway_max_sessions.as_ref()?.value,
         max_pending_commands: found.gateway_max_pending.as_ref()?.value,
         command_timeout: found.gateway_command_timeout.as_ref()?.value,
@@ -95,4 +113,16 @@ pub(super) fn gateway(
         max_message_bytes: found.gateway_message.as_ref()?.value,
         reflection: found.gateway_reflection.as_ref()?.value,
     }))
+}
+
+/// The OPC UA back end; `None` if that is a mistake.
+fn opcua(found: &Found, origin: &Origin, mistakes: &mut Vec<Mistake>) -> Option<OpcUaConfig> {
+    let program = found.gateway_opcua_program.as_ref()?.value.clone();
+    let Some(config) = found.gateway_opcua_config.as_ref()?.value.clone() else {
+        let given = ConfigOption::find("gateway.backends")?;
+        let missing = ConfigOption::find("gateway.opcua_config")?;
+        mistakes.push(Mistake { origin: origin.clone(), problem: Problem::HalfBackend { given, missing } });
+        return None;
+    };
+    Some(OpcUaConfig { program, config })
 }

@@ -101,6 +101,14 @@ pub enum Problem {
         /// The one that is not.
         missing: &'static ConfigOption,
     },
+    /// A back end without what it needs.
+    #[error("{} names a back end that needs {}", given.key, missing.key)]
+    HalfBackend {
+        /// The option that names it.
+        given: &'static ConfigOption,
+        /// The one that is not there.
+        missing: &'static ConfigOption,
+    },
     /// Two options that say different things about one.
     #[error("both {} and {} are given", first.key, second.key)]
     Both {
@@ -261,6 +269,7 @@ impl Problem {
             Self::HalfClientCerts { given, missing }
             | Self::HalfJwt { given, missing }
             | Self::HalfCredentials { given, missing }
+            | Self::HalfBackend { given, missing }
             | Self::HalfOtlp { given, missing } => {
                 format!("give --{} as well, or remove {}", missing.flag(), given.key)
             }

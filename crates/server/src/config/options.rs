@@ -363,6 +363,17 @@ options! {
          only an address of this machine is taken, unless `insecure_plaintext` is set.";
     gateway_backends = "gateway.backends", Choices<Backend>, Choices::new(), Text("simulated"), "simulated",
         "Which back ends sessions can be with.";
+    gateway_opcua_config = "gateway.opcua_config", Maybe<AnyPath>, Maybe(AnyPath), Unset { shown: "none" },
+        "/etc/moorline/opcua.toml",
+        "The file that says which OPC UA servers there are, for the back end `opcua`.";
+    gateway_opcua_program = "gateway.opcua_program", AnyPath, AnyPath,
+        Computed {
+            shown: "`moorline-opcua` beside the running program",
+            needs: "a process that can find its own program",
+            value: opcua_program,
+        },
+        "/usr/local/bin/moorline-opcua",
+        "The program that is started for sessions with the back end `opcua`.";
     gateway_max_sessions = "gateway.max_sessions", Count, Count { max: MAX_GATEWAY_SESSIONS }, Text("64"), "8",
         "How many gateway sessions there may be at once. Each has a worker process of its own.";
     gateway_max_pending = "gateway.max_pending_commands", Count, Count { max: MAX_PENDING_COMMANDS }, Text("128"), "16",
@@ -423,6 +434,10 @@ fn default_data_dir(sources: &Sources<'_>) -> Option<String> {
 
 fn running_program(sources: &Sources<'_>) -> Option<String> {
     text(sources.program.clone()?)
+}
+
+fn opcua_program(sources: &Sources<'_>) -> Option<String> {
+    text(sources.program.as_ref()?.with_file_name("moorline-opcua"))
 }
 
 fn text(path: PathBuf) -> Option<String> {

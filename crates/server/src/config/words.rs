@@ -60,6 +60,8 @@ words! {
     Backend {
         /// A plant that is simulated.
         Simulated = "simulated";
+        /// A server that speaks OPC UA.
+        OpcUa = "opcua";
     }
 
     /// What becomes of a subscriber of a gateway session that does not keep up.

@@ -49,7 +49,7 @@ pub(super) async fn sessions(
         BackendSessions::close_all(gateway).await;
         return Ok(None);
     };
-    let spec = workers::backend_spec(config, data_dir, asked.max_orphan_lifetime);
+    let spec = workers::backend_spec(config, asked, data_dir);
     let workers = SessionWorkers::Processes { crew: crew.clone(), spec };
     let sessions = BackendSessions::new(gateway.clone(), workers, options(asked));
     sessions.recover().await?;

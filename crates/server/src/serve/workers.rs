@@ -5,24 +5,26 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use moorline_agents::{Census, Echo, Load};
-use moorline_backend::BackendAgent;
 use moorline_backend::simulated::Simulated;
+use moorline_backend::{BackendAgent, BackendAssignment};
 use moorline_runtime::backend_sessions::SpecFor;
 use moorline_runtime::workers::{Host, ProcessSpec, WorkerSpec};
 use moorline_types::{AgentRefError, ResolvedAgent};
 use moorline_worker::exec::{ExecAgent, ExecSpec};
 use moorline_worker::sdk::{Agent, AgentDescription};
 
-use crate::config::{AgentConfig, BuiltinAgent, Config};
+use crate::config::{AgentConfig, Backend, BuiltinAgent, Config, GatewayConfig, OpcUaConfig};
 use crate::data_dir::DataDir;
 
 use super::StartError;
 
 /// What the worker command of the moorline program is called.
 pub const WORKER_COMMAND: &str = "worker";
+
+/// What the variables begin with that are for OPC UA back ends: passwords of users.
+const OPCUA_VARIABLES: &str = "OPCUA_";
 
 /// Logs of earlier workers that are kept: a few starts of a gateway with a dozen agents.
 const KEPT_LOGS: usize = 64;
@@ -212,24 +214,41 @@ fn worker(
 }
 
 /// How the worker of a gateway session is started. Its only agent names the back end.
-pub(super) fn backend_spec(config: &Config, data_dir: &DataDir, orphan_lifetime: Duration) -> SpecFor {
-    let (program, scratch) = (config.workers.program.clone(), data_dir.scratch());
+pub(super) fn backend_spec(config: &Config, asked: &GatewayConfig, data_dir: &DataDir) -> SpecFor {
+    let (shipped, scratch) = (config.workers.program.clone(), data_dir.scratch());
+    let (opcua, orphan_lifetime) = (asked.opcua.clone(), asked.max_orphan_lifetime);
     let (logs, socket) = (data_dir.workers(), data_dir.worker_socket().to_owned());
     Arc::new(move |agent| {
-        let hosted = HostedBackend { agent: agent.to_string(), backend: BackendKind::Simulated };
+        let (program, args, assignment) = match &opcua {
+            Some(OpcUaConfig { program, config }) if agent.name.as_str() == Backend::OpcUa.as_str() => {
+                let (config, environment) = (config.clone(), variables(OPCUA_VARIABLES));
+                let assignment = BackendAssignment { agent: agent.to_string(), config, environment };
+                (program.clone(), Vec::new(), serde_json::json!(assignment))
+            }
+            _ => {
+                let hosted = HostedBackend { agent: agent.to_string(), backend: BackendKind::Simulated };
+                (shipped.clone(), vec![OsString::from(WORKER_COMMAND)], serde_json::json!({ "backend": hosted }))
+            }
+        };
         ProcessSpec {
             name: agent.to_string(),
             agents: vec![(agent.clone(), 1)],
-            program: program.clone(),
-            args: vec![OsString::from(WORKER_COMMAND)],
+            program,
+            args,
             env: Vec::new(),
             cwd: scratch.clone(),
             logs: logs.clone(),
             socket: socket.clone(),
             orphan_lifetime: Some(orphan_lifetime),
-            assignment: serde_json::json!({ "backend": hosted }),
+            assignment,
         }
     })
+}
+
+/// Variables of our environment whose names begin like this.
+fn variables(prefix: &str) -> BTreeMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).filter(|(name, _)| name.starts_with(prefix)).collect()
 }
 
 fn program(agent: &AgentConfig, data_dir: &DataDir) -> Result<Program, StartError> {
