@@ -4,7 +4,7 @@
 //! slash of the source's name. Branches of a condition, which are earlier states that somebody has yet to acknowledge,
 //! are not told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use moorline_backend::contract::{Alarm, Event, EventBody};
 use moorline_types::Timestamp;
@@ -14,7 +14,8 @@ use opcua::types::{
 
 use crate::value;
 
-/// Alarms that are known at once. An area with more has other problems than ours.
+/// Alarms that are known at once. An area with more has other problems than ours; those beyond are told, and cannot be
+/// acknowledged.
 const MAX_ALARMS: usize = 10_000;
 
 /// The most severe alarm of the contract; OPC UA's has one more.
@@ -158,8 +159,8 @@ pub(crate) struct Alarms {
     /// Below which area they are told; `None` if not at all.
     area: Option<String>,
     known: BTreeMap<String, Known>,
-    /// Whether the server is saying again what there is.
-    refreshing: bool,
+    /// What the server has said again so far, while it does.
+    refreshed: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -194,11 +195,14 @@ impl Alarms {
         match said {
             Said::Nothing | Said::RefreshIsNeeded => Vec::new(),
             Said::RefreshBegins => {
-                self.refreshing = true;
+                self.refreshed = Some(BTreeSet::new());
                 Vec::new()
             }
             Said::RefreshEnds => {
-                self.refreshing = false;
+                if let Some(refreshed) = self.refreshed.take() {
+                    // What was not said again has ended while nobody listened.
+                    self.known.retain(|name, _| refreshed.contains(name));
+                }
                 vec![complete()]
             }
             Said::Alarm(condition) => self.changed(*condition),
@@ -216,16 +220,28 @@ impl Alarms {
             // It is the same occurrence, whatever else has changed of it.
             alarm.raised_at = before.raised_at;
         }
-        if (retained || alarm.active) && self.known.len() < MAX_ALARMS {
-            self.known.insert(name, Known { condition: id, event, alarm: alarm.clone() });
+        if let Some(refreshed) = &mut self.refreshed {
+            if refreshed.len() < MAX_ALARMS {
+                refreshed.insert(name.clone());
+            }
+            alarm.snapshot = true;
         }
-        alarm.snapshot = self.refreshing;
+        if retained || alarm.active {
+            if self.known.len() < MAX_ALARMS {
+                self.known.insert(name, Known { condition: id, event, alarm: alarm.clone() });
+            } else {
+                tracing::warn!(
+                    alarm = name,
+                    "there are {MAX_ALARMS} alarms; this one is told, and cannot be acknowledged"
+                );
+            }
+        }
         self.told(alarm).into_iter().collect()
     }
 
     /// What is known, and that this was all: for a server that does not say it.
     pub(crate) fn snapshot(&mut self) -> Vec<Event> {
-        self.refreshing = false;
+        self.refreshed = None;
         let active = self.known.values().map(|known| Alarm { snapshot: true, ..known.alarm.clone() });
         let told: Vec<Event> = active.collect::<Vec<_>>().into_iter().filter_map(|alarm| self.told(alarm)).collect();
         told.into_iter().chain([complete()]).collect()
@@ -337,6 +353,16 @@ mod tests {
         assert_eq!(told.last().unwrap().said, EventBody::AlarmSnapshotComplete);
         assert_eq!(alarms(&all.observe(state("b", false, false))), [(false, false, false)]);
         assert_eq!(alarms(&all.snapshot()), [(false, false, true)], "it is over, and nobody has acknowledged it");
+    }
+
+    #[test]
+    fn what_is_not_said_again_has_ended() {
+        let mut all = Alarms::default();
+        all.subscribe("");
+        all.observe(state("a", true, false));
+        all.observe(marker(ObjectTypeId::RefreshStartEventType));
+        all.observe(marker(ObjectTypeId::RefreshEndEventType));
+        assert_eq!(all.acknowledgement("ns=2;s=high"), None);
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Connected {
         let rates = self.server.endpoint.rates;
         let link = Link::open(&self.server, &session_name(client), self.identity.clone(), rates, self.outlet.clone());
         link.connected(CONNECT_TIMEOUT).await.map_err(no_connection)?;
-        self.servers.insert(handle, ClientSession::new(client, link, rates.publishing_interval_ms));
+        self.servers.insert(handle, ClientSession::new(client, link));
         Ok(handle)
     }
 
@@ -324,7 +324,7 @@ impl Connected {
 
     fn state(&self) -> SessionState {
         SessionState {
-            servers: self.servers.states(&self.main),
+            servers: self.servers.states(),
             commands: Vec::new(),
             alarms: self.main.alarms(|alarms| alarms.is_subscribed()),
         }

@@ -16,7 +16,7 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long after a failed attempt the next one begins, at first and at most.
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// A server whose endpoint was found.
 pub(crate) struct Server {
@@ -47,9 +47,12 @@ impl Server {
             .map_err(|_| unavailable(format!("{} does not answer", endpoint.url)))?
             .map_err(|error| unavailable(format!("{}: {}", endpoint.url, error.status())))?;
         let mode = MessageSecurityMode::from(endpoint.security_mode);
-        let description = Client::find_matching_endpoint(&endpoints, &endpoint.url, policy, mode).ok_or_else(|| {
-            unavailable(format!("{} has no endpoint with {} and {mode:?}", endpoint.url, endpoint.security_policy))
-        })?;
+        let mut description =
+            Client::find_matching_endpoint(&endpoints, &endpoint.url, policy, mode).ok_or_else(|| {
+                unavailable(format!("{} has no endpoint with {} and {mode:?}", endpoint.url, endpoint.security_policy))
+            })?;
+        // Servers say an address as they know themselves; the operator has said the one that is reached.
+        description.endpoint_url = endpoint.url.as_str().into();
         Ok(Self { settings, endpoint, description })
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::alarm::Alarms;
 use crate::connect::Server;
-use crate::desired::{Desired, Group, Handle};
+use crate::desired::{Desired, Group};
 use crate::quality;
 use crate::settings::{Identity, Rates};
 use crate::tasks::{self, Task};
@@ -83,29 +83,12 @@ impl std::fmt::Debug for Connection {
 pub(crate) struct Shared {
     desired: Mutex<Desired>,
     alarms: Mutex<Alarms>,
-    revised: Mutex<Revised>,
+    /// How often groups really are told, in milliseconds.
+    revised: Mutex<BTreeMap<Group, u64>>,
     /// There is something to do: what is wanted has changed, or alarms are to be said again.
     wake: Notify,
     /// Whether alarms are to be said again.
     refresh: std::sync::atomic::AtomicBool,
-}
-
-/// What the server has made of what was asked of it.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Revised {
-    /// How often groups are told, in milliseconds.
-    pub(crate) groups: BTreeMap<Group, u64>,
-    /// How items are looked at.
-    pub(crate) items: BTreeMap<Handle, Sampling>,
-}
-
-/// How an item is looked at.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Sampling {
-    /// How often, in milliseconds.
-    pub(crate) interval_ms: u64,
-    /// How many changes are kept between two times of telling.
-    pub(crate) queue_size: u32,
 }
 
 /// A lock that a panic elsewhere does not spoil: what is behind it is whole between any two statements.
@@ -187,9 +170,9 @@ impl Link {
         self.shared.wake.notify_one();
     }
 
-    /// What the server has made of what was asked of it.
-    pub(crate) fn revised(&self) -> Revised {
-        lock(&self.shared.revised).clone()
+    /// How often a group really is told, in milliseconds, if the server has it.
+    pub(crate) fn revised(&self, group: Group) -> Option<u64> {
+        lock(&self.shared.revised).get(&group).copied()
     }
 
     /// Ends the session with the server in order.

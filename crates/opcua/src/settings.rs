@@ -12,6 +12,8 @@ use opcua::crypto::SecurityPolicy;
 use opcua::types::MessageSecurityMode;
 use serde::{Deserialize, Serialize};
 
+use crate::desired::Group;
+
 /// The largest file that is read, in bytes: a thousand endpoints.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -430,6 +432,14 @@ impl Rates {
             ));
         }
         Ok(())
+    }
+
+    /// How many changes of an item of this group the server keeps.
+    pub(crate) const fn queue_size_of(&self, group: Group) -> u32 {
+        match group {
+            Group::Buffered(_) => self.buffered_queue_size,
+            Group::Live(_) | Group::Alarms => self.queue_size,
+        }
     }
 
     /// How often the server looks at a value, in milliseconds.

@@ -38,7 +38,6 @@ pub(super) struct ClientSession {
     pub(super) link: Link,
     /// How often collected changes are told, in milliseconds.
     pub(super) buffered_ms: u64,
-    live_ms: u64,
     items: BTreeMap<ItemHandle, Item>,
     last_item: ItemHandle,
     users: BTreeMap<UserHandle, User>,
@@ -111,19 +110,18 @@ impl Servers {
         std::mem::take(&mut self.sessions).into_values().flat_map(ClientSession::links)
     }
 
-    /// What there is. `main` has the supervisory items.
-    pub(super) fn states(&self, main: &Link) -> Vec<ServerState> {
-        self.sessions.iter().map(|(handle, session)| session.state(*handle, main)).collect()
+    /// What there is.
+    pub(super) fn states(&self) -> Vec<ServerState> {
+        self.sessions.iter().map(|(handle, session)| session.state(*handle)).collect()
     }
 }
 
 impl ClientSession {
-    pub(super) fn new(client: &str, link: Link, live_ms: u64) -> Self {
+    pub(super) fn new(client: &str, link: Link) -> Self {
         Self {
             client: client.to_owned(),
             link,
             buffered_ms: DEFAULT_BUFFERED_MS,
-            live_ms,
             items: BTreeMap::new(),
             last_item: ItemHandle::default(),
             users: BTreeMap::new(),
@@ -169,10 +167,8 @@ impl ClientSession {
         self.users.get(&user).ok_or_else(|| CommandResult::failed(format!("there is no user {user}"), status))
     }
 
-    fn state(&self, handle: ServerHandle, main: &Link) -> ServerState {
-        let revised = self.link.revised();
-        let interval = revised.groups.get(&Group::Buffered(handle)).copied().unwrap_or(self.buffered_ms);
-        let _ = (main, self.live_ms);
+    fn state(&self, handle: ServerHandle) -> ServerState {
+        let interval = self.link.revised(Group::Buffered(handle)).unwrap_or(self.buffered_ms);
         let item = |(handle, item): (&ItemHandle, &Item)| ItemState {
             item: *handle,
             name: item.shown.to_string(),

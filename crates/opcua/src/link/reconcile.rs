@@ -18,7 +18,7 @@ use opcua::types::{
 };
 
 use super::serve::{Made, Serving, Subscription};
-use super::{Sampling, Up, deliver, lock};
+use super::{Up, deliver, lock};
 use crate::desired::{Group, Handle, Wish};
 use crate::sequence::Sequence;
 use crate::{alarm, quality, resolve};
@@ -178,7 +178,7 @@ impl Serving {
         }
         if let Some(made) = self.groups.get(&group) {
             let interval_ms = u64::try_from(made.interval.as_millis()).unwrap_or(u64::MAX);
-            lock(&self.shared.revised).groups.insert(group, interval_ms);
+            lock(&self.shared.revised).insert(group, interval_ms);
         }
         Ok(())
     }
@@ -251,24 +251,23 @@ impl Serving {
             let (handle, wish) = wanted;
             let made = Made { group, id: Some(result.monitored_item_id), suspended: wish.suspended };
             self.made.insert(*handle, made);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast of a float saturates")]
-            let interval_ms = result.revised_sampling_interval.round() as u64;
-            let sampling = Sampling { interval_ms, queue_size: result.revised_queue_size };
-            lock(&self.shared.revised).items.insert(*handle, sampling);
+            let (sampling_ms, queue_size) = (result.revised_sampling_interval, result.revised_queue_size);
+            let asked = (self.rates.sampling_interval(), self.rates.queue_size_of(wish.group));
+            if (sampling_ms, queue_size) != asked {
+                tracing::info!(item = %wish.shown, sampling_ms, queue_size, ?asked, "the server has other limits");
+            }
         }
         Ok(())
     }
 
     fn request_for(&self, (handle, wish): &(Handle, Wish), node: NodeId) -> MonitoredItemCreateRequest {
-        let queue_size =
-            if let Group::Buffered(_) = wish.group { self.rates.buffered_queue_size } else { self.rates.queue_size };
         MonitoredItemCreateRequest {
             item_to_monitor: ReadValueId::new_value(node),
             monitoring_mode: mode(wish.suspended),
             requested_parameters: MonitoringParameters {
                 client_handle: *handle,
                 sampling_interval: self.rates.sampling_interval(),
-                queue_size,
+                queue_size: self.rates.queue_size_of(wish.group),
                 discard_oldest: true,
                 filter: ExtensionObject::null(),
             },
@@ -362,13 +361,17 @@ impl Serving {
         }
         for (handle, _) in delete {
             self.made.remove(&handle);
-            lock(&self.shared.revised).items.remove(&handle);
         }
         Ok(())
     }
 
     async fn set_modes(&mut self, up: &Up, modes: Vec<(Handle, Made, bool)>) -> Done {
         for (handle, made, suspended) in modes {
+            if made.suspended && !suspended && made.id.is_some() {
+                // It is made anew in the next round, and so tells what it is: not every server does that by itself.
+                self.stop_monitoring(up, vec![(handle, made)]).await?;
+                continue;
+            }
             let code = match (made.id, self.groups.get(&made.group)) {
                 (Some(id), Some(subscription)) => {
                     let asked = SetMonitoringMode::new(subscription.id, mode(suspended), &up.session).item(id);

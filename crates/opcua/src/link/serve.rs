@@ -331,6 +331,6 @@ impl Serving {
             self.acknowledgements.retain(|acknowledgement| acknowledgement.subscription_id != subscription.id);
         }
         self.made.retain(|_, made| made.group != group);
-        lock(&self.shared.revised).groups.remove(&group);
+        lock(&self.shared.revised).remove(&group);
     }
 }
