@@ -1,0 +1,111 @@
+//! What a lost connection and a lost server do to what is told.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod support;
+
+use std::time::Duration;
+
+use moorline_backend::contract::{Command, Done, Event, EventBody, StatusCategory, Value};
+use moorline_opcua_testkit::{Cut, Options, Proxy, TestServer, tags};
+use support::{PATIENCE, Session, is_change};
+
+/// Counts that are followed on each side of a cut.
+const COUNTS: i64 = 50;
+
+async fn counting(options: Options) -> (TestServer, Proxy, Session) {
+    let server = TestServer::start(options).await.unwrap();
+    let proxy = Proxy::to(server.address()).await.unwrap();
+    let url = format!("opc.tcp://{}/", proxy.address());
+    let endpoint = "sampling_interval_ms = 0\nqueue_size = 10000\nkeep_alive_count = 10\nlifetime_count = 2000";
+    let mut session = Session::open(&url, endpoint).await;
+    session.set(tags::COUNTING, Value::Bool(true)).await;
+    (server, proxy, session)
+}
+
+#[tokio::test]
+async fn no_value_is_lost_and_none_comes_twice_whatever_becomes_of_the_connection() {
+    let (_server, proxy, mut session) = counting(Options::default()).await;
+    let at = session.advised(tags::COUNTER).await;
+    let (first, _) = session.sample(at).await;
+    let Value::Integer(mut last) = first.value else { panic!() };
+    for cut in Cut::ALL {
+        let opened = proxy.opened();
+        proxy.cut(cut);
+        // not a wait: it is how long the network is cut.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        proxy.heal();
+        for _ in 0..COUNTS {
+            let event = session.until("a count", |event| event.at == Some(at) || is_gap(event)).await;
+            let EventBody::DataChange(sample) = event.said else { panic!("{cut:?}: {event:?}") };
+            assert_eq!(sample.value, Value::Integer(last + 1), "{cut:?}");
+            last += 1;
+        }
+        assert!(proxy.opened() > opened, "{cut:?} has cut nothing");
+    }
+}
+
+fn is_gap(event: &Event) -> bool {
+    matches!(event.said, EventBody::BackendGap { .. })
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_is_a_gap_and_everything_is_made_anew() {
+    let (mut server, _proxy, mut session) = counting(Options::default()).await;
+    let at = session.advised("Int32").await;
+    session.sample(at).await;
+    session.done(Command::SubscribeAlarms { area: String::new() }).await;
+    session.until("the first snapshot", |event| event.said == EventBody::AlarmSnapshotComplete).await;
+    let written = session.write(Session::write_of(at, Value::Integer(1))).await;
+    assert!(written.success);
+    session.value(at, &Value::Integer(1)).await;
+    server.start_again().await.unwrap();
+    session.gap().await;
+    session.value(at, &Value::Integer(-32)).await;
+    session.until("the alarms anew", |event| event.said == EventBody::AlarmSnapshotComplete).await;
+    let status = session.write(Session::write_of(at, Value::Integer(2))).await;
+    assert!(status.success, "{status:?}");
+    session.value(at, &Value::Integer(2)).await;
+}
+
+#[tokio::test]
+async fn without_a_connection_commands_are_answered_and_what_was_wanted_is_done_later() {
+    let (_server, proxy, mut session) = counting(Options::default()).await;
+    let at = session.advised("Int32").await;
+    session.sample(at).await;
+    proxy.cut(Cut::Reset);
+    let read = Command::Read { items: vec![tags::item("Int32")] };
+    let refused = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let result = session.invoke(read.clone()).await;
+            if !result.success {
+                return result;
+            }
+        }
+    });
+    let refused = refused.await.unwrap();
+    assert_eq!(refused.statuses[0].category, StatusCategory::CommunicationError, "{refused:?}");
+    let status = session.write(Session::write_of(at, Value::Integer(1))).await;
+    assert_eq!((status.success, status.category), (false, StatusCategory::CommunicationError));
+    let later = session.advised("Double").await;
+    assert!(session.invoke_as("pause", Command::Suspend(at)).await.success);
+    proxy.heal();
+    assert_eq!(session.sample(later).await.0.value, Value::Double(0.25));
+    assert!(session.complete("pause").await.success);
+    assert!(matches!(session.done(read).await, Done::Readings(_)));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_keep_up_slows_the_server_down_and_loses_nothing() {
+    let options = Options { count_every: Duration::from_millis(2), ..Options::default() };
+    let (_server, _proxy, mut session) = counting(options).await;
+    let at = session.advised(tags::COUNTER).await;
+    let (first, _) = session.sample(at).await;
+    let Value::Integer(first) = first.value else { panic!() };
+    // not a wait: it is how long nobody takes anything, longer than there is room for on our side.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for count in 1..3_000 {
+        let event = session.until("a count", |event| is_change(event) || is_gap(event)).await;
+        let EventBody::DataChange(sample) = event.said else { panic!("{event:?}") };
+        assert_eq!(sample.value, Value::Integer(first + count));
+    }
+}

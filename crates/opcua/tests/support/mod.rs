@@ -1,0 +1,191 @@
+//! A back end that is open with the test server.
+
+#![allow(dead_code, reason = "not every test needs all of this")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use moorline_backend::contract::{
+    Command, CommandResult, Done, Event, EventBody, ItemAt, Password, Reading, Sample, ServerHandle, Status,
+    UserHandle, Value, Write,
+};
+use moorline_backend::{OpenError, Opened, Opener as _};
+use moorline_opcua::OpcUa;
+use moorline_opcua::settings::Settings;
+use moorline_opcua_testkit::tags;
+use moorline_types::Json;
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A back end, and what it has said that nobody has asked for yet.
+pub(crate) struct Session {
+    pub(crate) backend: Opened,
+    pub(crate) server: ServerHandle,
+    events: Vec<Event>,
+    commands: u64,
+}
+
+/// A back end with this server, set up like this.
+pub(crate) fn back_end(url: &str, endpoint: &str) -> OpcUa {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("opcua.toml");
+    let plain =
+        "security_policy = \"None\"\nsecurity_mode = \"None\"\npublishing_interval_ms = 50\nheartbeat_ms = 1000\n";
+    std::fs::write(&path, format!("[endpoints.test]\nurl = \"{url}\"\n{plain}{endpoint}\n")).unwrap();
+    OpcUa::new(Settings::load(&path).unwrap(), BTreeMap::new())
+}
+
+pub(crate) async fn open(url: &str, endpoint: &str, options: &str) -> Result<Opened, OpenError> {
+    let options = json(options);
+    match tokio::time::timeout(PATIENCE, back_end(url, endpoint).open(Some(&options))).await {
+        Ok(opened) => opened,
+        Err(_) => panic!("it does not open"),
+    }
+}
+
+fn json(text: &str) -> Json {
+    Json::parse(text).unwrap()
+}
+
+impl Session {
+    /// With one client session.
+    pub(crate) async fn open(url: &str, endpoint: &str) -> Self {
+        let backend = open(url, endpoint, "{}").await.unwrap();
+        let mut session = Self { backend, server: ServerHandle(0), events: Vec::new(), commands: 0 };
+        let Done::Server(server) = session.done(Command::Register { client: "test".to_owned() }).await else {
+            panic!()
+        };
+        session.server = server;
+        session
+    }
+
+    pub(crate) async fn invoke(&mut self, command: Command) -> CommandResult {
+        self.commands += 1;
+        let id = format!("command {}", self.commands);
+        self.invoke_as(&id, command).await
+    }
+
+    pub(crate) async fn invoke_as(&mut self, id: &str, command: Command) -> CommandResult {
+        let carried_out = self.backend.execute(id, Some("ada"), &command);
+        tokio::time::timeout(PATIENCE, carried_out).await.expect("it is not answered")
+    }
+
+    pub(crate) async fn done(&mut self, command: Command) -> Done {
+        let result = self.invoke(command).await;
+        assert!(result.success, "{result:?}");
+        result.done
+    }
+
+    pub(crate) async fn item_of(&mut self, name: &str, buffered: bool) -> ItemAt {
+        let server = self.server;
+        let add = Command::AddItem { server, item: name.to_owned(), context: String::new(), buffered };
+        let Done::Item { item, .. } = self.done(add).await else { panic!() };
+        ItemAt { server, item }
+    }
+
+    /// An advised tag of the test server.
+    pub(crate) async fn advised(&mut self, tag: &str) -> ItemAt {
+        let at = self.item_of(&tags::item(tag), false).await;
+        self.done(Command::Advise { at, supervisory: false }).await;
+        at
+    }
+
+    pub(crate) fn write_of(at: ItemAt, value: Value) -> Write {
+        Write { at, value, user: UserHandle(0), verifier: None, source_time: None }
+    }
+
+    /// Writes and waits until that is complete.
+    pub(crate) async fn write(&mut self, write: Write) -> Status {
+        self.commands += 1;
+        let id = format!("command {}", self.commands);
+        let result = self.invoke_as(&id, Command::Write(write)).await;
+        assert!(result.success, "{result:?}");
+        self.complete(&id).await
+    }
+
+    pub(crate) async fn complete(&mut self, id: &str) -> Status {
+        let is_it = |event: &Event| {
+            let (EventBody::WriteComplete { command } | EventBody::OperationComplete { command }) = &event.said else {
+                return false;
+            };
+            &**command == id
+        };
+        self.until(id, is_it).await.statuses[0]
+    }
+
+    pub(crate) async fn set(&mut self, tag: &str, value: Value) {
+        let at = self.advised(tag).await;
+        let status = self.write(Self::write_of(at, value)).await;
+        assert!(status.success, "{tag}: {status:?}");
+        self.done(Command::RemoveItem(at)).await;
+    }
+
+    pub(crate) async fn read(&mut self, name: &str) -> Reading {
+        let Done::Readings(readings) = self.done(Command::Read { items: vec![name.to_owned()] }).await else {
+            panic!()
+        };
+        readings.into_iter().next().unwrap()
+    }
+
+    pub(crate) async fn authenticate(&mut self, user: &str, password: &str) -> CommandResult {
+        let (server, user, password) = (self.server, user.to_owned(), Password::new(password.to_owned()));
+        self.invoke(Command::AuthenticateUser { server, user, password }).await
+    }
+
+    /// The next event.
+    pub(crate) async fn next(&mut self) -> Event {
+        if self.events.is_empty() {
+            let next = tokio::time::timeout(PATIENCE, self.backend.next_event()).await;
+            return next.expect("nothing is said").unwrap();
+        }
+        self.events.remove(0)
+    }
+
+    /// The first event of which this is true. Those before it stay for others.
+    pub(crate) async fn until(&mut self, what: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        if let Some(found) = self.events.iter().position(&is_it) {
+            return self.events.remove(found);
+        }
+        let found = async {
+            loop {
+                let event = self.backend.next_event().await.unwrap();
+                if is_it(&event) {
+                    return event;
+                }
+                self.events.push(event);
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("waited for {what}; there were {:?}", self.events))
+    }
+
+    /// The next sample of an item, with its status.
+    pub(crate) async fn sample(&mut self, at: ItemAt) -> (Sample, Status) {
+        let event = self.until("a data change", |event| event.at == Some(at) && is_change(event)).await;
+        let EventBody::DataChange(sample) = event.said else { panic!() };
+        (sample, event.statuses[0])
+    }
+
+    /// Waits until an item has a value.
+    pub(crate) async fn value(&mut self, at: ItemAt, value: &Value) -> Sample {
+        loop {
+            let (sample, _) = self.sample(at).await;
+            if sample.value == *value {
+                return sample;
+            }
+        }
+    }
+
+    pub(crate) async fn gap(&mut self) -> Event {
+        self.until("a gap", |event| matches!(event.said, EventBody::BackendGap { .. })).await
+    }
+
+    pub(crate) async fn close(mut self) {
+        tokio::time::timeout(PATIENCE, self.backend.close()).await.expect("it does not close");
+    }
+}
+
+pub(crate) fn is_change(event: &Event) -> bool {
+    matches!(event.said, EventBody::DataChange(_))
+}
