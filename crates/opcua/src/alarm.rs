@@ -300,9 +300,9 @@ mod tests {
     }
 
     fn alarms(events: &[Event]) -> Vec<(bool, bool, bool)> {
-        let alarm = |event: &Event| match &event.said {
-            EventBody::Alarm(alarm) => Some((alarm.active, alarm.acknowledged, alarm.snapshot)),
-            _ => None,
+        let alarm = |event: &Event| {
+            let EventBody::Alarm(alarm) = &event.said else { return None };
+            Some((alarm.active, alarm.acknowledged, alarm.snapshot))
         };
         events.iter().filter_map(alarm).collect()
     }

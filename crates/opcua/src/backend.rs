@@ -144,10 +144,8 @@ impl Backend for Connected {
         // Whoever waits to say something is not waited for.
         self.events.close();
         self.writes.stop();
-        join_all(self.servers.take_links().map(Link::close)).await;
-        if let Ok(session) = self.main.session() {
-            tokio::time::timeout(CONNECT_TIMEOUT, session.disconnect()).await.map(drop).unwrap_or_default();
-        }
+        let links: Vec<Link> = self.servers.take_links().collect();
+        join_all(links.iter().chain([&self.main]).map(Link::close)).await;
     }
 }
 
@@ -166,7 +164,8 @@ impl Connected {
     async fn unregister(&mut self, server: ServerHandle) -> Outcome {
         let gone = self.servers.remove(server)?;
         self.main.want(|desired| desired.forget(server));
-        join_all(gone.links().map(Link::close)).await;
+        let links: Vec<Link> = gone.links().collect();
+        join_all(links.iter().map(Link::close)).await;
         Ok(Done::Nothing)
     }
 

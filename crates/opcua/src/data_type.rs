@@ -119,19 +119,11 @@ fn builtin(node: &NodeId) -> Option<Stored> {
 pub(crate) fn convert(value: &Value, stored: VariantScalarTypeId) -> Result<Variant, Unwritable> {
     use VariantScalarTypeId as Id;
 
-    let integer = match value {
-        Value::Integer(number) => Some(*number),
-        _ => None,
-    };
-    let text = match value {
-        Value::Text(text) => Some(text.as_str()),
-        _ => None,
-    };
+    let integer = if let Value::Integer(number) = value { Some(*number) } else { None };
+    let text = if let Value::Text(text) = value { Some(text.as_str()) } else { None };
+    let boolean = if let Value::Bool(value) = value { Some(*value) } else { None };
     let converted = match stored {
-        Id::Boolean => match value {
-            Value::Bool(value) => Some(Variant::Boolean(*value)),
-            _ => None,
-        },
+        Id::Boolean => boolean.map(Variant::Boolean),
         Id::SByte => integer.and_then(|n| i8::try_from(n).ok()).map(Variant::SByte),
         Id::Byte => integer.and_then(|n| u8::try_from(n).ok()).map(Variant::Byte),
         Id::Int16 => integer.and_then(|n| i16::try_from(n).ok()).map(Variant::Int16),

@@ -13,6 +13,7 @@ mod recover;
 mod serve;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) type Outlet = mpsc::Sender<Result<Event, BackendFault>>;
 pub(crate) struct Link {
     shared: Arc<Shared>,
     connection: watch::Receiver<Connection>,
+    /// Whether its end is wanted.
+    closing: Arc<AtomicBool>,
     _drive: Task,
     _serve: Option<Task>,
 }
@@ -88,7 +91,7 @@ pub(crate) struct Shared {
     /// There is something to do: what is wanted has changed, or alarms are to be said again.
     wake: Notify,
     /// Whether alarms are to be said again.
-    refresh: std::sync::atomic::AtomicBool,
+    refresh: AtomicBool,
 }
 
 /// A lock that a panic elsewhere does not spoil: what is behind it is whole between any two statements.
@@ -108,8 +111,10 @@ impl Link {
     /// A link that is only asked.
     pub(crate) fn quiet(server: &Arc<Server>, name: &str, identity: Identity) -> Self {
         let (state, connection) = watch::channel(Connection::Down(StatusCode::BadNotConnected));
-        let driving = drive::drive(server.clone(), name.to_owned(), identity, state);
-        Self { shared: Arc::new(Shared::default()), connection, _drive: tasks::spawn("drive", driving), _serve: None }
+        let closing = Arc::new(AtomicBool::new(false));
+        let driving = drive::drive(server.clone(), name.to_owned(), identity, state, closing.clone());
+        let shared = Arc::new(Shared::default());
+        Self { shared, connection, closing, _drive: tasks::spawn("drive", driving), _serve: None }
     }
 
     /// Waits until there is a connection.
@@ -166,7 +171,7 @@ impl Link {
 
     /// Lets the server say again which alarms there are.
     pub(crate) fn refresh_alarms(&self) {
-        self.shared.refresh.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.shared.refresh.store(true, Ordering::Relaxed);
         self.shared.wake.notify_one();
     }
 
@@ -176,7 +181,8 @@ impl Link {
     }
 
     /// Ends the session with the server in order.
-    pub(crate) async fn close(self) {
+    pub(crate) async fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         if let Ok(session) = self.session()
             && tokio::time::timeout(CLOSE_TIMEOUT, session.disconnect()).await.is_err()
         {

@@ -6,6 +6,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -28,8 +29,14 @@ const MAX_SILENT_HEARTBEATS: u32 = 2;
 /// How long after a session that could not even be made the next one is.
 const REMAKE_AFTER: Duration = Duration::from_secs(5);
 
-/// Keeps a session connected until it is dropped, and says in `state` whether it is.
-pub(super) async fn drive(server: Arc<Server>, name: String, identity: Identity, state: watch::Sender<Connection>) {
+/// Keeps a session connected until it is dropped, or ended when that is wanted, and says in `state` whether it is.
+pub(super) async fn drive(
+    server: Arc<Server>,
+    name: String,
+    identity: Identity,
+    state: watch::Sender<Connection>,
+    closing: Arc<AtomicBool>,
+) {
     let (mut generation, mut incarnation) = (0, 0);
     loop {
         let (session, events) = match server.session(&name, &identity) {
@@ -79,5 +86,8 @@ pub(super) async fn drive(server: Arc<Server>, name: String, identity: Identity,
             }
         }
         state.send_replace(Connection::Down(StatusCode::BadConnectionClosed));
+        if closing.load(Ordering::Relaxed) {
+            return;
+        }
     }
 }

@@ -1,9 +1,14 @@
 use super::*;
 
-fn settings(text: &str) -> Result<Settings, SettingsError> {
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("opcua.toml");
     std::fs::write(&path, text).unwrap();
+    (home, path)
+}
+
+fn settings(text: &str) -> Result<Settings, SettingsError> {
+    let (_home, path) = file(text);
     Settings::load(&path)
 }
 
