@@ -87,3 +87,16 @@ fn a_password_is_read_from_a_file_or_a_variable_and_never_shown() {
         assert!(user(with).identity(&environment).unwrap_err().to_string().contains(word));
     }
 }
+
+#[test]
+fn every_file_that_the_page_shows_is_taken() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/opcua.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let blocks: Vec<_> =
+        page.split("```toml opcua.toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() > 1, "the page shows no files");
+    for block in blocks {
+        let taken = settings(block);
+        assert!(taken.is_ok(), "{block}: {taken:?}");
+    }
+}
