@@ -410,9 +410,15 @@ impl Simulation {
         self.world.upstream.conducts_itself(Conduct::Well, Conduct::Well);
         // A job that ends may still have delegated something, which goes on if it is detached.
         let mut asked = BTreeSet::new();
-        while let Some(job) = family::all(&self.world).await.into_keys().find(|job| !asked.contains(job)) {
-            asked.insert(job);
-            self.end(job).await;
+        loop {
+            let known = family::all(&self.world).await.into_keys();
+            let more: Vec<_> = known.filter(|job| asked.insert(*job)).collect();
+            if more.is_empty() {
+                break;
+            }
+            for job in more {
+                self.end(job).await;
+            }
         }
         let ended = async {
             while self.gateway.open_jobs() > 0 {
