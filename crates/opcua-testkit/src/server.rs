@@ -40,15 +40,15 @@ const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// What the server does to requests that ask for more.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Publishing intervals are no shorter.
+    /// The shortest publishing interval.
     pub publishing_interval: Duration,
-    /// Sampling intervals are no shorter.
+    /// The shortest sampling interval.
     pub sampling_interval: Duration,
-    /// Queues of items are no longer.
+    /// The longest queue of an item.
     pub queue_size: usize,
-    /// Intervals between two signs of life are no more.
+    /// The most intervals between two signs of life.
     pub keep_alive_count: u32,
-    /// Intervals that a subscription lives without its client are no more.
+    /// The most intervals that a subscription lives without its client.
     pub lifetime_count: u32,
 }
 
