@@ -1,0 +1,94 @@
+"""Values, and the handles that a back end gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from .proto import gateway_pb2 as pb
+
+Value = None | bool | int | float | str
+"""A value of an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A client session of the back end: what `Session.register` has answered."""
+
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item in a client session of the back end."""
+
+    server: Server
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated user of a client session; zero is nobody."""
+
+    handle: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A value with its quality and its time. On a bad status it is not new data."""
+
+    value: Value
+    quality: int
+    """OPC style: 192 is good, 64 uncertain, 0 bad; sub-status in bits 2 to 5, limits in bits 0 and 1."""
+    source_time: datetime | None
+    raw_status: int
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the quality is good."""
+        return self.quality & 0xC0 == 0xC0
+
+
+def to_proto(value: Value) -> pb.Value:
+    # A bool is an int to Python, so it is asked for first.
+    if value is None:
+        return pb.Value()
+    if isinstance(value, bool):
+        return pb.Value(bool_value=value)
+    if isinstance(value, int):
+        return pb.Value(integer_value=value)
+    if isinstance(value, float):
+        return pb.Value(double_value=value)
+    return pb.Value(string_value=value)
+
+
+def of_proto(value: pb.Value) -> Value:
+    match value.WhichOneof("kind"):
+        case "bool_value":
+            return value.bool_value
+        case "integer_value":
+            return value.integer_value
+        case "double_value":
+            return value.double_value
+        case "string_value":
+            return value.string_value
+        case _:
+            return None
+
+
+def sample_of(sample: pb.Sample) -> Sample:
+    at = time_of(sample.source_time) if sample.HasField("source_time") else None
+    return Sample(of_proto(sample.value), sample.quality, at, sample.raw_status)
+
+
+def time_of(at: Timestamp) -> datetime:
+    return at.ToDatetime(UTC)
+
+
+def duration_of(seconds: float) -> Duration:
+    length = Duration()
+    length.FromTimedelta(timedelta(seconds=seconds))
+    return length
