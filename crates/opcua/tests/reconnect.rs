@@ -68,6 +68,30 @@ async fn a_server_that_was_started_again_is_a_gap_and_everything_is_made_anew() 
 }
 
 #[tokio::test]
+async fn a_session_that_the_server_has_ended_is_made_anew_and_what_was_lost_with_it_is_told() {
+    let options = Options { session_timeout: Duration::from_millis(500), ..Options::default() };
+    let (_server, proxy, mut session) = counting(options).await;
+    let at = session.advised(tags::COUNTER).await;
+    let (first, _) = session.sample(at).await;
+    let Value::Integer(mut last) = first.value else { panic!() };
+    proxy.cut(Cut::HalfOpen);
+    // not a wait: it is how long the network is cut, longer than the server keeps the session.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    proxy.heal();
+    let (mut counts, mut may_skip) = (0, false);
+    while counts < 3 * COUNTS {
+        let event = session.until("a count", |event| event.at == Some(at) || is_gap(event)).await;
+        let EventBody::DataChange(sample) = event.said else {
+            may_skip = true;
+            continue;
+        };
+        let Value::Integer(count) = sample.value else { panic!() };
+        assert!(count == last + 1 || (may_skip && count > last), "{count} came after {last} without a word");
+        (last, may_skip, counts) = (count, false, counts + 1);
+    }
+}
+
+#[tokio::test]
 async fn without_a_connection_commands_are_answered_and_what_was_wanted_is_done_later() {
     let (_server, proxy, mut session) = counting(Options::default()).await;
     let at = session.advised("Int32").await;
