@@ -16,7 +16,7 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long after a failed attempt the next one begins, at first and at most.
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// A server whose endpoint was found.
 pub(crate) struct Server {
