@@ -11,40 +11,6 @@ use crate::tags;
 /// How severe the alarms are, of 1 to 1000.
 const SEVERITY: u16 = 700;
 
-/// The fields of an event of an alarm, by the names on the way to them.
-pub(crate) const FIELDS: [&[&str]; 22] = [
-    &["EventId"],
-    &["EventType"],
-    &["SourceNode"],
-    &["SourceName"],
-    &["Time"],
-    &["ReceiveTime"],
-    &["Message"],
-    &["Severity"],
-    &["ConditionName"],
-    &["ConditionClassId"],
-    &["BranchId"],
-    &["Retain"],
-    &["EnabledState"],
-    &["EnabledState", "Id"],
-    &["ActiveState"],
-    &["ActiveState", "Id"],
-    &["AckedState"],
-    &["AckedState", "Id"],
-    &["Quality"],
-    &["Comment"],
-    &["ClientUserId"],
-    &["InputNode"],
-];
-
-/// The types that an alarm is of, from the alarm on.
-pub(crate) const TYPES: [ObjectTypeId; 4] = [
-    ObjectTypeId::OffNormalAlarmType,
-    ObjectTypeId::AlarmConditionType,
-    ObjectTypeId::AcknowledgeableConditionType,
-    ObjectTypeId::ConditionType,
-];
-
 /// The alarms, and how they are.
 #[derive(Debug)]
 pub(crate) struct Alarms {
@@ -234,6 +200,32 @@ pub(crate) fn refresh_mark(kind: ObjectTypeId, event_id: ByteString, now: DateTi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The fields of an event of an alarm, by the names on the way to them.
+    const FIELDS: [&[&str]; 22] = [
+        &["EventId"],
+        &["EventType"],
+        &["SourceNode"],
+        &["SourceName"],
+        &["Time"],
+        &["ReceiveTime"],
+        &["Message"],
+        &["Severity"],
+        &["ConditionName"],
+        &["ConditionClassId"],
+        &["BranchId"],
+        &["Retain"],
+        &["EnabledState"],
+        &["EnabledState", "Id"],
+        &["ActiveState"],
+        &["ActiveState", "Id"],
+        &["AckedState"],
+        &["AckedState", "Id"],
+        &["Quality"],
+        &["Comment"],
+        &["ClientUserId"],
+        &["InputNode"],
+    ];
 
     fn states(condition: &Condition) -> (bool, bool, bool) {
         (condition.active, condition.acknowledged, condition.retained())

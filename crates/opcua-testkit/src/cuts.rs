@@ -77,6 +77,9 @@ pub enum Failure {
     },
 }
 
+/// How long is waited before something is tried or looked at again: some counts.
+const RETRY: Duration = Duration::from_millis(200);
+
 /// Gaps whose reasons are kept. A trial is to have none.
 const MAX_GAPS: usize = 8;
 
@@ -119,8 +122,7 @@ impl<'a> Trial<'a> {
             slowest = slowest.max(clock::now() - healed);
         }
 
-        self.control(control, false).await?;
-        let last = self.stands_still().await?;
+        let last = self.stop(control).await?;
         self.until(last, "the last value").await?;
         let (connections, counts) = (self.network.opened(), self.tally.counts(0, last));
         Ok(Outcome {
@@ -150,19 +152,21 @@ impl<'a> Trial<'a> {
         self.command("write", Command::Write(write)).await.map(drop)
     }
 
-    /// What the counter says when it has stopped: the same twice.
-    async fn stands_still(&mut self) -> Result<i64, Failure> {
+    /// Stops the counter; what it says when it has stopped: the same twice. Values may come that were on their way before
+    /// the last cut, so there may be no connection yet; that the counter is told twice to stop does no harm.
+    async fn stop(&mut self, control: ItemAt) -> Result<i64, Failure> {
         let patience = clock::now() + PATIENCE;
         let mut before = None;
         while clock::now() < patience {
+            let told = self.control(control, false).await.is_ok();
             let read = Command::Read { items: vec![tags::item(tags::COUNTER)] };
-            let read = self.command("read", read).await?;
-            let now = value_read(&read);
-            if now.is_some() && now == before {
-                return Ok(now.unwrap_or_default());
+            let read = self.command("read", read).await;
+            let now = read.ok().filter(|_| told).and_then(|done| value_read(&done));
+            if let Some(last) = now.filter(|_| now == before) {
+                return Ok(last);
             }
             before = now;
-            self.pass(Duration::from_millis(200)).await?;
+            self.pass(RETRY).await?;
         }
         Err(self.silent("the counter to stand still"))
     }

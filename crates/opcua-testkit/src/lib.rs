@@ -6,6 +6,7 @@
 //! - [`Proxy`] stands between a client and a server, and cuts their connections as networks do.
 //! - [`Tally`] counts what a client was told of the counting tag: what was lost, and what came twice.
 //! - [`Schedule`] draws from a seed when is cut and how; [`Trial`] lets it happen to a back end.
+//! - [`worker`] is the worker's back end, set up for such a server.
 //!
 //! The server in `interop/opcua/` has the same tags and is made of other software. What is deliberately absent: history,
 //! methods of its own, and any notion of time but the machine's.
@@ -22,6 +23,7 @@ mod server;
 pub mod tags;
 mod tally;
 mod tasks;
+pub mod worker;
 
 pub use cuts::{Failure, Outcome, Trial};
 pub use proxy::{Cut, Proxy};

@@ -1,82 +1,71 @@
-//! The server of the test kit as a process of its own.
+//! The test kit as a program: its server, and the worker's back end against any server that has the same tags.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
-use std::process::ExitCode;
-use std::time::Duration;
+mod args;
+mod drive;
 
-use moorline_opcua_testkit::{Options, TestServer};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use moorline_opcua_testkit::{Options, Outcome, Proxy, Schedule, TestServer, Trial, worker};
 use tokio::io::{AsyncReadExt as _, stdin};
 
-const HELP: &str = "\
-moorline-opcua-testkit serve [--port N] [--count-every MS] [--publish-every MS] [--queue N]
+use args::{Cuts, HELP, Request};
 
-Serves tags and alarms over OPC UA on the loopback address, until its standard input ends. The first line that it
-prints is `listening url=…`.
-  --port N            listen there, and not on a free port
-  --count-every MS    how often the counter counts (20)
-  --publish-every MS  publishing intervals are no shorter (10)
-  --queue N           queues of items are no longer (100000)
-";
-
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (port, options) = match read(&args) {
-        Ok(read) => read,
+    let done = match args::read(&args) {
+        Ok(Request::Serve { port, options }) => serve(port, options).await,
+        Ok(Request::Drive { server }) => drive(server).await,
+        Ok(Request::Cuts(cuts)) => cut(cuts).await,
         Err(problem) => {
             eprint!("{problem}\n\n{HELP}");
             return ExitCode::from(2);
         }
     };
-    let server = match TestServer::start_at(port, options).await {
-        Ok(server) => server,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    done.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Serves until standard input ends.
+async fn serve(port: u16, options: Options) -> Result<ExitCode, Box<dyn Error>> {
+    let server = TestServer::start_at(port, options).await?;
     println!("listening url={}", server.url());
     let mut ignored = [0; 64];
     while let Ok(1..) = stdin().read(&mut ignored).await {}
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The port and the options that the arguments ask for.
-fn read(args: &[String]) -> Result<(u16, Options), String> {
-    let (mut port, mut options) = (0, Options::default());
-    let [command, flags @ ..] = args else { return Err("say what to do".to_owned()) };
-    if command != "serve" {
-        return Err(format!("there is no command {command:?}"));
-    }
-    for pair in flags.chunks(2) {
-        let [flag, value] = pair else { return Err(format!("{} takes a number", pair.join(" "))) };
-        let number: u32 = value.parse().map_err(|_| format!("{flag} takes a number, not {value:?}"))?;
-        let millis = Duration::from_millis(number.into());
-        match flag.as_str() {
-            "--port" => port = u16::try_from(number).map_err(|_| format!("there is no port {number}"))?,
-            "--count-every" if number > 0 => options.count_every = millis,
-            "--publish-every" => options.limits.publishing_interval = millis,
-            "--queue" => options.limits.queue_size = usize::try_from(number).unwrap_or(usize::MAX),
-            _ => return Err(format!("there is no {flag} {number}")),
-        }
-    }
-    Ok((port, options))
+/// Lets standard input tell the worker's back end what to do.
+async fn drive(server: SocketAddr) -> Result<ExitCode, Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let url = format!("opc.tcp://{server}/");
+    let mut backend = worker::open(&url, worker::Wanted::default(), directory.path()).await?;
+    drive::drive(&mut *backend).await?;
+    backend.close().await;
+    Ok(ExitCode::SUCCESS)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_asked_for_is_read_and_anything_else_refused() {
-        let read = |line: &str| read(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        for bad in
-            ["", "run", "serve --port", "serve --port x", "serve --port 70000", "serve --count-every 0", "serve 7"]
-        {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-        assert_eq!(read("serve"), Ok((0, Options::default())));
-        let asked = Options { count_every: Duration::from_millis(5), ..Options::default() };
-        assert_eq!(read("serve --port 4840 --count-every 5"), Ok((4840, asked)));
-    }
+/// Cuts the worker off again and again. Fails if a value was lost or came twice.
+async fn cut(cuts: Cuts) -> Result<ExitCode, Box<dyn Error>> {
+    let own = match cuts.server {
+        Some(_) => None,
+        None => Some(TestServer::start(Options::default()).await?),
+    };
+    let server = cuts.server.or_else(|| own.as_ref().map(TestServer::address)).ok_or("there is no server")?;
+    let seed = cuts.seed.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("seed {seed}");
+    let schedule = Schedule::new(seed, cuts.cuts).at_most(cuts.longest);
+    let network = Proxy::to(server).await?;
+    let directory = tempfile::tempdir()?;
+    let url = format!("opc.tcp://{}/", network.address());
+    let mut backend = worker::open(&url, worker::Wanted::default(), directory.path()).await?;
+    let outcome: Outcome = Trial::new(&mut *backend, &network).run(schedule).await?;
+    backend.close().await;
+    println!("{}", serde_json::to_string(&outcome)?);
+    Ok(if outcome.counts.lost == 0 && outcome.counts.doubled == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

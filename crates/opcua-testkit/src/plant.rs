@@ -1,6 +1,7 @@
 //! The tags and alarms as parts of an OPC UA server.
 
 mod conditions;
+mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::alarms::{Alarms, Condition, ConditionEvent};
 use crate::tags;
 
 pub(crate) use conditions::Conditions;
+pub(crate) use types::Inherited;
 
 /// The part of a server that has the tags.
 pub(crate) type PlantManager = InMemoryNodeManager<Plant>;

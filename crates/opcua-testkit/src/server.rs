@@ -17,7 +17,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 
 use crate::alarms::Alarms;
-use crate::plant::{Conditions, Plant, PlantManager, count};
+use crate::plant::{Conditions, Inherited, Plant, PlantManager, count};
 use crate::tags;
 
 /// How often the server looks whether something is to be published. The shortest publishing interval there can be.
@@ -215,6 +215,7 @@ fn builder(options: Options, counting: watch::Sender<bool>) -> ServerBuilder {
         .with_node_manager(InMemoryNodeManagerBuilder::new(CoreNodeManagerBuilder))
         .with_node_manager(DiagnosticsNodeManagerBuilder)
         .with_node_manager(InMemoryNodeManagerBuilder::new(plant))
+        .with_type_tree_getter(Arc::new(Inherited))
         .application_name("Moorline OPC UA test kit")
         .application_uri("urn:moorline:opcua-testkit:server")
         .product_uri("urn:moorline:opcua-testkit:server")

@@ -1,5 +1,5 @@
 //! The methods of conditions. They are nodes of OPC UA's own namespace, whose part of the server knows none of them, so
-//! this part stands before it and has just these nodes. What is not a call is handed on.
+//! this part stands before it and has just these nodes. What is read of them is handed on.
 
 use std::sync::Arc;
 
@@ -11,12 +11,11 @@ use opcua::server::node_manager::{
     BrowseNode, DynNodeManager, MethodCall, NodeManager, NodeManagersRef, ReadNode, RequestContext, ServerContext,
 };
 use opcua::types::{
-    AttributeId, DateTime, MethodId, NodeClass, NodeId, ObjectTypeId, QualifiedName, StatusCode, TimestampsToReturn,
-    Variant,
+    AttributeId, DateTime, MethodId, NodeClass, NodeId, ObjectTypeId, StatusCode, TimestampsToReturn, Variant,
 };
 
 use super::{SharedAlarms, tell_alarm};
-use crate::alarms::{ConditionEvent, FIELDS, TYPES, refresh_mark};
+use crate::alarms::{ConditionEvent, refresh_mark};
 
 /// The methods that are answered.
 const METHODS: [MethodId; 3] = [
@@ -111,16 +110,9 @@ impl NodeManager for Conditions {
     }
 
     async fn init(&self, types: &mut DefaultTypeTree, _: ServerContext) {
-        // A client may ask for a field by any type that has or inherits it, and for the condition itself by an empty
-        // path. The types as they are generated have a field where it is declared, and nothing for the path.
-        for of in TYPES.map(NodeId::from) {
-            types.add_type_property(&of, &of, &[], NodeClass::Object);
-            for field in FIELDS {
-                let path: Vec<QualifiedName> = field.iter().map(|name| QualifiedName::new(0, *name)).collect();
-                let path: Vec<&QualifiedName> = path.iter().collect();
-                types.add_type_property(&of, &of, &path, NodeClass::Variable);
-            }
-        }
+        // A client asks for the condition itself with an empty path, which the types as they are generated do not have.
+        let condition = NodeId::from(ObjectTypeId::ConditionType);
+        types.add_type_property(&condition, &condition, &[], NodeClass::Object);
     }
 
     async fn read(
@@ -133,8 +125,9 @@ impl NodeManager for Conditions {
         self.core()?.read(context, max_age, timestamps, nodes).await
     }
 
-    async fn browse(&self, context: &RequestContext, nodes: &mut [BrowseNode]) -> Result<(), StatusCode> {
-        self.core()?.browse(context, nodes).await
+    async fn browse(&self, _: &RequestContext, _: &mut [BrowseNode]) -> Result<(), StatusCode> {
+        // Every part is asked about every node; the one that has the rest of the namespace knows these too.
+        Ok(())
     }
 
     async fn call(&self, context: &RequestContext, calls: &mut [&mut MethodCall]) -> Result<(), StatusCode> {
