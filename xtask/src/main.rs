@@ -16,6 +16,7 @@ mod interop;
 mod lex;
 mod licences;
 mod metadata;
+mod opcua_cuts;
 mod purity;
 mod rust;
 mod sources;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use bench::Bench;
 use chaos::Chaos;
 use hostile::Hostile;
+use opcua_cuts::OpcUaCuts;
 use steps::{STEPS, Step};
 
 /// What the command line asks for.
@@ -37,6 +39,7 @@ enum Request {
     One(&'static Step),
     Chaos(Chaos),
     Hostile(Hostile),
+    OpcUaCuts(OpcUaCuts),
     Bench(Bench),
 }
 
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Ok(Request::One(step)) => steps::run_one(step),
         Ok(Request::Chaos(chaos)) => steps::run_chaos(chaos),
         Ok(Request::Hostile(hostile)) => steps::run_hostile(hostile),
+        Ok(Request::OpcUaCuts(cuts)) => steps::run_opcua_cuts(cuts),
         Ok(Request::Bench(bench)) => steps::run_bench(&bench),
         Err(problem) => {
             eprint!("{problem}\n\n{}", help());
@@ -64,6 +68,7 @@ fn request(args: &[String]) -> Result<Request, String> {
         [] => Err("say what to run".to_owned()),
         [name, rest @ ..] if name == "chaos" => Chaos::read(rest).map(Request::Chaos),
         [name, rest @ ..] if name == "hostile" => Hostile::read(rest).map(Request::Hostile),
+        [name, rest @ ..] if name == "opcua-cuts" => OpcUaCuts::read(rest).map(Request::OpcUaCuts),
         [name, rest @ ..] if name == "bench" => Bench::read(rest).map(Request::Bench),
         [arg] => match arg.as_str() {
             "--help" | "-h" | "help" => Ok(Request::Help),
@@ -85,6 +90,9 @@ fn help() -> String {
     help.push_str("\ncargo xtask chaos [--seed N] [--minutes M]   kill gateways and workers for a while\n");
     help.push_str(
         "cargo xtask hostile [--connections N]        attack a gateway, and measure who keeps to the rules\n",
+    );
+    help.push_str(
+        "cargo xtask opcua-cuts [--seed N] [--cuts N]     cut the OPC UA worker off from two servers, and count what it lost\n",
     );
     help.push_str(
         "cargo xtask bench [NAME...] [--quick] [--runs N] [--out DIR] [--write-docs] [--list]\n\
@@ -131,6 +139,7 @@ mod tests {
         assert!(matches!(asked("--help"), Ok(Request::Help)));
         assert!(matches!(asked("chaos --minutes 1"), Ok(Request::Chaos(_))));
         assert!(matches!(asked("hostile --connections 100"), Ok(Request::Hostile(_))));
+        assert!(matches!(asked("opcua-cuts --cuts 3"), Ok(Request::OpcUaCuts(_))));
         assert!(matches!(asked("bench --quick firehose"), Ok(Request::Bench(_))));
     }
 }

@@ -9,6 +9,7 @@ use crate::bench::Bench;
 use crate::chaos::Chaos;
 use crate::command::cargo;
 use crate::hostile::Hostile;
+use crate::opcua_cuts::OpcUaCuts;
 use crate::{advisories, conformance, install, instructions, interop, licences, purity, tidy};
 
 /// One check.
@@ -34,7 +35,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "advisories", about: "no dependency has a known hole", run: advisories::run },
     Step { name: "instructions", about: "a delivery costs what it did", run: instructions::run },
     Step { name: "tests", about: "the tests of all packages", run: tests },
-    Step { name: "interop", about: "the official Python SDK and ours understand each other", run: interop::run },
+    Step { name: "interop", about: "software of others and ours understand each other", run: interop::run },
 ];
 
 /// How a step went.
@@ -70,6 +71,15 @@ pub(crate) fn run_hostile(hostile: Hostile) -> ExitCode {
     let result = hostile.run();
     if let Err(error) = &result {
         eprintln!("hostile: {error:#}");
+    }
+    exit_code(result.is_ok())
+}
+
+/// Cuts the OPC UA worker off from its servers.
+pub(crate) fn run_opcua_cuts(cuts: OpcUaCuts) -> ExitCode {
+    let result = cuts.run();
+    if let Err(error) = &result {
+        eprintln!("opcua-cuts: {error:#}");
     }
     exit_code(result.is_ok())
 }

@@ -1,0 +1,80 @@
+"""Runs every scenario, or cuts for longer: python run.py KIT [PART OF A NAME | cuts [ARGUMENTS OF THE KIT'S cuts]]"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import as_client
+import as_worker
+import harness
+
+# A scenario that has not ended by then does not end.
+DEADLINE_SEC = 300
+
+
+async def main(program: str, part: str = "", *args: str) -> int:
+    # What asyncua says of servers without security is so on purpose.
+    logging.getLogger("asyncua").setLevel(logging.CRITICAL)
+    kit = harness.Kit(Path(program).resolve())
+    if part == "cuts":
+        return await cuts(kit, *args)
+    failed = 0
+    async with harness.asyncua_server() as url:
+        failed += await run("the worker and asyncua", as_worker.SCENARIOS, part, kit, url)
+    async with kit.server() as url:
+        failed += await run("the worker and the test kit", as_worker.SCENARIOS, part, kit, url)
+    async with kit.server() as url:
+        failed += await run("asyncua and the test kit", as_client.SCENARIOS, part, kit, url)
+    print(f"{failed} scenarios failed" if failed else "every scenario passed")
+    return 1 if failed else 0
+
+
+async def cuts(kit: harness.Kit, *args: str) -> int:
+    """The table of docs/GATEWAY-CONFORMANCE.md."""
+    print("| server | seed | cuts | cut for | values | lost | doubled | out of order | gaps told | slowest return |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    outcomes = [row("async-opcua", await kit.cuts(None, *args))]
+    async with harness.asyncua_server() as url:
+        outcomes.append(row("asyncua", await kit.cuts(url, *args)))
+    return 0 if all(outcomes) else 1
+
+
+def row(server: str, outcome: dict) -> bool:
+    """Prints a row; whether nothing was lost and nothing came twice."""
+    counts = outcome["counts"]
+    cells = [
+        server, outcome["seed"], outcome["cuts"], f"{outcome['cut_seconds']:.0f} s", counts["values"], counts["lost"],
+        counts["doubled"], counts["out_of_order"], counts["gaps_told"], f"{outcome['slowest_return_seconds']:.2f} s",
+    ]
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+    exact = counts["lost"] == counts["doubled"] == counts["out_of_order"] == 0
+    if not exact:
+        print(json.dumps(outcome), file=sys.stderr)
+    return exact
+
+
+async def run(who: str, scenarios: list, part: str, kit: harness.Kit, url: str) -> int:
+    failed = 0
+    for scenario in scenarios:
+        if part not in scenario.__name__:
+            continue
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(DEADLINE_SEC):
+                await scenario(kit, url)
+            verdict = "ok"
+        except Exception:
+            failed += 1
+            verdict = f"FAILED\n{traceback.format_exc()}"
+        print(f"{who}: {scenario.__name__.replace('_', ' ')} ({time.monotonic() - started:.1f} s): {verdict}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*sys.argv[1:])))
