@@ -141,10 +141,10 @@ pub(super) fn grammar() -> Clap {
                 .help("The last number that was seen: what followed comes first"),
         )
         .after_help(
-            "A lost connection and a gateway that was killed are waited for, and the stream goes on behind what was seen\n\
-             last. What the gateway no longer has is shown as a gap: the items are read anew then.\n\n\
+            "A lost connection and a gateway that was killed are waited for, and the stream goes on behind\n\
+             what was seen last. What the gateway no longer has is shown as a gap: the items are read anew.\n\n\
              Examples:\n  moorline gateway stream $S Plant.Temperature Plant.Ramp\n  \
-             moorline gateway stream $S --json | jq -c 'select(.family == \"data_change\") | [.item, .said.value]'",
+             moorline gateway stream $S --json | jq -c '[.item, .said.value]'",
         );
     let alarms = Clap::new("alarms").about("Show the active alarms, then every change").arg(session()).arg(as_json());
     let acknowledge = Clap::new("acknowledge")

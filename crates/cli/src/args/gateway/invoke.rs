@@ -157,16 +157,17 @@ pub(super) fn grammar(session: Arg) -> Clap {
         .about("Have a command carried out, or several")
         .arg(session)
         .arg(by_json)
-        .args(options.map(|option| option.global(true)))
+        // Behind the flags of a command in its help.
+        .args(options.map(|option| option.global(true).display_order(900)))
         .args_conflicts_with_subcommands(false)
         .subcommand_value_name("COMMAND")
         .disable_help_subcommand(true)
         .subcommands(COMMANDS.iter().map(command))
         .after_help(
-            "The command is one of those above with its flags, or --command with JSON, whose fields are those of\n\
-             moorline.gateway.v1; `bulk` has several commands, which are carried out one after the other, in one round\n\
-             trip. A write is answered when the back end has taken it in; whether it is complete is an event. The exit\n\
-             code is 5 if the command, or one of several, was not carried out.\n\n\
+            "The command is one of those above with its flags, or --command with JSON, whose fields are those\n\
+             of moorline.gateway.v1; `bulk` has several commands, which are carried out one after the other,\n\
+             in one round trip. A write is answered when the back end has taken it in; whether it is complete\n\
+             is an event. The exit code is 5 if the command, or one of several, was not carried out.\n\n\
              Examples:\n  \
              H=$(moorline gateway invoke $S register --client-name line1)\n  \
              I=$(moorline gateway invoke $S add-item --server-handle $H --item Plant.Setpoint)\n  \
