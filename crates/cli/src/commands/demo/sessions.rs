@@ -10,7 +10,7 @@ use std::fmt::Arguments;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use moorline_gateway_client::{Command, EventBody, EventStream, Item, Link, Next, OpenSession, Session, Start, Value};
 use serde_json::json;
 use tokio::sync::watch;
@@ -138,12 +138,11 @@ async fn watch_plant(args: &Demo, gateway: &mut Gateway, lines: &[Relay; 3], out
         session.advise(item).await?;
     }
     let progress: Vec<_> = watchers.iter().map(|watcher| watcher.progress.subscribe()).collect();
-    let watching = join_all(watchers.iter_mut().map(|watcher| watcher.run(told.then_some(output))));
+    let watching = try_join_all(watchers.iter_mut().map(|watcher| watcher.run(told.then_some(output))));
     let faults = Faults { lines, slow: &slow, session: &session, setpoint, progress: &progress };
     let happening = faults.happen(args.calm, gateway, told.then_some(output));
-    let (watched, happened) = tokio::join!(watching, happening);
-    let Happened { cuts, kills } = happened?;
-    watched.into_iter().collect::<Result<Vec<()>>>()?;
+    // Whichever fails, the others would wait for it.
+    let (_, Happened { cuts, kills }) = tokio::try_join!(watching, happening)?;
     let logs: Vec<_> = watchers.into_iter().map(|watcher| watcher.log).collect();
     session.close().await?;
     let (tallies, left_out) = tally(&logs);
