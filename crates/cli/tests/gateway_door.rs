@@ -4,25 +4,20 @@
 mod common;
 
 use std::fs;
-use std::time::Duration;
 
+use common::grpc::{Key, url, within};
 use common::{Gateway, stderr, stdout};
 use moorline_gateway_proto::v1;
 use moorline_gateway_proto::v1::session_gateway_client::SessionGatewayClient;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
+use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
-use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An authority that issues certificates for this machine.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -77,39 +72,6 @@ impl Encrypted {
         };
         Channel::from_shared(url(&self.gateway)).unwrap().tls_config(tls).unwrap().connect().await
     }
-}
-
-fn url(gateway: &Gateway) -> String {
-    let endpoint = fs::read_to_string(gateway.data_dir().join("gateway.json")).unwrap();
-    let endpoint: serde_json::Value = serde_json::from_str(&endpoint).unwrap();
-    endpoint["grpc"].as_str().unwrap().to_owned()
-}
-
-/// A key beside every call, or none.
-#[derive(Clone)]
-struct Key(Option<MetadataValue<Ascii>>);
-
-impl Key {
-    fn admin(gateway: &Gateway) -> Self {
-        Self::of(&fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap())
-    }
-
-    fn of(token: &str) -> Self {
-        Self(Some(format!("Bearer {}", token.trim()).parse().unwrap()))
-    }
-}
-
-impl Interceptor for Key {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(key) = &self.0 {
-            request.metadata_mut().insert("authorization", key.clone());
-        }
-        Ok(request)
-    }
-}
-
-async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it does not come")
 }
 
 /// Whose session it is that somebody opens; or why there is none.

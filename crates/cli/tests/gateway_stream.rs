@@ -4,9 +4,9 @@
 
 mod common;
 
-use std::fs;
 use std::process::Stdio;
 
+use common::grpc::url;
 use common::proxy::Proxy;
 use common::{Gateway, Running, moorline, stderr, stdout};
 use rustix::process::Signal;
@@ -25,12 +25,6 @@ fn open(gateway: &Gateway) -> String {
     let output = gateway.run(&["gateway", "open", "--options", PLANT]);
     assert!(output.status.success(), "{}", stderr(&output));
     stdout(&output).trim().to_owned()
-}
-
-fn url(gateway: &Gateway) -> String {
-    let endpoint = fs::read_to_string(gateway.data_dir().join("gateway.json")).unwrap();
-    let endpoint: Value = serde_json::from_str(&endpoint).unwrap();
-    endpoint["grpc"].as_str().unwrap().to_owned()
 }
 
 /// A command whose output is read line by line while it runs.

@@ -3,8 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
-
+use common::grpc::{Key, url, within};
 use common::{Gateway, stderr, stdout, wait_for, workers_of};
 use moorline_gateway_proto::ERROR_INFO_KEY;
 use moorline_gateway_proto::v1::command::Body;
@@ -15,16 +14,11 @@ use moorline_gateway_proto::v1::value::Kind;
 use moorline_gateway_proto::v1::{self, ErrorCode, ErrorInfo, SessionState, event};
 use prost::Message as _;
 use rustix::process::{Pid, Signal, kill_process};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\nmax_sessions = 2\n";
 
@@ -35,38 +29,14 @@ const PLANT: &str = r#"{"tick_ms":20,"tags":{
     "Hot":{"wave":"ramp","min":0,"max":100,"period_ms":400,"alarm_above":50}
 }}"#;
 
-#[derive(Clone)]
-struct Key(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Key {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(key) = &self.0 {
-            request.metadata_mut().insert("authorization", key.clone());
-        }
-        Ok(request)
-    }
-}
-
 type Api = SessionGatewayClient<InterceptedService<Channel, Key>>;
 
 async fn channel(gateway: &Gateway) -> Channel {
-    let endpoint = std::fs::read_to_string(gateway.data_dir().join("gateway.json")).unwrap();
-    let endpoint: serde_json::Value = serde_json::from_str(&endpoint).unwrap();
-    let url = endpoint["grpc"].as_str().unwrap().to_owned();
-    Channel::from_shared(url).unwrap().connect().await.unwrap()
-}
-
-fn key(gateway: &Gateway) -> Key {
-    let token = std::fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap();
-    Key(Some(format!("Bearer {}", token.trim()).parse().unwrap()))
+    Channel::from_shared(url(gateway)).unwrap().connect().await.unwrap()
 }
 
 async fn api(gateway: &Gateway) -> Api {
-    SessionGatewayClient::with_interceptor(channel(gateway).await, key(gateway))
-}
-
-async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, what).await.expect("it does not come")
+    SessionGatewayClient::with_interceptor(channel(gateway).await, Key::admin(gateway))
 }
 
 async fn open(api: &mut Api) -> v1::Session {
@@ -176,7 +146,7 @@ async fn health_is_told_to_whoever_has_a_key() {
     let request = || HealthCheckRequest { service: "moorline.gateway.v1.SessionGateway".to_owned() };
     let mut stranger = HealthClient::with_interceptor(channel.clone(), Key(None));
     assert_eq!(stranger.check(request()).await.unwrap_err().code(), Code::Unauthenticated);
-    let mut known = HealthClient::with_interceptor(channel, key(&gateway));
+    let mut known = HealthClient::with_interceptor(channel, Key::admin(&gateway));
     within(async {
         // It is serving once no worker is awaited.
         while known.check(request()).await.unwrap().into_inner().status != 1 {

@@ -4,6 +4,8 @@
 
 pub(crate) mod collector;
 
+pub(crate) mod grpc;
+
 pub(crate) mod issuer;
 
 pub(crate) mod proxy;
