@@ -11,9 +11,9 @@
 //! needs no memory and outlives a restart. Jobs that come or go in between do not move the others, so nothing is told
 //! twice or left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use moorline_types::{AgentRef, JobId, Json, PrincipalId, SessionId, Tag, Timestamp, TraceId};
+use moorline_types::{AgentRef, JobId, Json, PrincipalId, SessionId, Tag, Timestamp, TraceId, Units};
 use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
@@ -49,6 +49,9 @@ pub struct Entry {
     /// How it ended; absent until that is known here.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<Status>,
+    /// What was left of its budget then, by currency. Absent in entries of earlier versions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub remaining: BTreeMap<Box<str>, Units>,
 }
 
 impl Entry {
@@ -64,12 +67,13 @@ impl Entry {
             tags: tags.clone(),
             parent: parent.as_ref().map(|parent| parent.job),
             ended: None,
+            remaining: BTreeMap::new(),
         }
     }
 
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
-        // Serialising to memory fails only for maps with keys that are no strings; an entry has no map.
+        // Serialising to memory fails only for maps with keys that are no strings; an entry's has strings.
         serde_json::to_vec(self).unwrap_or_default()
     }
 

@@ -1,6 +1,6 @@
 //! The gateway: everything that sessions, jobs and workers share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::credentials::{Credentials, Pending};
 use crate::ended::Ended;
 use crate::events::JobEvents;
-use crate::job_index::JobIndex;
+use crate::job_index::{End, JobIndex};
 use crate::job_lists;
 use crate::jobs::Jobs;
 use crate::last_seen::LastSeen;
@@ -46,6 +46,7 @@ use crate::tasks::{TaskKind, Tasks};
 use crate::view::Delivery;
 
 mod backend;
+mod budget;
 mod delegate;
 mod gc;
 mod list;
@@ -537,7 +538,9 @@ impl Gateway {
             Some(JobSummary { accepted, status, .. }) if status.is_terminal() => {
                 let stored = self.count_job(id, &accepted.principal).await?;
                 self.0.index.note_begun(id, Arc::clone(&accepted));
-                self.0.index.note_ended(self.now(), id, &accepted, status, stored);
+                // What was left of its budget is asked for seldom, and read from its records then.
+                let end = End { status, remaining: BTreeMap::new(), bytes: stored };
+                self.0.index.note_ended(self.now(), id, &accepted, end);
                 return Ok(());
             }
             Some(JobSummary { accepted, .. }) => {

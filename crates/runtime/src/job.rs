@@ -10,12 +10,15 @@ use moorline_core::delegation::Delegation;
 use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, ReportError, Status, Until};
 use moorline_core::span::{Moment, Question};
 use moorline_store::{AppendError, Change, CommittedBatch, Store, StoreFault};
-use moorline_types::{Batch, Capability, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, WorkerSeq, limits};
+use moorline_types::{
+    Batch, Capability, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, Units, WorkerSeq, limits,
+};
 use moorline_worker::message::{self, Answer, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::claims::FreeKey;
 use crate::intake::{Intake, Load};
+use crate::job_index::{End, remaining};
 use crate::jobs::{Jobs, entries_of_children};
 use crate::pool::verdict;
 use crate::registry::{JobInput, Place, Progress, SubmittedBelow};
@@ -66,6 +69,8 @@ enum Confirmation {
     Cancel(oneshot::Sender<Result<(), Refusal>>),
     /// To make this child.
     Delegate(JobId, oneshot::Sender<Result<JobId, Refusal>>),
+    /// To say what is left of the budget, which was this.
+    Remaining(BTreeMap<Box<str>, Units>, oneshot::Sender<BTreeMap<Box<str>, Units>>),
 }
 
 impl Confirmation {
@@ -73,6 +78,8 @@ impl Confirmation {
         match self {
             Self::Cancel(to) => answer(to, Ok(())),
             Self::Delegate(child, to) => answer(to, Ok(child)),
+            // Whoever asked may have stopped waiting.
+            Self::Remaining(left, to) => to.send(left).map_or((), drop),
         }
     }
 }
@@ -198,6 +205,10 @@ impl JobTask {
                 };
                 let asked = DelegationAsked { ask: id.get(), delegate_id: delegate_id.into(), until };
                 self.job.handle_delegation_asked(fence, asked);
+            }
+            JobInput::Remaining { told } => {
+                let confirmation = Confirmation::Remaining(remaining(&self.job), told);
+                confirmations.push_back((self.job.last_decided(), confirmation));
             }
             JobInput::CancelByParent => {
                 let reason = Some("the job that delegated it is to end".to_owned());
@@ -401,7 +412,7 @@ impl JobTask {
         }
         drop(inbox);
         if over {
-            jobs.index.note_ended(jobs.clock.now(), id, job.accepted(), job.status(), stored);
+            jobs.index.note_ended(jobs.clock.now(), id, job.accepted(), End::of(&job, stored));
             tracing::debug!(status = %job.status(), records = %job.head(), "the job is over");
         }
     }

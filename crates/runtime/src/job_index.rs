@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use moorline_core::job::Status;
+use moorline_core::job::{Job, Status};
 use moorline_core::listing::{Entry, Range};
 use moorline_core::record::Accepted;
 use moorline_store::{AppendError, Change, Collection, DocKey, Expect, ReadError, Store};
-use moorline_types::{Batch, JobId, PrincipalId, Timestamp};
+use moorline_types::{Batch, JobId, PrincipalId, Timestamp, Units};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +68,29 @@ struct Waiting {
     commits: VecDeque<Vec<Change>>,
 }
 
+/// What is noted of a job's end.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    /// How it has ended.
+    pub(crate) status: Status,
+    /// What was left of its budget; empty also if that is not known here.
+    pub(crate) remaining: BTreeMap<Box<str>, Units>,
+    /// The bytes of its records.
+    pub(crate) bytes: u64,
+}
+
+impl End {
+    /// The end of a job that is over, with so many bytes of records.
+    pub(crate) fn of(job: &Job, bytes: u64) -> Self {
+        Self { status: job.status(), remaining: remaining(job), bytes }
+    }
+}
+
+/// What is left of a job's budget, by currency.
+pub(crate) fn remaining(job: &Job) -> BTreeMap<Box<str>, Units> {
+    job.authority().remaining().map(|(currency, left)| (currency.into(), left)).collect()
+}
+
 impl JobIndex {
     /// The index of this store, which is written from now on. Must be called in a runtime.
     pub(crate) fn start(store: Arc<dyn Store>, tasks: &Tasks) -> Self {
@@ -83,11 +106,11 @@ impl JobIndex {
         self.notes.noted.notify_one();
     }
 
-    /// Takes note of how a job has ended, and with how many bytes of records: here, among what is over and among what is
-    /// open, all in one commit. From then on the job may be removed.
-    pub(crate) fn note_ended(&self, now: Timestamp, job: JobId, accepted: &Accepted, status: Status, bytes: u64) {
-        let owner = &accepted.principal;
-        let entry = Entry { ended: Some(status), ..Entry::of(accepted) };
+    /// Takes note of how a job has ended: here, among what is over and among what is open, all in one commit. From then on
+    /// the job may be removed.
+    pub(crate) fn note_ended(&self, now: Timestamp, job: JobId, accepted: &Accepted, end: End) {
+        let (owner, End { status, remaining, bytes }) = (&accepted.principal, end);
+        let entry = Entry { ended: Some(status), remaining, ..Entry::of(accepted) };
         let end = [write(job, owner, &entry), Ended::job(now, job, owner, bytes), OpenJobs::removal(job)];
         let mut waiting = lock(&self.notes.waiting);
         if waiting.begun.remove(&job).is_some() {

@@ -4,6 +4,8 @@
 //! session is in the store; the handle holds positions. It writes a checkpoint now and then, so that not much is read
 //! again by whoever comes back.
 
+use std::collections::BTreeMap;
+
 use moorline_core::Refusal;
 use moorline_core::access::{Action, Asked, Granted, Ruling, check_submission};
 use moorline_core::audit::AuditFilter;
@@ -19,7 +21,7 @@ use moorline_core::session::Session;
 use moorline_core::view::Awaited;
 use moorline_types::{
     AgentRef, Batch, EventKind, EventSeq, JobId, Json, Offset, Principal, Record, SessionId, StreamSeq, Timestamp,
-    TraceId, TraceRef, limits,
+    TraceId, TraceRef, Units, limits,
 };
 
 use crate::audit::AuditPage;
@@ -82,6 +84,8 @@ pub struct SubmitParent {
 pub struct SubscribeRequest {
     /// Whether what has happened so far is wanted too, and after which number of the submitter's session.
     pub history: Option<EventSeq>,
+    /// Whether it is to be said what is left of the job's budget.
+    pub budget: bool,
     /// What becomes of records that the session does not take in time.
     pub overflow: Overflow,
 }
@@ -95,6 +99,8 @@ pub struct Subscription {
     pub subscribed_from: EventSeq,
     /// Whether history is part of what follows.
     pub replayed: bool,
+    /// What is left of the job's budget, by currency, if that was asked for and it has one. What follows is later.
+    pub remaining: BTreeMap<Box<str>, Units>,
 }
 
 /// See the module's documentation.
@@ -355,7 +361,9 @@ impl SessionHandle {
         let (summary, _kept) = gateway.find_and_keep(self.principal(), Action::Observe, job, &self.ruled).await?;
         let subscribed_from = self.reader.event_seq();
         let (job, overflow) = (summary.job, request.overflow);
-        let subscription = |replayed| Subscription { job: summary.clone(), subscribed_from, replayed };
+        let remaining = if request.budget { gateway.remaining(&summary).await? } else { BTreeMap::new() };
+        let subscription =
+            |replayed| Subscription { job: summary.clone(), subscribed_from, replayed, remaining: remaining.clone() };
         if self.session.watching().contains(&job) {
             return Ok(subscription(false));
         }

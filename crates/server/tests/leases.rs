@@ -128,7 +128,8 @@ async fn what_was_not_negotiated_cannot_be_leased() {
     }
 }
 
-/// Calls the tools of its input, of which each costs a third of a dollar, and returns how each went.
+/// Calls the tools of its input, of which each costs a third of a dollar, and returns how each went. Where that says
+/// `wait` it waits for its end.
 struct Buyer;
 
 #[async_trait]
@@ -145,6 +146,10 @@ impl Agent for Buyer {
     async fn run(&self, job: JobContext) -> Result<Outcome, Failure> {
         let mut went = Vec::new();
         for tool in job.input::<Vec<String>>()? {
+            if tool == "wait" {
+                job.cancelled().await;
+                return Err(Failure::cancelled());
+            }
             let paid = job.clone();
             let call = async move || {
                 let spent = paid.cost("tool", "0.333333333333333334".parse().unwrap(), "USD").await;
@@ -191,6 +196,37 @@ async fn tools_are_called_as_far_as_the_lease_and_the_budget_go_and_the_agent_go
     assert_eq!(left.len(), 3, "each cost is more than a twentieth: {left:?}");
     // Without exact decimals this would be 0.3333333333333333.
     assert!(["0.333333333333333332", "0.3333333333333333"].contains(&left[1].as_str()), "{left:?}");
+}
+
+async fn subscribed(client: &mut Client, job: &Value) -> Value {
+    client.say("msg_2", "job.subscribe", json!({ "job_id": job })).await;
+    client.recv_type("job.subscribed").await["payload"].clone()
+}
+
+/// Whoever subscribes is told what is left at that moment, of a job that is over too, if both sides know budgets.
+#[tokio::test]
+async fn a_subscription_says_what_is_left_of_the_budget() {
+    let bench = Bench::with_agents(runtime_options(), vec![Arc::new(Buyer)]).await;
+    let (mut submitter, mut dashboard) = (client(&bench).await, client(&bench).await);
+    let buying = |input: Value, lease: Value| json!({ "agent": "buyer", "input": input, "lease_request": lease });
+    let lease = json!({ "tool.call": ["git-*"], "cost.budget": ["USD:1.00", "credits:7"] });
+    submitter.say("msg_1", "job.submit", buying(json!(["git-log", "git-log", "wait"]), lease)).await;
+    let job = submitter.recv_type("job.accepted").await["payload"]["job_id"].clone();
+    let mut costs = 0;
+    while costs < 2 {
+        let event = submitter.recv_type("job.event").await;
+        costs += usize::from(event["payload"]["body"]["name"] == "cost.tool");
+    }
+    let left = subscribed(&mut dashboard, &job).await["budget"].clone();
+    assert_eq!((left["USD"].as_f64(), &left["credits"]), (Some(0.333_333_333_333_333_3), &json!(7)), "{left}");
+    assert_eq!(subscribed(&mut bench.client().await, &job).await.get("budget"), None, "it was not negotiated");
+
+    submitter.say("msg_3", "job.cancel", json!({ "job_id": job })).await;
+    submitter.recv_type("job.error").await;
+    assert_eq!(subscribed(&mut client(&bench).await, &job).await["budget"], left, "and when it is over");
+    submitter.say("msg_4", "job.submit", buying(json!([]), json!({}))).await;
+    let unbounded = submitter.recv_type("job.result").await["job_id"].clone();
+    assert_eq!(subscribed(&mut dashboard, &unbounded).await.get("budget"), None, "nothing is counted");
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ impl Job {
     }
 
     /// The number that the last of all facts decided so far has or will have.
-    pub(super) fn last_decided(&self) -> StreamSeq {
+    pub fn last_decided(&self) -> StreamSeq {
         let under_way = self.under_way.as_ref().map_or(0, |under_way| under_way.own);
         StreamSeq::new(self.head.get() + (under_way + self.waiting.own()) as u64)
     }

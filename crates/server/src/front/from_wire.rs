@@ -261,7 +261,7 @@ pub(crate) fn subscribe(
 ) -> Result<SubscribeRequest, Refusal> {
     let history = subscribe.history.then(|| subscribe.from_event_seq.unwrap_or_default());
     let overflow = overflow(extensions, features, default)?;
-    Ok(SubscribeRequest { history, overflow })
+    Ok(SubscribeRequest { history, budget: features.contains(Feature::CostBudget), overflow })
 }
 
 /// What is to become of records that the client does not take in time. Whoever cannot be told of a gap would take what

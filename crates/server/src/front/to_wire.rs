@@ -13,7 +13,7 @@ use moorline_core::record::{Cause, Corrupt, CredentialRotated, Event, Fact, Fail
 use moorline_runtime::credentials::{CredentialsReport, Value};
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
-use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp};
+use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp, Units};
 use moorline_wire::payload::credential;
 use moorline_wire::payload::{
     Accepted, AgentEntry, Credential, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
@@ -71,7 +71,7 @@ pub(crate) fn accepted(
         agent: agent(job),
         lease: job.accepted.lease.clone(),
         lease_constraints: constraints(job),
-        budget: budget(job).filter(|_| features.contains(Feature::CostBudget)),
+        budget: initial_budget(job).filter(|_| features.contains(Feature::CostBudget)),
         credentials,
         accepted_at: Some(job.accepted_at),
         trace_id: job.accepted.trace_id,
@@ -95,7 +95,7 @@ pub(crate) fn subscribed(
         agent: agent(job),
         lease: job.accepted.lease.clone(),
         lease_constraints: constraints(job),
-        budget: None,
+        budget: budget(subscription.remaining.iter().map(|(currency, left)| (&**currency, *left))),
         parent_job_id: job.accepted.parent.as_ref().map(|parent| parent.job.into()),
         trace_id: job.accepted.trace_id,
         subscribed_from: subscription.subscribed_from,
@@ -141,10 +141,13 @@ fn constraints(job: &JobSummary) -> Option<LeaseConstraints> {
 }
 
 /// The budget with which the job began (spec 7.1).
-fn budget(job: &JobSummary) -> Option<Budget> {
-    let Terms { budget, .. } = Terms::read(&job.accepted.lease).ok()?;
-    let amounts =
-        budget.iter().filter_map(|(currency, units)| Some((currency.into(), units.to_string().parse().ok()?)));
+fn initial_budget(job: &JobSummary) -> Option<Budget> {
+    budget(Terms::read(&job.accepted.lease).ok()?.budget.iter())
+}
+
+/// Amounts by currency; `None` if there are none.
+fn budget<'a>(amounts: impl Iterator<Item = (&'a str, Units)>) -> Option<Budget> {
+    let amounts = amounts.filter_map(|(currency, units)| Some((currency.into(), units.to_string().parse().ok()?)));
     Some(amounts.collect()).filter(|budget: &Budget| !budget.is_empty())
 }
 
