@@ -10,7 +10,7 @@
 //! | [`Name::Job`] | when the job's end is committed | its submitter's span; else nothing, with a link to the session |
 //! | [`Name::ToolCall`] | when the tool's answer is committed | the job |
 //! | [`Name::Authorize`] | when an agent's question is answered, which is no record | the job |
-//! | [`Name::Delegation`] | when the child's acceptance is committed | the job; the child is below it |
+//! | [`Name::Delegation`] | when the child's acceptance is committed, or that there is none | the job; the child is below it |
 //! | [`Name::Commit`] | for the first and the last commit of a job, a slow one, and one that failed | the job |
 //!
 //! Attributes have the names of the spec (section 11) and of the official SDKs' tracing layers; those that begin with
@@ -102,7 +102,7 @@ pub enum SpanStatus {
     Unset,
     /// Well.
     Ok,
-    /// A job has ended without a result.
+    /// A job has ended without a result, or a delegation without a child.
     Ended(Cause),
     /// It failed, with this code.
     Failed(Box<str>),

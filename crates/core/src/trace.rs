@@ -128,6 +128,8 @@ pub enum Operation {
     ToolCall,
     /// The start of a child, by its `delegate_id`.
     Delegation,
+    /// A delegation that was refused, by the number of its record.
+    RefusedDelegation,
     /// A question whether something may be done, by its number.
     Authorize,
     /// A batch on its way into the journal.
@@ -140,6 +142,7 @@ pub fn operation_span(job: JobId, operation: Operation, name: &str) -> SpanId {
     let purpose = match operation {
         Operation::ToolCall => "span of a tool call",
         Operation::Delegation => "span of a delegation",
+        Operation::RefusedDelegation => "span of a refused delegation",
         Operation::Authorize => "span of a question",
         Operation::Commit => "span of a commit",
     };

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use moorline_types::{EventKind, JobId, Record, RecordKind, Timestamp, TraceContext, TraceId, Units};
+use moorline_types::{EventKind, JobId, Record, RecordKind, StreamSeq, Timestamp, TraceContext, TraceId, Units};
 use serde::Deserialize;
 
 use super::{
     Attributes, Link, MAX_ATTRIBUTE_BYTES, Moment, Name, Span, SpanEvent, SpanKind, SpanStatus, Value, below_job, text,
 };
-use crate::record::{Accepted, Delegated, Event, EventText, Fact};
+use crate::record::{Accepted, Delegated, DelegationRefused, Event, EventText, Fact};
 use crate::trace::{JobSpan, Operation, Participation, operation_span};
 
 /// Calls of tools that a job may have open before further ones have no span. Agents have a few.
@@ -99,6 +99,7 @@ impl JobSpans {
                 return Vec::new();
             }
             Ok(Fact::Delegated(delegated)) => return vec![self.delegation(at, &delegated)],
+            Ok(Fact::DelegationRefused(refused)) => return vec![self.refused(record.seq, at, &refused)],
             Ok(Fact::Result(_)) => SpanStatus::Ok,
             Ok(Fact::Error(failure)) => SpanStatus::Ended(failure.cause),
             _ => return Vec::new(),
@@ -177,6 +178,18 @@ impl JobSpans {
         }
     }
 
+    /// Nothing is below it. Its id follows from its record: what a delegation was called may be refused for being taken.
+    fn refused(&self, seq: StreamSeq, at: Moment, refused: &DelegationRefused) -> Span {
+        let DelegationRefused { delegate_id, failure } = refused;
+        let id = operation_span(self.job, Operation::RefusedDelegation, &seq.to_string());
+        Span {
+            kind: SpanKind::Producer,
+            attributes: vec![("arcp.job_id", text(&self.job.to_string())), ("arcp.delegate_id", text(delegate_id))],
+            status: SpanStatus::Ended(failure.cause),
+            ..Span::below(&self.above(), id, Name::Delegation, at, at)
+        }
+    }
+
     fn end<'a>(
         &mut self,
         end: Moment,
@@ -237,7 +250,7 @@ fn clipped(text: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use moorline_types::{Fence, Json, StreamId, StreamSeq, WorkerId};
+    use moorline_types::{Fence, Json, StreamId, WorkerId};
 
     use super::*;
     use crate::record::{Cause, Failure, Output, Started, Success};
@@ -378,6 +391,24 @@ mod tests {
         let child = accepted.trace_of_child(job(), "dlg_1").unwrap().into_parent().unwrap();
         assert_eq!((told[0].id, told[0].trace, told[0].name), (child.span, child.trace, Name::Delegation));
         assert_eq!(attribute(&told[0], "arcp.agent"), Some("echo@1.0.0"));
+    }
+
+    #[test]
+    fn a_refused_delegation_is_a_span_that_says_why_whatever_it_was_called() {
+        let refused = |cause| {
+            let message = "a secret may be in it".to_owned();
+            let failure = Failure { worker_seq: None, cause, message, retryable: false, details: None };
+            Fact::DelegationRefused(DelegationRefused { delegate_id: "dlg_1".into(), failure })
+        };
+        let again = Record { seq: StreamSeq::FIRST.next(), ..record(1_200, &refused(Cause::InvalidRequest)) };
+        let mut spans = spans(&crate::record::tests::accepted());
+        let told = show(&mut spans, &[record(1_100, &refused(Cause::LeaseSubset)), again]);
+        let [first, second] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((first.name, first.parent), (Name::Delegation, Some(spans.span().1.id)));
+        assert_eq!(first.status, SpanStatus::Ended(Cause::LeaseSubset));
+        assert_eq!((attribute(first, "arcp.delegate_id"), attribute(first, "arcp.agent")), (Some("dlg_1"), None));
+        assert_ne!(first.id, second.id);
+        assert!(!format!("{told:?}").contains("secret"));
     }
 
     #[test]
