@@ -61,6 +61,12 @@ pub struct Constraints {
     pub good_until: Timestamp,
 }
 
+/// Whether a lease names models, so that a credential would be good for something.
+pub fn names_models(lease: &Json) -> bool {
+    let named = |terms: Terms| terms.grants.patterns(&Capability::ModelUse).is_some_and(|models| !models.is_empty());
+    Terms::read(lease).is_ok_and(named)
+}
+
 impl Constraints {
     /// Those of a job with this lease; `None` if it may use no model, so that there is nothing to be let in to. They end
     /// with the lease, or at `latest` if that is sooner.

@@ -14,6 +14,10 @@
 //! So a child can do nothing that its parent cannot, and its parent nothing that its submitter may not: the bounds hold
 //! along the whole tree.
 //!
+//! A child that may use models has a credential of its own if its parent has one, and its first record names it: such a
+//! delegation is held until the upstream has answered (`job/held.rs`). Not if it is detached, because no credential may
+//! outlive the job that delegated.
+//!
 //! Deliberately absent: which agents there are, how many jobs the owner has. Whoever has a delegation decided hands in
 //! what it has found out ([`Found`]).
 
@@ -100,6 +104,8 @@ pub struct Found {
     pub agent: Result<ResolvedAgent, Refusal>,
     /// Whether the owner may have one more job.
     pub room: Result<(), Refusal>,
+    /// Whether a child that may use models is to have a credential of its own (spec 9.8.2).
+    pub credentials: bool,
 }
 
 /// The body of a `delegate` event, as an agent writes it.

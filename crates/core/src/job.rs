@@ -31,6 +31,7 @@ mod children;
 mod commit;
 mod credentials;
 mod decided;
+mod held;
 mod lost;
 mod recover;
 mod report;
@@ -45,7 +46,7 @@ use moorline_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::delegation::DelegationLimits;
+use crate::delegation::{DelegationError, DelegationLimits};
 use crate::record::{Accepted, Cause, Fact, Failure};
 use crate::span::{JobSpans, Span};
 use crate::trace::{JobSpan, Participation};
@@ -175,6 +176,22 @@ pub enum Effect {
     },
     /// Withdraw all credentials of the job, then call [`Job::handle_revoked`]. Its end waits for that.
     Revoke,
+    /// Have a credential issued for a child that is to be, then call [`Job::handle_child_issued`].
+    IssueChild {
+        /// The child.
+        child: JobId,
+        /// As it will be accepted, but for its credential.
+        accepted: Box<Accepted>,
+    },
+    /// There will be no child of this delegation, which was held. Nothing that is issued for it is used.
+    RefuseChild {
+        /// The child.
+        child: JobId,
+        /// What it was called in this job.
+        delegate_id: Box<str>,
+        /// Why, for whoever submitted it if its agent did not.
+        error: DelegationError,
+    },
     /// A child begins: this is its first record.
     StartChild {
         /// The child.
@@ -447,6 +464,7 @@ impl Job {
     fn end_with(&mut self, now: Timestamp, status: Status, ending: Fact) {
         self.status = status;
         self.ending = Some(ending);
+        self.refuse_held(now);
         self.cancel_children();
         self.end_after_children(now);
     }

@@ -36,6 +36,18 @@ pub struct QuotaReached {
     pub retry_after: Option<Millis>,
 }
 
+impl QuotaReached {
+    /// The fields of it, for programs.
+    pub fn details(&self) -> serde_json::Value {
+        let Self { quota, limit, used, retry_after } = self;
+        let mut details = serde_json::json!({ "quota": quota.as_str(), "limit": limit, "used": used });
+        if let Some(wait) = retry_after {
+            details["retry_after_ms"] = wait.get().into();
+        }
+        details
+    }
+}
+
 impl Quota {
     /// Every quota.
     pub const ALL: [Self; 5] = [Self::Sessions, Self::Jobs, Self::Queued, Self::SubmitsPerSec, Self::StoredBytes];

@@ -21,7 +21,7 @@ use crate::trace::JobSpan;
 mod delegation;
 mod event_text;
 
-pub use delegation::{ChildEnded, Delegated, DelegationRefused, Parent};
+pub use delegation::{ChildEnded, Delegated, DelegationHeld, DelegationRefused, Parent};
 pub use event_text::EventText;
 
 /// A record's body is not what its kind promises: the journal was damaged, or written by something else.
@@ -60,6 +60,8 @@ pub enum Fact {
     Settled(Settled),
     /// A credential of a job was replaced.
     CredentialRotated(CredentialRotated),
+    /// A job is to delegate once an upstream has answered.
+    DelegationHeld(DelegationHeld),
     /// A job has delegated.
     Delegated(Delegated),
     /// A job was not allowed or not able to delegate.
@@ -400,6 +402,7 @@ impl Fact {
             Self::Reserved(_) => RecordKind::JobReserved,
             Self::Settled(_) => RecordKind::JobSettled,
             Self::CredentialRotated(_) => RecordKind::JobCredentialRotated,
+            Self::DelegationHeld(_) => RecordKind::JobDelegationHeld,
             Self::Delegated(_) => RecordKind::JobDelegated,
             Self::DelegationRefused(_) => RecordKind::JobDelegationRefused,
             Self::ChildEnded(_) => RecordKind::JobChildEnded,
@@ -430,6 +433,7 @@ impl Fact {
             | Self::Reserved(_)
             | Self::Settled(_)
             | Self::CredentialRotated(_)
+            | Self::DelegationHeld(_)
             | Self::Delegated(_)
             | Self::DelegationRefused(_)
             | Self::ChildEnded(_)
@@ -444,6 +448,7 @@ impl Fact {
             Self::Event(event) => event.worker_seq,
             Self::Result(success) => success.worker_seq,
             Self::Error(failure) => failure.worker_seq,
+            Self::DelegationHeld(held) => Some(held.worker_seq),
             Self::Delegated(delegated) => delegated.worker_seq,
             Self::DelegationRefused(refused) => refused.failure.worker_seq,
             Self::Accepted(_)
@@ -482,6 +487,7 @@ impl Fact {
             Self::Reserved(fact) => serde_json::to_writer(into, fact),
             Self::Settled(fact) => serde_json::to_writer(into, fact),
             Self::CredentialRotated(fact) => serde_json::to_writer(into, fact),
+            Self::DelegationHeld(fact) => serde_json::to_writer(into, fact),
             Self::Delegated(fact) => serde_json::to_writer(into, fact),
             Self::DelegationRefused(fact) => serde_json::to_writer(into, fact),
             Self::ChildEnded(fact) => serde_json::to_writer(into, fact),
@@ -503,6 +509,7 @@ impl Fact {
             Self::Accepted(accepted) => accepted.input.get().len() + accepted.lease.get().len(),
             Self::Event(event) => event.body.get().len(),
             Self::Result(Success { output: Output::Inline(json), .. }) => json.get().len(),
+            Self::DelegationHeld(held) => held.accepted.input.get().len() + held.accepted.lease.get().len(),
             Self::Delegated(delegated) => delegated.input.get().len() + delegated.lease.get().len(),
             Self::Result(_)
             | Self::Started(_)
@@ -539,6 +546,7 @@ impl Fact {
             RecordKind::JobReserved => Self::Reserved(read(record)?),
             RecordKind::JobSettled => Self::Settled(read(record)?),
             RecordKind::JobCredentialRotated => Self::CredentialRotated(read(record)?),
+            RecordKind::JobDelegationHeld => Self::DelegationHeld(read(record)?),
             RecordKind::JobDelegated => Self::Delegated(read(record)?),
             RecordKind::JobDelegationRefused => Self::DelegationRefused(read(record)?),
             RecordKind::JobChildEnded => Self::ChildEnded(read(record)?),
@@ -654,6 +662,12 @@ pub(crate) mod tests {
                 credential: CredentialId::mint(now, [4; 10]),
                 issue: CredentialId::mint(now, [6; 10]),
                 good_until: now,
+            }),
+            Fact::DelegationHeld(DelegationHeld {
+                worker_seq: WorkerSeq::new(3),
+                delegate_id: "dlg_0".into(),
+                child: job,
+                accepted: Box::new(plain(r#"{"model.use":["a"]}"#)),
             }),
             Fact::Delegated(Delegated {
                 worker_seq: Some(WorkerSeq::new(4)),

@@ -247,6 +247,7 @@ impl View {
             | Fact::CancelRequested(_)
             | Fact::Reserved(_)
             | Fact::Settled(_)
+            | Fact::DelegationHeld(_)
             | Fact::Delegated(_)
             | Fact::DelegationRefused(_)
             | Fact::ChildEnded(_)

@@ -28,7 +28,7 @@ use moorline_core::record::Accepted;
 use moorline_store::{Collection, DocKey, Expect, ReadError, Store};
 use moorline_types::{CredentialId, JobId, Millis, PrincipalId, Timestamp};
 use moorline_worker::credential::Credential;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::gateway::{no_entropy, put_reason};
@@ -44,8 +44,16 @@ pub(crate) use pending::Pending;
 pub use provisioner::{Issued, NotIssued, Order, Provisioner, Value};
 pub use seal::SealKey;
 
-/// The longest that a provisioner is waited for, whatever it says of itself: its own deadlines are shorter.
-const ISSUE_PATIENCE: Duration = Duration::from_secs(60);
+/// The longest that a provisioner is waited for, whatever it says of itself: its own deadlines are shorter. So long a
+/// submission waits for its turn too.
+pub(crate) const ISSUE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Submissions and delegations that wait for a credential, of all sessions and jobs. Each has its submission in memory, of
+/// at most a frame; an upstream that takes a second for each is through with so many in a quarter of a minute.
+const MAX_PENDING: usize = 256;
+
+/// Credentials that are issued at once. A program as upstream is a process for each.
+const MAX_AT_ONCE: usize = 16;
 
 /// Documents that are read at once.
 const PAGE: usize = 256;
@@ -89,6 +97,12 @@ struct Shared {
     wake: Notify,
     /// Counts what was withdrawn, for those who wait for it.
     withdrawn: watch::Sender<u64>,
+    /// Whether the upstream has been looked at.
+    looked: watch::Sender<bool>,
+    /// Room for what waits for a credential.
+    pending: Semaphore,
+    /// Whose turn it is at the upstream.
+    turns: Semaphore,
 }
 
 #[derive(Debug)]
@@ -117,8 +131,14 @@ impl Credentials {
             trouble,
             is_doubted: false,
         });
-        let (wake, withdrawn) = (Notify::new(), watch::Sender::new(0));
-        Self(Arc::new(Shared { store, clock, key, provisioning, state, wake, withdrawn }))
+        let (wake, withdrawn, looked) = (Notify::new(), watch::Sender::new(0), watch::Sender::new(false));
+        let (pending, turns) = (Semaphore::new(MAX_PENDING), Semaphore::new(MAX_AT_ONCE));
+        Self(Arc::new(Shared { store, clock, key, provisioning, state, wake, withdrawn, looked, pending, turns }))
+    }
+
+    /// Whether there is an upstream.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.0.provisioning.is_some()
     }
 
     /// Whether credentials are issued at the moment: an upstream is configured, answers, and withdraws what it has issued
@@ -159,13 +179,31 @@ impl Credentials {
 
     /// Has a credential issued for a job that is to be accepted; `None` if its lease is not worth one.
     pub(crate) async fn issue_for(&self, job: JobId, accepted: &Accepted) -> Result<Option<Pending>, Refusal> {
-        let now = self.0.clock.now();
-        let Some(constraints) = self.constraints(now, accepted) else { return Ok(None) };
+        if self.constraints(self.0.clock.now(), accepted).is_none() {
+            return Ok(None);
+        }
         if let Some(reason) = self.trouble() {
             return Err(Refusal::CredentialUnavailable { reason });
         }
+        let crowded = || Refusal::CredentialUnavailable { reason: "too many are being issued".to_owned() };
+        let _room = self.0.pending.try_acquire().map_err(|_| crowded())?;
+        let turn = tokio::time::timeout(ISSUE_PATIENCE, self.0.turns.acquire()).await;
+        let _turn = turn.map_err(|_| crowded())?;
+        let now = self.0.clock.now();
+        let Some(constraints) = self.constraints(now, accepted) else { return Ok(None) };
         let issue = mint::credential_id(now).map_err(no_entropy)?;
         self.issue(now, (issue, issue), job, &accepted.principal, constraints).await.map(Some)
+    }
+
+    /// The same for a child that is to be accepted. One that the last gateway has left waiting finds this one's upstream
+    /// looked at.
+    pub(crate) async fn issue_for_child(&self, child: JobId, accepted: &Accepted) -> Result<Option<Pending>, Refusal> {
+        if self.is_configured() {
+            let mut looked = self.0.looked.subscribe();
+            // An upstream that does not say how it is, is in trouble, which is told below.
+            drop(tokio::time::timeout(ISSUE_PATIENCE, looked.wait_for(|looked| *looked)).await);
+        }
+        self.issue_for(child, accepted).await
     }
 
     /// Has another value issued for a job's credential; `None` if that is not possible now.
@@ -274,10 +312,12 @@ impl Credentials {
 
     fn current(&self, job: JobId, credential: CredentialId) -> Option<Custody> {
         let state = lock(&self.0.state);
-        let held = state.held.get(&job)?.iter();
-        held.filter(|custody| custody.credential == credential && custody.is_certain())
-            .max_by_key(|custody| custody.issue)
-            .cloned()
+        let held = state.held.get(&job).into_iter().flatten();
+        let newest = held
+            .filter(|custody| custody.credential == credential && custody.is_certain())
+            .max_by_key(|custody| custody.issue);
+        // The first record of a child may be read before its parent's task learns that it is committed.
+        newest.or_else(|| state.announced.get(&credential).filter(|custody| custody.job == job)).cloned()
     }
 
     fn open(&self, custody: &Custody) -> Option<Value> {

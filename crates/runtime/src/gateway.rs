@@ -25,7 +25,7 @@ use crate::agents::Agents;
 use crate::audit::Audit;
 use crate::claims::{Claims, FreeKey};
 use crate::clock::Clock;
-use crate::credentials::{Credentials, Pending};
+use crate::credentials::{Credentials, ISSUE_PATIENCE, Pending};
 use crate::ended::Ended;
 use crate::events::JobEvents;
 use crate::job_index::{End, JobIndex};
@@ -498,14 +498,17 @@ impl Gateway {
             let stored = self.count_job(id, job.owner()).await?;
             let place = self.0.registry.reserve_again(job.owner());
             self.0.pool.recover(&job);
-            families.push((job.id(), job.open_children().collect::<Vec<_>>()));
+            if job.has_family() {
+                families.push((job.id(), job.open_children().collect::<Vec<_>>()));
+            }
             self.0.jobs.start(job, place, stored);
             recovered += 1;
         }
         self.0.index.settle().await;
+        // Before anything is issued for children that are to be: what there is of them was issued for the last run.
+        self.0.credentials.settle(|job| self.0.registry.get(job).is_some());
         self.reunite(families).await?;
         self.0.pool.finish_recovery();
-        self.0.credentials.settle(|job| self.0.registry.get(job).is_some());
         self.0.credentials.start(&self.0.tasks);
         if recovered > 0 {
             tracing::info!(jobs = recovered, "jobs of the last run are taken up");
@@ -518,7 +521,7 @@ impl Gateway {
     /// Tells parents of children that have ended, which they may not have been told before, and lets them tell those that
     /// have not.
     async fn reunite(&self, families: Vec<(JobId, Vec<JobId>)>) -> Result<(), ReadError> {
-        for (parent, children) in families.into_iter().filter(|(_, children)| !children.is_empty()) {
+        for (parent, children) in families {
             for child in children {
                 // One that has a task tells its end itself.
                 if self.0.registry.get(child).is_none() {

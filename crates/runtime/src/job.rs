@@ -44,6 +44,8 @@ pub(crate) struct JobTask {
     rooms: BTreeMap<Box<str>, Place>,
     /// The keys that such children are to have.
     keys: BTreeMap<JobId, FreeKey>,
+    /// Who has submitted children that wait for their credentials.
+    submitted: BTreeMap<JobId, oneshot::Sender<Result<JobId, Refusal>>>,
     inbox: mpsc::Receiver<JobInput>,
     intake: Arc<Intake>,
     /// What was taken in of it and is not committed.
@@ -97,8 +99,8 @@ impl JobTask {
         let (rooms, keys, taken) = (BTreeMap::new(), BTreeMap::new(), Load::default());
         let account = jobs.stored.of(job.owner());
         let credentials = JobCredentials::new(jobs.credentials.clone());
-        let timed = None;
-        Self { jobs, job, place, credentials, rooms, keys, inbox, intake, taken, progress, timed, stored, account }
+        let (timed, submitted) = (None, BTreeMap::new());
+        Self { jobs, job, place, credentials, rooms, keys, submitted, inbox, intake, taken, progress, timed, stored, account }
     }
 
     /// Drives the job to its end.
@@ -115,7 +117,7 @@ impl JobTask {
                 append = self.job.poll_append().map(|batch| {
                     self.timed = Timed::begin(&self.job, &clock, &batch);
                     let mut changes = entries_of_children(&batch, parent, keys, clock.now());
-                    changes.extend(credentials.change(&batch));
+                    changes.extend(credentials.changes(&batch));
                     start_append(store, batch, changes)
                 });
             }
@@ -132,7 +134,7 @@ impl JobTask {
                         break false;
                     }
                 }
-                done = self.credentials.next() => self.handle_credentials(done),
+                done = self.credentials.next() => self.handle_credentials(done, &mut confirmations),
                 Some(input) = self.inbox.recv() => self.handle_inputs(input, &mut confirmations),
                 () = clock.sleep_until(deadline.map(|deadline| deadline.at)) => {
                     if deadline.is_some_and(|deadline| deadline.why == DeadlineReason::LeaseExpiry) {
@@ -218,7 +220,7 @@ impl JobTask {
             }
             JobInput::ChildEnded { ending } => self.job.handle_child_ended(now, *ending),
             JobInput::ChildMissing { child } => self.job.handle_child_missing(now, child),
-            JobInput::FamilyRecovered => self.job.handle_family_recovered(),
+            JobInput::FamilyRecovered => self.job.handle_family_recovered(now),
             JobInput::Shortened { bytes } => {
                 self.stored = self.stored.saturating_sub(bytes);
                 self.jobs.stored.remove(self.job.owner(), bytes);
@@ -228,7 +230,8 @@ impl JobTask {
                 Err(refusal) => answer(confirmed, Err(refusal)),
             },
             JobInput::Delegate { below, accepted } => match self.handle_submitted(now, *below) {
-                Ok((child, at)) => confirmations.push_back((at, Confirmation::Delegate(child, accepted))),
+                Ok((child, Some(at))) => confirmations.push_back((at, Confirmation::Delegate(child, accepted))),
+                Ok((child, None)) => drop(self.submitted.insert(child, accepted)),
                 Err(refusal) => answer(accepted, Err(refusal)),
             },
         }
@@ -252,7 +255,11 @@ impl JobTask {
                 return self.job.handle_report(now, fence, worker_seq, Report::Event { kind, ts, body });
             }
         };
-        let (found, place) = self.jobs.look(self.job.accepted(), &delegation);
+        let (mut found, place) = self.jobs.look(self.job.accepted(), &delegation, false);
+        // One that is told again was counted.
+        if found.room.is_ok() && self.job.expects(worker_seq) {
+            found.room = self.jobs.count_delegation(self.job.accepted());
+        }
         let delegate_id = delegation.delegate_id.clone();
         let was_open = self.job.has_open_child(&delegate_id);
         let report = Report::Delegate { delegation: Box::new(delegation), found: Box::new(found) };
@@ -264,9 +271,13 @@ impl JobTask {
     }
 
     /// Takes in a submission below the job, as a delegation of its own.
-    fn handle_submitted(&mut self, now: Timestamp, below: SubmittedBelow) -> Result<(JobId, StreamSeq), Refusal> {
-        let SubmittedBelow { delegation, session, key } = below;
-        let (found, place) = self.jobs.look(self.job.accepted(), &delegation);
+    fn handle_submitted(
+        &mut self,
+        now: Timestamp,
+        below: SubmittedBelow,
+    ) -> Result<(JobId, Option<StreamSeq>), Refusal> {
+        let SubmittedBelow { delegation, session, takes_credentials, key } = below;
+        let (found, place) = self.jobs.look(self.job.accepted(), &delegation, takes_credentials);
         let delegate_id = delegation.delegate_id.clone();
         let made = self.job.handle_submitted(now, session, delegation, found)?;
         self.rooms.extend(place.map(|place| (delegate_id, place)));
@@ -275,9 +286,18 @@ impl JobTask {
     }
 
     /// Takes in what came of the job's credentials.
-    fn handle_credentials(&mut self, done: Done) {
+    fn handle_credentials(&mut self, done: Done, confirmations: &mut Confirmations) {
         let now = self.jobs.clock.now();
         match done {
+            Done::Issued { child, issued } => {
+                let told = issued.as_ref().map(|pending| pending.as_ref().and_then(|one| one.provisioned()).cloned());
+                // If there is no child, what is dropped is withdrawn.
+                if let Some(at) = self.job.handle_child_issued(now, child, told.map_err(Clone::clone)) {
+                    self.credentials.commit_of(child, issued.ok().flatten());
+                    let submitted = self.submitted.remove(&child);
+                    confirmations.extend(submitted.map(|to| (at, Confirmation::Delegate(child, to))));
+                }
+            }
             Done::Withdrawn => self.job.handle_revoked(now),
             Done::Replaced(pending) => match rotated(&pending) {
                 // A job that is over takes none: what is dropped is withdrawn.
@@ -365,6 +385,14 @@ impl JobTask {
                 Effect::TellCredentials { fence } => self.jobs.pool.tell_credentials(fence, job),
                 Effect::RevokePrior { credential, issue } => self.credentials.withdraw_prior(job, credential, issue),
                 Effect::Revoke => self.credentials.withdraw_all(job),
+                Effect::IssueChild { child, accepted } => self.credentials.issue(child, accepted),
+                Effect::RefuseChild { child, delegate_id, error } => {
+                    self.rooms.remove(&delegate_id);
+                    self.keys.remove(&child);
+                    if let Some(to) = self.submitted.remove(&child) {
+                        answer(to, Err(error.into_refusal()));
+                    }
+                }
                 Effect::StartChild { child, first, delegate_id } => {
                     let place = self.rooms.remove(&delegate_id);
                     self.keys.remove(&child);

@@ -86,15 +86,21 @@ impl Jobs {
         self.start(job, place, first.body.len() as u64);
     }
 
-    /// What is known of the world for a delegation of this job, and the room that is kept for its child.
-    pub(crate) fn look(&self, parent: &Accepted, delegation: &Delegation) -> (Found, Option<Place>) {
+    /// What is known of the world for a delegation of this job, and the room that is kept for its child. `takes_credentials`
+    /// is whether a client that submits it takes them; a child of a job that has some has some of its own.
+    pub(crate) fn look(
+        &self,
+        parent: &Accepted,
+        delegation: &Delegation,
+        takes_credentials: bool,
+    ) -> (Found, Option<Place>) {
         let inventory = self.agents.inventory();
         let agent = match &delegation.wanted {
             Ok(wanted) => inventory.resolve(&wanted.agent),
             // It is refused for what it says, whatever is said here.
             Err(_) => Err(Refusal::Draining),
         };
-        let quotas = parent.bounds.as_ref().map_or(self.quotas, |bounds| bounds.quotas.or(self.quotas));
+        let quotas = self.quotas_of(parent);
         let room = if self.draining.is_cancelled() {
             Err(Refusal::Draining)
         } else {
@@ -103,7 +109,22 @@ impl Jobs {
             stored.and_then(|_| self.registry.reserve(&parent.principal, quotas)).map_err(Refusal::from)
         };
         let (room, place) = room.map_or_else(|refusal| (Err(refusal), None), |place| (Ok(()), Some(place)));
-        (Found { agent, room }, place)
+        let credentials = self.credentials.is_configured() && (takes_credentials || !parent.credentials.is_empty());
+        (Found { agent, room, credentials }, place)
+    }
+
+    /// Counts an agent's delegation as a submission of the job's owner. One that is refused for another reason counts too:
+    /// unlike a client's, it is a record.
+    pub(crate) fn count_delegation(&self, parent: &Accepted) -> Result<(), Refusal> {
+        match self.quotas_of(parent).submits_per_sec {
+            Some(per_sec) => Ok(self.registry.count_submit(self.clock.now(), &parent.principal, per_sec)?),
+            None => Ok(()),
+        }
+    }
+
+    /// How much the owner of the job may have.
+    fn quotas_of(&self, job: &Accepted) -> Quotas {
+        job.bounds.as_ref().map_or(self.quotas, |bounds| bounds.quotas.or(self.quotas))
     }
 
     /// Tells a job something. If its inbox is full that waits for room, and its teller does not.

@@ -449,6 +449,7 @@ impl Pool {
             // Nobody says it again, so it waits for room.
             JobInput::WorkerLost { .. }
             | JobInput::Cancel { .. }
+            | JobInput::Remaining { .. }
             | JobInput::Delegate { .. }
             | JobInput::CancelByParent
             | JobInput::ChildEnded { .. }

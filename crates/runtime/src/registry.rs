@@ -9,9 +9,7 @@ use moorline_core::job::{ChildEnding, Job, Lost, Report, Status};
 use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
-use moorline_types::{
-    Fence, JobId, PrincipalId, Quotas, SessionId, StreamSeq, Timestamp, Units, WorkerId, WorkerSeq,
-};
+use moorline_types::{Fence, JobId, PrincipalId, Quotas, SessionId, StreamSeq, Timestamp, Units, WorkerId, WorkerSeq};
 use moorline_worker::message::{Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -61,6 +59,8 @@ pub(crate) struct SubmittedBelow {
     pub(crate) delegation: Delegation,
     /// The session in which it is asked.
     pub(crate) session: SessionId,
+    /// Whether its client takes credentials.
+    pub(crate) takes_credentials: bool,
     /// The key that the child is to have, if it has one.
     pub(crate) key: Option<FreeKey>,
 }

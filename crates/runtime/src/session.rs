@@ -320,12 +320,13 @@ impl SessionHandle {
             Some(named) => named,
             None => mint::message_id(self.gateway.now()).map_err(no_entropy)?.to_string(),
         };
-        let SubmitRequest { agent, input, lease, max_runtime_sec, expires_at, overflow, .. } = request;
+        let SubmitRequest { agent, input, lease, max_runtime_sec, expires_at, takes_credentials, overflow, .. } =
+            request;
         let wanted = Wanted::new(agent, input, lease);
         let wanted = wanted.map(|wanted| Wanted { max_runtime_sec, expires_at, ..wanted });
         let delegation = Delegation::new(delegate_id, wanted)
             .map_err(|problem| DelegationError::Malformed { problem }.into_refusal())?;
-        let below = SubmittedBelow { delegation, session: self.id(), key };
+        let below = SubmittedBelow { delegation, session: self.id(), takes_credentials, key };
         let summary = self.gateway.delegate(self.principal(), &parent.job, below, &self.ruled).await?;
         self.watch_from_start(summary.job, overflow).await?;
         Ok(summary)

@@ -129,6 +129,8 @@ record_kinds! {
     JobDelegationRefused = 11, true;
     /// A child of the job has ended: `job.event` of kind `tool_result`.
     JobChildEnded = 12, true;
+    /// The job is to delegate to a child, as soon as that one's credential is issued.
+    JobDelegationHeld = 13, false;
     /// A session was opened: the first record of its stream.
     SessionOpened = 16, false;
     /// From here on the session sees a job live.

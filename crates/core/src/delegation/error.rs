@@ -120,7 +120,7 @@ impl DelegationError {
     /// As it is recorded.
     pub fn into_failure(self, worker_seq: Option<WorkerSeq>) -> Failure {
         let (cause, message, details) = (self.cause(), self.to_string(), self.details());
-        let retryable = matches!(&self, Self::Unavailable(refusal) if refusal.is_for_later());
+        let retryable = matches!(&self, Self::Unavailable(refusal) if is_worth_repeating(refusal));
         Failure { worker_seq, cause, message, retryable, details: details.and_then(|details| Json::of(&details).ok()) }
     }
 
@@ -182,6 +182,7 @@ impl DelegationError {
                 "version": version.as_str(),
                 "available": available.iter().map(ToString::to_string).collect::<Vec<_>>(),
             }),
+            Self::Unavailable(Refusal::QuotaReached(reached)) => reached.details(),
             Self::Malformed { .. }
             | Self::Stopping
             | Self::Denied(Denied::Ended { .. } | Denied::Target { .. })
@@ -191,12 +192,22 @@ impl DelegationError {
 }
 
 /// The cause of a refusal that says that nobody runs the child, or that there is no room for it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "of many refusals these three have a cause of their own")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "of many refusals these have a cause of their own")]
 const fn of_refusal(refusal: &Refusal) -> Cause {
     match refusal {
         Refusal::AgentNotAvailable { .. } => Cause::AgentNotAvailable,
         Refusal::AgentVersionNotAvailable { .. } => Cause::AgentVersionNotAvailable,
-        Refusal::QuotaReached(_) => Cause::InvalidRequest,
+        Refusal::QuotaReached(_) | Refusal::CredentialRefused { .. } => Cause::InvalidRequest,
         _ => Cause::Gateway,
+    }
+}
+
+/// Whether the same delegation may succeed a little later.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of many refusals these two know more of it")]
+fn is_worth_repeating(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::QuotaReached(reached) => reached.quota.frees_itself(),
+        Refusal::CredentialUnavailable { .. } => true,
+        other => other.is_for_later(),
     }
 }

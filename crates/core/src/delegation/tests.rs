@@ -25,7 +25,7 @@ fn accepted(lease: &str) -> Accepted {
 }
 
 fn found() -> Found {
-    Found { agent: Ok("echo@1.0.0".parse().unwrap()), room: Ok(()) }
+    Found { agent: Ok("echo@1.0.0".parse().unwrap()), room: Ok(()), credentials: false }
 }
 
 fn read(body: &str) -> Delegation {

@@ -66,6 +66,7 @@ impl Job {
         if let Some(cancel) = &mut self.cancel {
             cancel.confirmed = true;
         }
+        self.refuse_held(now);
         self.cancel_children();
         if self.status == Status::Pending {
             self.end_cancelled(now);

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use moorline_types::limits::MAX_DELEGATIONS;
 use moorline_types::{Fence, JobId, Record, SessionId, StreamSeq, Timestamp, WorkerSeq};
 
+use super::held::{self, Held};
 use super::{Effect, Job, Status};
 use crate::Refusal;
 use crate::delegation::{self, Delegating, Delegation, DelegationError, Found, Wanted};
@@ -85,19 +86,21 @@ pub struct ChildEnding {
 #[derive(Debug, Default)]
 pub(super) struct Children {
     /// By what the job calls them.
-    known: BTreeMap<Box<str>, Entry>,
+    pub(super) known: BTreeMap<Box<str>, Entry>,
     /// Questions of the present attachment that are not answered.
     asked: Vec<DelegationAsked>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    child: Option<JobId>,
-    detached: bool,
+pub(super) struct Entry {
+    pub(super) child: Option<JobId>,
+    pub(super) detached: bool,
     /// Whether the child has not ended, by what is decided.
-    open: bool,
+    pub(super) open: bool,
     /// What is committed of it.
-    news: Option<News>,
+    pub(super) news: Option<News>,
+    /// What waits for the child's credential.
+    pub(super) held: Option<Held>,
 }
 
 impl Entry {
@@ -130,13 +133,20 @@ impl Children {
 
     pub(super) fn replay_delegated(&mut self, Delegated { delegate_id, child, detached, .. }: Delegated) {
         let news = Some(News::Accepted { child });
-        self.known.insert(delegate_id, Entry { child: Some(child), detached, open: true, news });
+        self.known.insert(delegate_id, Entry { child: Some(child), detached, open: true, news, held: None });
     }
 
     pub(super) fn replay_refused(&mut self, DelegationRefused { delegate_id, failure }: DelegationRefused) {
-        // One that was refused because its id was taken says nothing of the delegation that has the id.
-        let news = Some(News::Refused(failure));
-        self.known.entry(delegate_id).or_insert(Entry { child: None, detached: false, open: false, news });
+        // One that was refused because its id was taken says nothing of the delegation that has the id. That it does not
+        // come from a report tells the end of one that was held.
+        let is_held = failure.worker_seq.is_none();
+        let refused =
+            Entry { child: None, detached: false, open: false, news: Some(News::Refused(failure)), held: None };
+        match self.known.get_mut(&delegate_id) {
+            Some(entry) if is_held && entry.held.is_some() => *entry = refused,
+            Some(_) => {}
+            None => drop(self.known.insert(delegate_id, refused)),
+        }
     }
 
     pub(super) fn replay_ended(&mut self, ChildEnded { delegate_id, child, status, failure }: ChildEnded) {
@@ -154,6 +164,11 @@ fn unknown() -> Failure {
 }
 
 impl Job {
+    /// Whether there is a child, or one that is to be, of which a start has to find out how it stands.
+    pub fn has_family(&self) -> bool {
+        self.children.known.values().any(|entry| entry.running().is_some() || entry.held.is_some())
+    }
+
     /// The children that have not ended, as far as they are committed.
     pub fn open_children(&self) -> impl Iterator<Item = JobId> {
         self.children.known.values().filter_map(Entry::running)
@@ -174,12 +189,16 @@ impl Job {
     /// The agent delegates, by the report with this number.
     pub(super) fn delegate(&mut self, now: Timestamp, worker_seq: WorkerSeq, delegation: Delegation, found: Found) {
         let Delegation { delegate_id, wanted } = delegation;
+        let credentials = found.credentials;
         match self.decide(now, &delegate_id, wanted, found) {
+            Ok((child, accepted)) if credentials && held::needs_credential(&accepted) => {
+                self.hold(now, Some(worker_seq), delegate_id, child, accepted);
+            }
             Ok((child, accepted)) => self.bear(now, Some(worker_seq), &delegate_id, child, accepted),
             Err(error) => {
                 let failure = error.into_failure(Some(worker_seq));
                 if self.children.known.len() < MAX_DELEGATIONS && !self.children.known.contains_key(&delegate_id) {
-                    let entry = Entry { child: None, detached: false, open: false, news: None };
+                    let entry = Entry { child: None, detached: false, open: false, news: None, held: None };
                     self.children.known.insert(delegate_id.clone(), entry);
                 }
                 self.waiting.push(now, &Fact::DelegationRefused(DelegationRefused { delegate_id, failure }));
@@ -188,7 +207,8 @@ impl Job {
     }
 
     /// Somebody who controls the job delegates in its place, in this session. The child is there once [`Job::head`] has
-    /// reached the number that comes with it.
+    /// reached the number that comes with it; without a number the delegation is held, and [`Job::handle_child_issued`] or
+    /// [`Effect::RefuseChild`] tells how that ends.
     ///
     /// # Errors
     /// If the job has ended, or why there is no child. Nothing is recorded then.
@@ -198,15 +218,21 @@ impl Job {
         session: SessionId,
         delegation: Delegation,
         found: Found,
-    ) -> Result<(JobId, StreamSeq), Refusal> {
+    ) -> Result<(JobId, Option<StreamSeq>), Refusal> {
         if self.status.is_terminal() {
             return Err(Refusal::JobEnded { status: self.status });
         }
         let Delegation { delegate_id, wanted } = delegation;
+        let credentials = found.credentials;
         let decided = self.decide(now, &delegate_id, wanted, found);
         let (child, accepted) = decided.map_err(DelegationError::into_refusal)?;
-        self.bear(now, None, &delegate_id, child, Accepted { session, ..accepted });
-        Ok((child, self.last_decided()))
+        let accepted = Accepted { session, ..accepted };
+        if credentials && held::needs_credential(&accepted) {
+            self.hold(now, None, delegate_id, child, accepted);
+            return Ok((child, None));
+        }
+        self.bear(now, None, &delegate_id, child, accepted);
+        Ok((child, Some(self.last_decided())))
     }
 
     /// What is to be accepted as the child, with all that it is given set aside.
@@ -243,8 +269,8 @@ impl Job {
         Ok((child, accepted))
     }
 
-    /// Records a child: what it is given, the delegation, and its acceptance, all of it or nothing.
-    fn bear(
+    /// Records a child: what it is given unless that is recorded, the delegation, and its acceptance, all of it or nothing.
+    pub(super) fn bear(
         &mut self,
         now: Timestamp,
         worker_seq: Option<WorkerSeq>,
@@ -253,8 +279,10 @@ impl Job {
         accepted: Accepted,
     ) {
         let detached = accepted.parent.as_ref().is_some_and(|parent| parent.detached);
-        self.children.known.insert(delegate_id.into(), Entry { child: Some(child), detached, open: true, news: None });
-        let reserved = self.authority.reserved().get(&child).filter(|budget| !budget.is_empty());
+        let entry = Entry { child: Some(child), detached, open: true, news: None, held: None };
+        let held = self.children.known.insert(delegate_id.into(), entry).and_then(|entry| entry.held);
+        let is_recorded = held.is_some_and(|held| held.is_recorded);
+        let reserved = self.authority.reserved().get(&child).filter(|budget| !is_recorded && !budget.is_empty());
         let reserved = reserved.map(|budget| Fact::Reserved(Reserved { child, budget: budget.clone() }));
         let delegated = Fact::Delegated(Delegated {
             worker_seq,
@@ -304,10 +332,12 @@ impl Job {
     }
 
     /// Every job of the last run is known again: children that are to end are told so, for they may not have been.
-    pub fn handle_family_recovered(&mut self) {
+    pub fn handle_family_recovered(&mut self, now: Timestamp) {
         if self.ending.is_some() || self.cancel.is_some() {
+            self.refuse_held(now);
             self.cancel_children();
         }
+        self.issue_held();
     }
 
     /// The worker asks what became of a delegation, after the report that asked for it.
@@ -372,6 +402,7 @@ impl Job {
             | Fact::Reserved(_)
             | Fact::Settled(_)
             | Fact::CredentialRotated(_)
+            | Fact::DelegationHeld(_)
             | Fact::Opened(_)
             | Fact::Attached(_)
             | Fact::History(_)

@@ -40,6 +40,9 @@ impl Job {
             ) {
                 self.handle_delegation_committed(record);
             }
+            if record.kind == RecordKind::JobDelegationHeld {
+                self.handle_held_committed(record);
+            }
             if record.kind == RecordKind::JobAccepted {
                 self.effects.push_back(Effect::Dispatch);
             }

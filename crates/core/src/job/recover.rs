@@ -146,6 +146,7 @@ impl Job {
                     self.authority.replay_metric(event.worker_seq.is_some(), event.body.get());
                 }
             }
+            Fact::DelegationHeld(held) => self.children.replay_held(held),
             Fact::Delegated(delegated) => self.children.replay_delegated(delegated),
             Fact::DelegationRefused(refused) => self.children.replay_refused(refused),
             Fact::ChildEnded(ended) => self.children.replay_ended(ended),

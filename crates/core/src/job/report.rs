@@ -152,6 +152,11 @@ impl Job {
         Ok(self.authority.authorize(now, capability, target))
     }
 
+    /// Whether a report of this number is the next one, and not one that is told again.
+    pub fn expects(&self, worker_seq: WorkerSeq) -> bool {
+        worker_seq == self.reported.next()
+    }
+
     /// A worker reports something about the job.
     pub fn handle_report(
         &mut self,

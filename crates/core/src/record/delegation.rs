@@ -6,7 +6,7 @@
 use moorline_types::{JobId, Json, Timestamp, WorkerSeq};
 use serde::{Deserialize, Serialize};
 
-use super::Failure;
+use super::{Accepted, Failure};
 use crate::job::Status;
 
 /// Which job delegated a job, and what that one calls it.
@@ -23,11 +23,25 @@ pub struct Parent {
     pub detached: bool,
 }
 
+/// A job is to delegate, and an upstream is asked for the child's credential first. What is set aside for the child is said
+/// by a [`Reserved`](super::Reserved) before it, if it is given a budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegationHeld {
+    /// What the worker numbered the report that asked for it.
+    pub worker_seq: WorkerSeq,
+    /// What it is called in its job.
+    pub delegate_id: Box<str>,
+    /// The child.
+    pub child: JobId,
+    /// The child as it will be accepted, but for its credential.
+    pub accepted: Box<Accepted>,
+}
+
 /// A job has delegated. What is set aside for the child is said by a [`Reserved`](super::Reserved) before it, if it is
 /// given a budget.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegated {
-    /// What the worker numbered the report that asked for it; absent if a client did.
+    /// What the worker numbered the report that asked for it; absent if a client did, or if a [`DelegationHeld`] says it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub worker_seq: Option<WorkerSeq>,
     /// What it is called in its job.

@@ -99,6 +99,7 @@ impl Credentials {
             (Some(_), None) => tracing::info!(upstream = provisioner.upstream(), "credentials are issued"),
             (_, Some(_)) | (None, None) => {}
         }
+        self.0.looked.send_replace(true);
         Done::Looked
     }
 }

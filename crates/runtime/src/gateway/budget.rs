@@ -28,7 +28,9 @@ impl Gateway {
             match tokio::time::timeout(CONFIRM_PATIENCE, answer).await {
                 Ok(Ok(remaining)) => return Ok(remaining),
                 Ok(Err(_)) => {}
-                Err(_) => return Err(Refusal::StoreUnavailable { reason: "what the job has spent cannot be recorded" }),
+                Err(_) => {
+                    return Err(Refusal::StoreUnavailable { reason: "what the job has spent cannot be recorded" });
+                }
             }
         }
         let entry = self.0.index.get(job.job, &job.accepted.principal).await.map_err(unavailable)?;

@@ -9,7 +9,7 @@ use moorline_core::access::Action;
 use moorline_types::Principal;
 use tokio::sync::oneshot;
 
-use super::{CONFIRM_PATIENCE, Gateway, JobSummary, unavailable};
+use super::{CONFIRM_PATIENCE, Gateway, ISSUE_PATIENCE, JobSummary, unavailable};
 use crate::registry::{JobInput, SubmittedBelow};
 use crate::ruled::Ruled;
 
@@ -35,7 +35,9 @@ impl Gateway {
         } else {
             drop(accepted);
         }
-        let child = match tokio::time::timeout(CONFIRM_PATIENCE, acceptance).await {
+        let patience =
+            if self.0.credentials.is_configured() { ISSUE_PATIENCE + CONFIRM_PATIENCE } else { CONFIRM_PATIENCE };
+        let child = match tokio::time::timeout(patience, acceptance).await {
             Ok(Ok(answer)) => answer?,
             // The parent ended between the two.
             Ok(Err(_)) => {

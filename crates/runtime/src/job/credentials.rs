@@ -1,12 +1,14 @@
 //! What is under way about a job's credentials, beside everything else that its task does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use moorline_core::Refusal;
 use moorline_core::credential::Provisioned;
 use moorline_core::record::{Accepted, CredentialRotated};
 use moorline_store::{Change, CommittedBatch};
-use moorline_types::{Batch, CredentialId, JobId, RecordKind};
+use moorline_types::{Batch, CredentialId, JobId, Record, RecordKind, StreamId};
 
 use crate::credentials::{Credentials, Pending};
 
@@ -17,6 +19,8 @@ pub(super) struct JobCredentials {
     under_way: Vec<BoxFuture<'static, Done>>,
     /// A new value, until the record that tells of it is committed.
     replacement: Option<Pending>,
+    /// Those of children, until their first records are committed.
+    of_children: BTreeMap<JobId, Pending>,
 }
 
 /// What came of it.
@@ -27,6 +31,8 @@ pub(super) enum Done {
     Replaced(Box<Pending>),
     /// None was.
     NotReplaced,
+    /// The upstream has answered for a child that is to be.
+    Issued { child: JobId, issued: Result<Option<Box<Pending>>, Refusal> },
 }
 
 /// What a job's records tell of a new value.
@@ -37,7 +43,7 @@ pub(super) fn rotated(pending: &Pending) -> Option<CredentialRotated> {
 
 impl JobCredentials {
     pub(super) const fn new(credentials: Credentials) -> Self {
-        Self { credentials, under_way: Vec::new(), replacement: None }
+        Self { credentials, under_way: Vec::new(), replacement: None, of_children: BTreeMap::new() }
     }
 
     pub(super) fn withdraw_all(&mut self, job: JobId) {
@@ -62,6 +68,15 @@ impl JobCredentials {
         }));
     }
 
+    /// Has one issued for a child that is to be.
+    pub(super) fn issue(&mut self, child: JobId, accepted: Box<Accepted>) {
+        let credentials = self.credentials.clone();
+        self.under_way.push(Box::pin(async move {
+            let issued = credentials.issue_for_child(child, &accepted).await;
+            Done::Issued { child, issued: issued.map(|pending| pending.map(Box::new)) }
+        }));
+    }
+
     /// The next thing that came of it. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Done {
         if self.under_way.is_empty() {
@@ -78,16 +93,35 @@ impl JobCredentials {
         self.replacement = Some(replacement);
     }
 
+    /// It is the child's with the commit of the child's first record.
+    pub(super) fn commit_of(&mut self, child: JobId, issued: Option<Box<Pending>>) {
+        if let Some(pending) = issued {
+            pending.announce();
+            self.of_children.insert(child, *pending);
+        }
+    }
+
     /// What is to be committed with these records.
-    pub(super) fn change(&self, batch: &Batch) -> Option<Change> {
-        let tells = batch.records.iter().any(|record| record.kind == RecordKind::JobCredentialRotated);
-        self.replacement.as_ref().filter(|_| tells).map(Pending::change)
+    pub(super) fn changes(&self, batch: &Batch) -> Vec<Change> {
+        let told = batch.records.iter().filter_map(|record| {
+            if record.kind == RecordKind::JobCredentialRotated {
+                return self.replacement.as_ref();
+            }
+            job_of(record).filter(|_| record.kind == RecordKind::JobAccepted).and_then(|job| self.of_children.get(&job))
+        });
+        told.map(Pending::change).collect()
     }
 
     /// These records are committed.
     pub(super) fn handle_committed(&mut self, committed: &CommittedBatch) {
-        let tells = committed.records().iter().any(|record| record.kind == RecordKind::JobCredentialRotated);
-        self.replacement.take_if(|_| tells).into_iter().for_each(Pending::keep);
+        for record in committed.records() {
+            if record.kind == RecordKind::JobCredentialRotated {
+                self.replacement.take().into_iter().for_each(Pending::keep);
+            } else if record.kind == RecordKind::JobAccepted {
+                let told = job_of(record).and_then(|job| self.of_children.remove(&job));
+                told.into_iter().for_each(Pending::keep);
+            }
+        }
     }
 
     /// The job's task ends. What a job that is over still has is withdrawn; what another has is left to the next start.
@@ -95,8 +129,15 @@ impl JobCredentials {
         if over {
             self.credentials.withdraw_later(job);
         } else {
-            self.replacement.into_iter().for_each(Pending::leave);
+            self.replacement.into_iter().chain(self.of_children.into_values()).for_each(Pending::leave);
         }
+    }
+}
+
+fn job_of(record: &Record) -> Option<JobId> {
+    match record.stream {
+        StreamId::Job(job) => Some(job),
+        StreamId::Session(_) => None,
     }
 }
 

@@ -8,7 +8,6 @@ use moorline_core::credential::{BEARER, Provisioned, Revocation};
 use moorline_core::inventory::Inventory;
 use moorline_core::job::Status;
 use moorline_core::lease::Terms;
-use moorline_core::quota::QuotaReached;
 use moorline_core::record::{Cause, Corrupt, CredentialRotated, Event, Fact, Failure, Output, Success};
 use moorline_runtime::credentials::{CredentialsReport, Value};
 use moorline_runtime::session::Subscription;
@@ -289,6 +288,7 @@ pub(crate) fn delivery(
         | Fact::CancelRequested(_)
         | Fact::Reserved(_)
         | Fact::Settled(_)
+        | Fact::DelegationHeld(_)
         | Fact::Opened(_)
         | Fact::Attached(_)
         | Fact::History(_)
@@ -443,7 +443,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
 fn details(refusal: &Refusal) -> Option<Json> {
     let details = match refusal {
         Refusal::FeatureNotNegotiated { feature } => serde_json::json!({ "feature": feature }),
-        Refusal::QuotaReached(reached) => quota(reached),
+        Refusal::QuotaReached(reached) => reached.details(),
         // Each is refused when there are as many as there may be.
         Refusal::TooManyWatched { limit } | Refusal::TooManyKeys { limit } => {
             serde_json::json!({ "limit": limit, "used": limit })
@@ -501,15 +501,6 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::StoreUnavailable { .. } => return None,
     };
     Json::of(&details).ok()
-}
-
-fn quota(reached: &QuotaReached) -> serde_json::Value {
-    let QuotaReached { quota, limit, used, retry_after } = reached;
-    let mut details = serde_json::json!({ "quota": quota.as_str(), "limit": limit, "used": used });
-    if let Some(wait) = retry_after {
-        details["retry_after_ms"] = wait.get().into();
-    }
-    details
 }
 
 fn constraint(broken: &ConstraintBroken) -> serde_json::Value {

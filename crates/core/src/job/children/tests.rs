@@ -18,6 +18,8 @@ use crate::job::{JobLimits, Lost, Report};
 use crate::record::tests::plain;
 use crate::record::{Cause, Output};
 
+mod held;
+
 const LIMITS: JobLimits = JobLimits {
     cancel_grace: Millis::from_secs(30),
     max_pending: Millis::from_secs(3_000),
@@ -36,6 +38,8 @@ struct Family {
     journal: Vec<Record>,
     /// Effects that nobody in here performs.
     told: Vec<Effect>,
+    /// Children for which an upstream is asked, and their parents.
+    asked: BTreeMap<JobId, JobId>,
 }
 
 struct Member {
@@ -47,14 +51,15 @@ struct Member {
 
 impl Family {
     fn new() -> Self {
-        Self::with(r#"{"agent.delegate":["*"],"cost.budget":["USD:100"]}"#)
+        Self::with(r#"{"agent.delegate":["*"],"model.use":["*"],"cost.budget":["USD:100"]}"#)
     }
 
     fn with(lease: &str) -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
         let accepted = Accepted { agent: "plan".into(), version: "1".into(), ..plain(lease) };
         let oldest = JobId::mint(now, [2; 10]);
-        let mut family = Self { now, oldest, jobs: BTreeMap::new(), journal: Vec::new(), told: Vec::new() };
+        let (journal, told) = (Vec::new(), Vec::new());
+        let mut family = Self { now, oldest, jobs: BTreeMap::new(), journal, told, asked: BTreeMap::new() };
         family.join(Job::accept(now, oldest, accepted, LIMITS));
         family.settle();
         family.attach_all();
@@ -87,7 +92,7 @@ impl Family {
 
     fn delegate(&mut self, of: JobId, body: &str) {
         let delegation = Box::new(Delegation::read(&Json::parse(body).unwrap()).unwrap());
-        let found = Box::new(Found { agent: Ok("echo@1".parse().unwrap()), room: Ok(()) });
+        let found = Box::new(Found { agent: Ok("echo@1".parse().unwrap()), room: Ok(()), credentials: true });
         self.report(of, Report::Delegate { delegation, found });
     }
 
@@ -123,6 +128,15 @@ impl Family {
                     let _over = self.jobs.get_mut(&child).unwrap().job.handle_cancel(self.now, None, None).is_err();
                 }
                 Effect::Release => self.tell_parent(of),
+                Effect::Revoke => {
+                    let now = self.now;
+                    self.jobs.get_mut(&of).unwrap().job.handle_revoked(now);
+                }
+                Effect::IssueChild { child, .. } => drop(self.asked.insert(child, of)),
+                Effect::RefuseChild { child, .. } => {
+                    self.asked.remove(&child);
+                    self.told.extend((!self.is_agents(of, child)).then_some(effect));
+                }
                 Effect::Answer { .. } => self.told.push(effect),
                 _ => {}
             }
@@ -143,6 +157,7 @@ impl Family {
             for id in ids(self) {
                 more |= self.commit(id);
                 self.perform(id);
+                more |= self.commit(id);
             }
             if !more {
                 return;
@@ -153,6 +168,7 @@ impl Family {
     /// The gateway dies. The next one makes the jobs anew, tells parents of children that have ended, and is told again
     /// what was not acknowledged.
     fn restart(&mut self) {
+        self.asked.clear();
         let ids: Vec<_> = self.jobs.keys().copied().collect();
         for id in ids {
             let records = self.journal.iter().filter(|record| record.stream == StreamId::Job(id));
@@ -170,7 +186,7 @@ impl Family {
             for child in children {
                 self.tell_parent(child);
             }
-            self.jobs.get_mut(&parent).unwrap().job.handle_family_recovered();
+            self.jobs.get_mut(&parent).unwrap().job.handle_family_recovered(self.now);
         }
         self.attach_all();
         for Member { job, fence, made } in self.jobs.values_mut() {
@@ -179,6 +195,11 @@ impl Family {
                 let _over = job.handle_report(self.now, *fence, number, report).is_err();
             }
         }
+    }
+
+    /// Whether a delegation that was held is the agent's: then it is told by a record.
+    fn is_agents(&self, of: JobId, child: JobId) -> bool {
+        self.facts(of).iter().any(|fact| matches!(fact, Fact::DelegationHeld(held) if held.child == child))
     }
 
     /// The oldest job's worker asks under this attachment.
@@ -399,7 +420,8 @@ fn a_worker_that_asks_again_after_a_restart_is_answered() {
 /// What may happen, to which of the jobs.
 #[derive(Debug, Clone)]
 enum Step {
-    Delegate { who: usize, cents: u32, detached: bool },
+    Delegate { who: usize, cents: u32, detached: bool, models: bool },
+    Issue { refused: bool },
     Cost { who: usize, cents: u32 },
     Succeed { who: usize },
     Lose { who: usize },
@@ -413,8 +435,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let who = 0_usize..8;
     prop_oneof![
-        4 => (who.clone(), 0_u32..4_000, proptest::bool::weighted(0.2))
-            .prop_map(|(who, cents, detached)| Step::Delegate { who, cents, detached }),
+        4 => (who.clone(), 0_u32..4_000, proptest::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(who, cents, detached, models)| Step::Delegate { who, cents, detached, models }),
+        3 => proptest::bool::weighted(0.3).prop_map(|refused| Step::Issue { refused }),
         4 => (who.clone(), 0_u32..2_000).prop_map(|(who, cents)| Step::Cost { who, cents }),
         2 => who.clone().prop_map(|who| Step::Succeed { who }),
         1 => who.clone().prop_map(|who| Step::Lose { who }),
@@ -434,9 +457,14 @@ impl Family {
     fn take(&mut self, number: usize, step: Step) {
         let now = self.now;
         match step {
-            Step::Delegate { who, cents, detached } => {
+            Step::Issue { refused } => {
+                let reason = "it is down".to_owned();
+                self.answer(if refused { Err(Refusal::CredentialUnavailable { reason }) } else { Ok(()) });
+            }
+            Step::Delegate { who, cents, detached, models } => {
                 let amount = format!("{}.{:02}", cents / 100, cents % 100);
-                let body = budget(&format!("d{number}"), &amount);
+                let make = if models { held::with_models } else { budget };
+                let body = make(&format!("d{number}"), &amount);
                 let flag = format!(r#""detached":{detached},"agent":"echo""#);
                 self.delegate(self.nth(who), &body.replace(r#""agent":"echo""#, &flag));
             }
@@ -471,6 +499,10 @@ impl Family {
     fn check(mut self) {
         self.settle();
         self.attach_all();
+        while !self.asked.is_empty() {
+            self.answer(Ok(()));
+            self.settle();
+        }
         while let Some(open) = self.jobs.iter().find(|(_, member)| !member.job.status().is_terminal()) {
             let id = *open.0;
             let now = self.now;
