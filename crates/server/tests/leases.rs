@@ -11,7 +11,7 @@ use common::{Bench, Client, hello_with, leasing, runtime_options};
 use moorline_core::access::Unasked;
 use moorline_runtime::RuntimeOptions;
 use moorline_types::{Capability, Json};
-use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Outcome, ToolAnswer};
+use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Outcome, ToolAnswer, ToolError};
 use serde_json::{Value, json};
 
 async fn client(bench: &Bench) -> Client {
@@ -129,7 +129,7 @@ async fn what_was_not_negotiated_cannot_be_leased() {
 }
 
 /// Calls the tools of its input, of which each costs a third of a dollar, and returns how each went. Where that says
-/// `wait` it waits for its end.
+/// `wait` it waits for its end, and what is `refused` is refused by its upstream.
 struct Buyer;
 
 #[async_trait]
@@ -150,8 +150,12 @@ impl Agent for Buyer {
                 job.cancelled().await;
                 return Err(Failure::cancelled());
             }
-            let paid = job.clone();
+            let (paid, is_refused) = (job.clone(), tool == "refused");
             let call = async move || {
+                if is_refused {
+                    let refusal = paid.budget_exhausted("USD").await.unwrap();
+                    return ToolAnswer::Error(ToolError::from(&refusal));
+                }
                 let spent = paid.cost("tool", "0.333333333333333334".parse().unwrap(), "USD").await;
                 ToolAnswer::Result(json!(spent.is_ok()))
             };
@@ -227,6 +231,30 @@ async fn a_subscription_says_what_is_left_of_the_budget() {
     submitter.say("msg_4", "job.submit", buying(json!([]), json!({}))).await;
     let unbounded = submitter.recv_type("job.result").await["job_id"].clone();
     assert_eq!(subscribed(&mut dashboard, &unbounded).await.get("budget"), None, "nothing is counted");
+}
+
+/// What its upstream refuses for a spent budget, an agent tells with the spec's code, and the account says the same.
+#[tokio::test]
+async fn a_budget_that_an_upstream_says_is_spent_is_exhausted() {
+    let bench = Bench::with_agents(runtime_options(), vec![Arc::new(Buyer)]).await;
+    let mut client = client(&bench).await;
+    let lease = json!({ "tool.call": ["*"], "cost.budget": ["USD:100"] });
+    let submission = json!({ "agent": "buyer", "input": ["git-log", "refused", "git-log"], "lease_request": lease });
+    client.say("msg_1", "job.submit", submission).await;
+    let (mut told, mut left) = (Vec::new(), Vec::new());
+    let result = loop {
+        let frame = client.recv().await.unwrap();
+        let body = &frame["payload"]["body"];
+        if frame["type"] == "job.result" {
+            break frame["payload"]["result"].clone();
+        } else if frame["payload"]["kind"] == "tool_result" && body.get("error").is_some() {
+            told.push(body["error"]["code"].clone());
+        } else if body["name"] == "cost.budget.remaining" {
+            left.push(body["value"].clone());
+        }
+    };
+    assert_eq!(result, json!(["OK", "BUDGET_EXHAUSTED", "BUDGET_EXHAUSTED"]), "it is not asked again");
+    assert_eq!((told, left), (vec![json!("BUDGET_EXHAUSTED"); 2], vec![json!(0)]));
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@
 //! initial = remaining + spent + set aside
 //! ```
 //!
+//! Where an upstream counts too, and says that a budget is spent, its word counts: the agent says so with the metric
+//! `cost.budget.exhausted`, and nothing is left.
+//!
 //! A cost is reported after it has arisen, so a counter may fall below nothing. Then, or at nothing, no further operation
 //! is allowed.
 
@@ -30,6 +33,10 @@ const GAUGE: &str = COST_BUDGET;
 
 /// The metric that says what is left.
 pub const REMAINING: &str = "cost.budget.remaining";
+
+/// The metric by which an agent says that its upstream lets it spend nothing more in this currency, whatever is left by
+/// what it has reported.
+const EXHAUSTED: &str = "cost.budget.exhausted";
 
 /// What a lease asks for: currency to amount.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -167,6 +174,9 @@ impl Counters {
 
     /// Takes a reported metric in. `value` is the text of its number.
     pub fn charge<'a>(&mut self, name: &str, unit: Option<&'a str>, value: &str) -> Charge<'a> {
+        if name == EXHAUSTED {
+            return self.exhaust(unit);
+        }
         let is_gauge = name.strip_prefix(GAUGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let Some(currency) = unit.filter(|_| name.starts_with(COST) && !is_gauge) else { return Charge::None };
         let Some(counter) = self.0.get_mut(currency) else { return Charge::None };
@@ -179,6 +189,17 @@ impl Counters {
                 Charge::Taken { currency, remaining: counter.remaining() }
             }
         }
+    }
+
+    /// The upstream counts what is spent, and says that nothing is left: what was not reported is spent too.
+    fn exhaust<'a>(&mut self, unit: Option<&'a str>) -> Charge<'a> {
+        let Some((currency, counter)) = unit.and_then(|unit| Some((unit, self.0.get_mut(unit)?))) else {
+            return Charge::None;
+        };
+        if !counter.remaining().is_spent() {
+            counter.spent = counter.spent.plus(counter.remaining());
+        }
+        Charge::Taken { currency, remaining: counter.remaining() }
     }
 
     /// Sets aside what a child is given.

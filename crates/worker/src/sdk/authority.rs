@@ -74,4 +74,18 @@ impl JobContext {
         let body = body.map_err(|error| InvalidEvent { kind: EventKind::Metric, flaw: flaw(error) })?;
         self.emit_checked(EventKind::Metric, body).await
     }
+
+    /// The upstream has refused an operation because what its key may spend is spent: the metric
+    /// `cost.budget.exhausted`. Nothing is left of the job's budget in that currency from here on, whatever was reported.
+    /// Answers the error that the operation failed with (spec 9.6): tell it as the tool's answer and go on with what costs
+    /// nothing, or end with it.
+    pub async fn budget_exhausted(&self, currency: &str) -> Result<Failure, EmitError> {
+        let unit = serde_json::to_string(currency).unwrap_or_default();
+        let body = Json::parse(&format!(r#"{{"name":"cost.budget.exhausted","value":0,"unit":{unit}}}"#));
+        let flaw = |error: JsonError| Flaw::Shape { reason: error.to_string() };
+        let body = body.map_err(|error| InvalidEvent { kind: EventKind::Metric, flaw: flaw(error) })?;
+        self.emit_checked(EventKind::Metric, body).await?;
+        let message = format!("the upstream says that nothing is left of the job's budget in {currency}");
+        Ok(Failure::new(FailureCode::BudgetExhausted, message))
+    }
 }

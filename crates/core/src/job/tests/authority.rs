@@ -50,6 +50,24 @@ impl Bench {
     }
 }
 
+/// Whatever the agent has reported, the upstream is who counts; its word is told, and holds after a restart.
+#[test]
+fn what_an_upstream_says_is_spent_is_spent() {
+    let mut bench = Bench::budgeted(r#"{"tool.call":["grep"],"cost.budget":["USD:1","EUR:1"]}"#);
+    bench.cost(1, "0.01");
+    bench.report(2, metric("cost.budget.exhausted", "0", "USD")).unwrap();
+    let exhausted = Denied::Exhausted { currency: "USD".into(), remaining: Units::ZERO };
+    assert_eq!(bench.may(2, &Capability::ToolCall, "grep"), Err(exhausted.clone()));
+    bench.settle();
+    assert_eq!(bench.told(), [r#"{"name":"cost.budget.remaining","value":0,"unit":"USD"}"#]);
+    bench.report(3, metric("cost.budget.exhausted", "0", "USD")).unwrap();
+    bench.cost(4, "0.5");
+    assert_eq!(bench.remaining(), ["EUR:1", "USD:-0.5"], "said again it changes nothing");
+    bench.settle();
+    bench.restart();
+    assert_eq!(bench.remaining(), ["EUR:1", "USD:-0.5"]);
+}
+
 #[test]
 fn an_operation_is_held_against_the_end_then_the_patterns_then_the_budget() {
     let lease = r#"{"tool.call":["git-*"],"cost.budget":["USD:1"]}"#;
