@@ -75,6 +75,67 @@ fn a_job_that_goes_on_over_a_kill_is_one_span_below_its_submitters() {
     assert!(!commits.is_empty() && commits.iter().all(|commit| commit.parent_span_id == span.span_id));
 }
 
+/// An agent that asks whether it may call two tools, and returns its place in the trace.
+const ASKER: &str = r#"
+[[agents]]
+name = "asker"
+version = "1.0.0"
+answers = true
+command = ["sh", "-c", '''
+read -r job
+for tool in grep rm; do
+    echo '{"authorize":{"capability":"tool.call","target":"'$tool'"}}'
+    read -r answer
+done
+printf '{"result":"%s"}\n' "$TRACEPARENT"
+''']
+"#;
+
+/// What a job delegates is below it in its trace, and so is what it may not delegate and what it asks.
+#[test]
+fn a_child_is_below_its_delegation_and_its_questions_are_below_it() {
+    let collector = Collector::start();
+    let gateway = Gateway::with(ASKER, &[&collector.flag()]);
+    let lease = json!({ "tool.call": ["grep"] });
+    let parts = json!([{ "agent": "asker", "lease": lease }, { "agent": "census" }]);
+    let input = json!({ "echo": { "delegate": parts } }).to_string();
+    let lease = json!({ "agent.delegate": ["asker"], "tool.call": ["grep"] }).to_string();
+    let submit = ["submit", "echo", "--input", &input, "--lease", &lease];
+    let output = gateway.command(&submit).env("TRACEPARENT", format!("00-{TRACE}-{SPAN}-01")).output().unwrap();
+    let job = stdout(&output).trim().to_owned();
+    let told = result(&gateway, &job);
+    wait_for("both jobs' spans", || collector.named("arcp.job").len() == 2);
+    gateway.end(Signal::TERM);
+
+    let jobs = collector.named("arcp.job");
+    let of = |agent: &str| {
+        let named = |span: &&_| attribute(span, "arcp.agent").is_some_and(|named| named.starts_with(agent));
+        jobs.iter().find(named).unwrap_or_else(|| panic!("{jobs:?}"))
+    };
+    let (parent, child) = (of("echo@"), of("asker@"));
+    assert_eq!(hex(&parent.parent_span_id), SPAN);
+    let delegations = collector.named("arcp.delegate");
+    let [refused, made] = ["PERMISSION_DENIED", ""].map(|code| {
+        let failed = |span: &&_| attribute(span, "error.type").unwrap_or_default() == code;
+        delegations.iter().find(failed).unwrap_or_else(|| panic!("{code}: {delegations:?}"))
+    });
+    assert_eq!(delegations.len(), 2, "{delegations:?}");
+    assert_eq!(attribute(made, "arcp.child_job_id"), attribute(child, "arcp.job_id"));
+    assert_eq!(child.parent_span_id, made.span_id);
+    assert!(delegations.iter().all(|span| span.parent_span_id == parent.span_id));
+    assert_eq!((attribute(refused, "arcp.child_job_id"), refused.status.as_ref().unwrap().code), (None, 2));
+    let own = format!("00-{TRACE}-{}-01", hex(&child.span_id));
+    assert_eq!(told[0]["result"], json!(own), "the child's agent is below the child: {told}");
+
+    let questions = collector.named("arcp.authorize");
+    let codes: Vec<_> = questions.iter().map(|span| attribute(span, "error.type")).collect();
+    assert_eq!(codes, [None, Some("PERMISSION_DENIED".to_owned())]);
+    assert!(questions.iter().all(|span| span.parent_span_id == child.span_id), "{questions:?}");
+    let spans = collector.spans();
+    let of_jobs = spans.iter().filter(|span| span.name != "arcp.session");
+    assert!(of_jobs.clone().count() > 6 && of_jobs.clone().all(|span| hex(&span.trace_id) == TRACE), "{spans:?}");
+}
+
 #[test]
 fn a_trace_that_its_submitter_does_not_record_is_handed_on_and_not_told_of() {
     let collector = Collector::start();
