@@ -8,7 +8,7 @@ use std::fs;
 
 use common::survival::{LEAVE, echo};
 use common::upstream::{Client, Upstream, VALUE};
-use common::{Gateway, Running, json_lines, stdout, wait_for};
+use common::{Gateway, Running, json_lines, stderr, stdout, wait_for};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -190,4 +190,100 @@ fn a_credential_is_replaced_while_its_job_runs() {
     client.send("job.cancel", &json!({ "job_id": accepted["job_id"] }));
     client.recv("job.error");
     assert!(upstream.live().is_empty());
+}
+
+#[test]
+fn a_credential_is_replaced_when_an_administrator_says_so() {
+    let upstream = Upstream::new();
+    let gateway = Gateway::with(&upstream.config(), &[]);
+    let ada = key_for(&gateway, "ada", "jobs");
+    let mut client = Client::offered(&gateway, &ada);
+    client.submit("echo", &echo(100_000, 20));
+    let accepted = client.recv("job.accepted");
+    let (job, first) = (accepted["job_id"].as_str().unwrap(), accepted["credentials"][0].clone());
+    let name = first["id"].as_str().unwrap();
+
+    let refused = gateway.run(&["--token", &ada, "credentials", "rotate", job]);
+    assert!(!refused.status.success() && stderr(&refused).contains("PERMISSION_DENIED"), "{}", stderr(&refused));
+    let unknown = gateway.run(&["credentials", "rotate", job, "cred_01ARZ3NDEKTSV4RRFFQ69G5FAV"]);
+    assert!(!unknown.status.success() && stderr(&unknown).contains("leave the name out"), "{}", stderr(&unknown));
+    let rotated = gateway.run(&["credentials", "rotate", job, name]);
+    assert!(rotated.status.success() && stderr(&rotated).contains(name), "{}", stderr(&rotated));
+    let told = loop {
+        let body = client.recv("job.event")["body"].clone();
+        if body["phase"] == "credential_rotated" {
+            break body;
+        }
+    };
+    assert_ne!(told["value"], first["value"]);
+    wait_for("the prior one is withdrawn", || upstream.live() == [told["value"].as_str().unwrap()]);
+    let trail = json_lines(&gateway.run(&["audit", "--json"]));
+    let entry = trail.iter().find(|entry| entry["action"] == "credentials" && entry["object"] == job);
+    assert!(trail.iter().any(|entry| entry["reason"] == format!("rotated {name}")), "{entry:?}");
+    client.send("job.cancel", &json!({ "job_id": job }));
+    client.recv("job.error");
+    assert!(upstream.live().is_empty());
+}
+
+/// A job that delegates to `echo`, which may use models, and waits for it.
+fn delegating(client: &mut Client, input: &Value) -> Value {
+    let child = json!({ "model.use": ["tier-fast/a"], "cost.budget": ["USD:0.5"] });
+    let input = json!({ "echo": { "delegate": [{ "agent": "echo", "input": input, "lease": child }] } });
+    let lease = json!({ "agent.delegate": ["echo"], "model.use": ["tier-fast/*"], "cost.budget": ["USD:2"] });
+    client.send("job.submit", &json!({ "agent": "echo", "input": input, "lease_request": lease }));
+    client.recv("job.accepted")
+}
+
+/// The upstream has issued for a child, and the gateway dies before it knows: the next one withdraws that and asks anew, and
+/// there is one child with one credential, which is dead before its end.
+#[test]
+fn a_gateway_that_is_killed_while_a_child_waits_for_its_credential_goes_on_with_that_child() {
+    let upstream = Upstream::new();
+    let gateway = Gateway::with(&upstream.config(), LEAVE);
+    let key = admin(&gateway);
+    let mut client = Client::offered(&gateway, &key);
+    // The child's, which is smaller, and not the parent's.
+    upstream.fault("hang_small", true);
+    let parent = delegating(&mut client, &echo(3, 20))["job_id"].as_str().unwrap().to_owned();
+    wait_for("it is issued", || upstream.live().len() == 2);
+    let (home, _) = gateway.end(Signal::KILL);
+    upstream.fault("hang_small", false);
+    let gateway = Gateway::over(home, &upstream.config(), &[]);
+    let seen = json_lines(&gateway.run(&["watch", &parent, "--json"]));
+    assert_eq!(seen.last().unwrap()["type"], "job.result", "{seen:?}");
+    let children = seen.iter().filter(|line| line["payload"]["kind"] == "delegate").count();
+    assert_eq!(children, 1, "{seen:?}");
+    wait_for("nothing is left", || upstream.live().is_empty() && report(&gateway)["outstanding"] == 0);
+    assert_eq!(json_lines(&gateway.run(&["jobs", "--all", "--json"])).len(), 2, "and no other job began");
+}
+
+#[test]
+fn a_child_has_a_credential_of_its_own_that_its_owner_alone_is_shown() {
+    let upstream = Upstream::new();
+    let gateway = Gateway::with(&upstream.config(), &[]);
+    let (ada, eve) = (key_for(&gateway, "ada", "jobs"), key_for(&gateway, "eve", "observe_all"));
+    let mut client = Client::offered(&gateway, &ada);
+    let parent = delegating(&mut client, &echo(100_000, 20));
+    let delegated = loop {
+        let event = client.recv("job.event");
+        if event["kind"] == "delegate" {
+            break event;
+        }
+    };
+    assert!(!delegated.to_string().contains(VALUE), "the parent's agent and its watchers are not told: {delegated}");
+    let subscribe = json!({ "job_id": delegated["body"]["child_job_id"] });
+    client.send("job.subscribe", &subscribe);
+    let shown = client.recv("job.subscribed")["credentials"][0].clone();
+    assert_ne!(shown["value"], parent["credentials"][0]["value"]);
+    assert_eq!(shown["constraints"]["cost.budget"], json!(["USD:0.5"]));
+    assert_eq!(shown["constraints"]["model.use"], json!(["tier-fast/a"]));
+    assert_eq!(upstream.live().len(), 2);
+    for other in [&eve, &admin(&gateway)] {
+        let mut observer = Client::connect(&gateway, other);
+        observer.send("job.subscribe", &subscribe);
+        assert_eq!(observer.recv("job.subscribed").get("credentials"), None);
+    }
+    client.send("job.cancel", &json!({ "job_id": delegated["body"]["child_job_id"] }));
+    while client.recv_any("job.error")["job_id"] != delegated["body"]["child_job_id"] {}
+    assert!(!upstream.live().contains(&shown["value"].as_str().unwrap().to_owned()), "dead before its end is told");
 }

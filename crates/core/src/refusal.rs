@@ -3,7 +3,7 @@
 //! A refusal is a domain answer, not a failure. Which wire code it has is decided at the edge; its text helps the
 //! person who reads it, and its fields carry what a program needs.
 
-use moorline_types::{AgentName, AgentVersion, Epoch, EventSeq, JobId, KeyId, Scope, Timestamp};
+use moorline_types::{AgentName, AgentVersion, CredentialId, Epoch, EventSeq, JobId, KeyId, Scope, Timestamp};
 
 use crate::access::{Action, ConstraintBroken};
 use crate::delegation::DelegationError;
@@ -250,6 +250,14 @@ pub enum Refusal {
         /// Why not.
         reason: String,
     },
+    /// An administrator names a credential that the job does not have.
+    #[error("job {job} has no {}", credential(.name))]
+    CredentialUnknown {
+        /// The job.
+        job: JobId,
+        /// What was named.
+        name: Option<CredentialId>,
+    },
     /// The journal cannot be written at the moment, so nothing that must last is promised.
     #[error("the journal cannot be written at the moment ({reason}); try again later")]
     StoreUnavailable {
@@ -262,6 +270,13 @@ impl Refusal {
     /// Whether the same request is worth repeating a little later, for a reason that concerns many clients at once.
     pub const fn is_for_later(&self) -> bool {
         matches!(self, Self::Draining | Self::ResumeBusy | Self::Crowded)
+    }
+}
+
+fn credential(name: &Option<CredentialId>) -> String {
+    match name {
+        Some(name) => format!("credential {name}; leave the name out for the one that it has"),
+        None => "credential".to_owned(),
     }
 }
 

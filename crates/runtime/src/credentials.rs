@@ -10,6 +10,7 @@
 //! | before the upstream is asked | intended, no job | withdraws; the upstream has none, and that is final after a while |
 //! | before its answer is taken in | intended, no job | withdraws |
 //! | before the job's first record is committed | intended, no job | withdraws |
+//! | before a child's first record is committed | intended, no child, which its parent holds | withdraws; another is issued for that child |
 //! | while the job runs | live, an open job | keeps it |
 //! | while a value is replaced | intended beside live | withdraws what is intended; the job has another one issued |
 //! | before the prior value is withdrawn | two live ones | withdraws the older |
@@ -206,13 +207,20 @@ impl Credentials {
         self.issue_for(child, accepted).await
     }
 
-    /// Has another value issued for a job's credential; `None` if that is not possible now.
-    pub(crate) async fn replace(&self, credential: CredentialId, job: JobId, accepted: &Accepted) -> Option<Pending> {
+    /// Has another value issued for a job's credential.
+    pub(crate) async fn replace(
+        &self,
+        credential: CredentialId,
+        job: JobId,
+        accepted: &Accepted,
+    ) -> Result<Pending, Refusal> {
         let now = self.0.clock.now();
-        let constraints = self.constraints(now, accepted)?;
-        let issue = mint::credential_id(now).ok()?;
+        let Some(constraints) = self.constraints(now, accepted) else {
+            return Err(Refusal::CredentialUnavailable { reason: "no upstream is configured".to_owned() });
+        };
+        let issue = mint::credential_id(now).map_err(no_entropy)?;
         let issued = self.issue(now, (credential, issue), job, &accepted.principal, constraints).await;
-        issued.map_err(|refusal| tracing::warn!(%job, %credential, %refusal, "a credential is not replaced yet")).ok()
+        issued.inspect_err(|refusal| tracing::warn!(%job, %credential, %refusal, "a credential is not replaced yet"))
     }
 
     fn constraints(&self, now: Timestamp, accepted: &Accepted) -> Option<Constraints> {

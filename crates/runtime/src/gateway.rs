@@ -9,13 +9,12 @@ use moorline_core::Refusal;
 use moorline_core::access::Action;
 use moorline_core::job::{Job, JobLimits, RecoverError, Recovery, Status};
 use moorline_core::record::{Accepted, Fact};
-use moorline_core::trace::JobSpan;
 use moorline_store::{
     AppendError, Change, CommittedBatch, PutError, ReadError, ReadLimit, Store, StoreFault, WriteError,
 };
 use moorline_types::{
     Batch, EventKind, JobId, Principal, PrincipalId, Quotas, Record, RecordKind, ResolvedAgent, SessionId, StreamId,
-    StreamSeq, Timestamp, TraceRef,
+    StreamSeq, Timestamp,
 };
 use tokio::sync::{RwLock, RwLockReadGuard, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::agents::Agents;
 use crate::audit::Audit;
-use crate::claims::{Claims, FreeKey};
+use crate::claims::Claims;
 use crate::clock::Clock;
-use crate::credentials::{Credentials, ISSUE_PATIENCE, Pending};
+use crate::credentials::{Credentials, ISSUE_PATIENCE};
 use crate::ended::Ended;
 use crate::events::JobEvents;
 use crate::job_index::{End, JobIndex};
 use crate::job_lists;
 use crate::jobs::Jobs;
 use crate::last_seen::LastSeen;
-use crate::mint::{self, NoEntropy};
+use crate::mint::NoEntropy;
 use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
 use crate::pool::Pool;
@@ -40,11 +39,12 @@ use crate::prologue::Prologue;
 use crate::registry::{JobInput, Registry};
 use crate::ruled::Ruled;
 use crate::sessions::Sessions;
-use crate::spans::{FinishedSpans, SessionSpans, Spans, Timed, Worth};
+use crate::spans::{FinishedSpans, SessionSpans, Spans};
 use crate::stored::StoredBytes;
-use crate::tasks::{TaskKind, Tasks};
+use crate::tasks::Tasks;
 use crate::view::Delivery;
 
+mod accept;
 mod backend;
 mod budget;
 mod delegate;
@@ -52,10 +52,12 @@ mod gc;
 mod list;
 mod repeat;
 pub(crate) mod retention;
+mod rotate;
 mod sessions;
 pub(crate) mod shorten;
 mod usage;
 
+pub(crate) use accept::Candidate;
 pub use gc::{GcRequest, GcStep};
 pub use list::{JobPage, JobQuery, ListedJob};
 pub(crate) use repeat::Submission;
@@ -254,76 +256,6 @@ impl Gateway {
     /// Whether the store can commit.
     pub async fn is_ready(&self) -> bool {
         !self.0.draining.is_cancelled() && self.0.store.probe().await.is_ok()
-    }
-
-    /// Accepts a job: its first record and the submitting session's, if there is one, are committed together, or neither
-    /// is. With a key, the key stands for the job from then on. Which trace it belongs to follows from what its submitter
-    /// says of that.
-    pub(crate) async fn accept(
-        &self,
-        mut accepted: Accepted,
-        trace: Option<TraceRef>,
-        quotas: Quotas,
-        key: Option<FreeKey>,
-        takes_credentials: bool,
-        attach: impl FnOnce(Timestamp, JobId) -> Option<Record>,
-    ) -> Result<JobSummary, Refusal> {
-        if self.0.draining.is_cancelled() {
-            return Err(Refusal::Draining);
-        }
-        let now = self.now();
-        if let Some(expires_at) = accepted.expires_at.filter(|at| *at <= now) {
-            return Err(Refusal::LeasePast { expires_at });
-        }
-        let (session, principal) = (accepted.session, accepted.principal.clone());
-        let place = self.0.registry.reserve(&principal, quotas)?;
-        let id = mint::job_id(now).map_err(no_entropy)?;
-        let (trace, span) = JobSpan::begin(id, trace, self.0.options.tracing);
-        (accepted.trace_id, accepted.span) = (Some(trace), Some(Box::new(span)));
-        let mut per_sec = quotas.submits_per_sec;
-        let issued = if takes_credentials {
-            // Before the upstream is: who submits too often does not make it issue too often.
-            self.count_submit(&principal, per_sec.take())?;
-            self.0.credentials.issue_for(id, &accepted).await?
-        } else {
-            None
-        };
-        accepted.credentials.extend(issued.as_ref().and_then(Pending::provisioned).cloned());
-        let now = self.now();
-        let mut job = Job::accept(now, id, accepted, self.job_limits());
-        // A start finds the job, and its key is taken: with its first record, or not at all.
-        let mut changes = vec![OpenJobs::entry(id, job.owner())];
-        changes.extend(key.as_ref().map(|key| key.claim(now, id)));
-        changes.extend(issued.as_ref().map(Pending::change));
-        // The session begins to see the job before the job begins, so nothing of it precedes the attachment.
-        let mut records = Vec::from_iter(attach(now, id));
-        let of_session = records.iter().map(|record| record.body.len() as u64).sum();
-        records.extend(job.poll_append().into_iter().flat_map(|batch| batch.records));
-        let batch = Batch::from(records);
-        let bytes = batch.body_bytes() as u64;
-        let room = self.0.stored.of(&principal).take(bytes, quotas.stored_bytes)?;
-        // The last that is asked: what is refused for another reason is not held against the rate.
-        self.count_submit(&principal, per_sec)?;
-        let timed = Timed::begin(&job, &self.0.clock, &batch);
-        let gateway = self.clone();
-        let begun = async move {
-            let appended = gateway.append_with(batch, changes).await;
-            if let Some(timed) = timed {
-                let refused = appended.as_ref().err().map(|_| "refused");
-                timed.end(&job, &gateway.0.clock, &gateway.0.jobs.spans, Worth::Always, refused);
-            }
-            appended?;
-            room.keep();
-            issued.into_iter().for_each(Pending::keep);
-            drop(key);
-            gateway.0.sessions.note_bytes(session, of_session);
-            job.handle_committed(gateway.now());
-            let Accepted { agent, version, .. } = job.accepted();
-            tracing::debug!(job = %id, trace_id = %trace, %agent, %version, "a job is accepted");
-            Ok(gateway.0.jobs.start(job, place, bytes.saturating_sub(of_session)))
-        };
-        // Whoever asked may stop waiting. What the store was offered may be committed all the same, and is driven then.
-        self.0.tasks.see_through(TaskKind::Job, begun).await
     }
 
     fn count_submit(&self, principal: &PrincipalId, per_sec: Option<u64>) -> Result<(), Refusal> {

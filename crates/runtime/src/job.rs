@@ -11,7 +11,7 @@ use moorline_core::job::{DeadlineReason, DelegationAsked, Effect, Job, Report, R
 use moorline_core::span::{Moment, Question};
 use moorline_store::{AppendError, Change, CommittedBatch, Store, StoreFault};
 use moorline_types::{
-    Batch, Capability, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, Units, WorkerSeq, limits,
+    Batch, Capability, CredentialId, EventKind, Fence, JobId, StreamSeq, Timestamp, TraceId, Units, WorkerSeq, limits,
 };
 use moorline_worker::message::{self, Answer, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,6 +46,8 @@ pub(crate) struct JobTask {
     keys: BTreeMap<JobId, FreeKey>,
     /// Who has submitted children that wait for their credentials.
     submitted: BTreeMap<JobId, oneshot::Sender<Result<JobId, Refusal>>>,
+    /// Who waits for another value of the job's credential.
+    rotating: Vec<oneshot::Sender<Result<CredentialId, Refusal>>>,
     inbox: mpsc::Receiver<JobInput>,
     intake: Arc<Intake>,
     /// What was taken in of it and is not committed.
@@ -73,6 +75,8 @@ enum Confirmation {
     Delegate(JobId, oneshot::Sender<Result<JobId, Refusal>>),
     /// To say what is left of the budget, which was this.
     Remaining(BTreeMap<Box<str>, Units>, oneshot::Sender<BTreeMap<Box<str>, Units>>),
+    /// To give this credential another value.
+    Rotate(CredentialId, oneshot::Sender<Result<CredentialId, Refusal>>),
 }
 
 impl Confirmation {
@@ -80,6 +84,7 @@ impl Confirmation {
         match self {
             Self::Cancel(to) => answer(to, Ok(())),
             Self::Delegate(child, to) => answer(to, Ok(child)),
+            Self::Rotate(credential, to) => answer(to, Ok(credential)),
             // Whoever asked may have stopped waiting.
             Self::Remaining(left, to) => to.send(left).map_or((), drop),
         }
@@ -99,8 +104,24 @@ impl JobTask {
         let (rooms, keys, taken) = (BTreeMap::new(), BTreeMap::new(), Load::default());
         let account = jobs.stored.of(job.owner());
         let credentials = JobCredentials::new(jobs.credentials.clone());
-        let (timed, submitted) = (None, BTreeMap::new());
-        Self { jobs, job, place, credentials, rooms, keys, submitted, inbox, intake, taken, progress, timed, stored, account }
+        let (timed, submitted, rotating) = (None, BTreeMap::new(), Vec::new());
+        Self {
+            jobs,
+            job,
+            place,
+            credentials,
+            rooms,
+            keys,
+            submitted,
+            rotating,
+            inbox,
+            intake,
+            taken,
+            progress,
+            timed,
+            stored,
+            account,
+        }
     }
 
     /// Drives the job to its end.
@@ -208,6 +229,10 @@ impl JobTask {
                 let asked = DelegationAsked { ask: id.get(), delegate_id: delegate_id.into(), until };
                 self.job.handle_delegation_asked(fence, asked);
             }
+            JobInput::Rotate { name, rotated } => match self.job.handle_rotation_asked(name) {
+                Ok(_) => self.rotating.push(rotated),
+                Err(refusal) => answer(rotated, Err(refusal)),
+            },
             JobInput::Remaining { told } => {
                 let confirmation = Confirmation::Remaining(remaining(&self.job), told);
                 confirmations.push_back((self.job.last_decided(), confirmation));
@@ -290,6 +315,8 @@ impl JobTask {
         let now = self.jobs.clock.now();
         match done {
             Done::Issued { child, issued } => {
+                let is_gone = self.submitted.get(&child).is_some_and(oneshot::Sender::is_closed);
+                let issued = if is_gone { Err(nobody_waits()) } else { issued };
                 let told = issued.as_ref().map(|pending| pending.as_ref().and_then(|one| one.provisioned()).cloned());
                 // If there is no child, what is dropped is withdrawn.
                 if let Some(at) = self.job.handle_child_issued(now, child, told.map_err(Clone::clone)) {
@@ -300,11 +327,22 @@ impl JobTask {
             }
             Done::Withdrawn => self.job.handle_revoked(now),
             Done::Replaced(pending) => match rotated(&pending) {
+                Some(rotated) if self.job.handle_rotated(now, rotated) => {
+                    self.credentials.commit(*pending);
+                    let (at, credential) = (self.job.last_decided(), rotated.credential);
+                    let asked = self.rotating.drain(..);
+                    confirmations.extend(asked.map(|to| (at, Confirmation::Rotate(credential, to))));
+                }
                 // A job that is over takes none: what is dropped is withdrawn.
-                Some(rotated) if self.job.handle_rotated(now, rotated) => self.credentials.commit(*pending),
-                Some(_) | None => {}
+                Some(_) | None => {
+                    let status = self.job.status();
+                    self.rotating.drain(..).for_each(|to| answer(to, Err(Refusal::JobEnded { status })));
+                }
             },
-            Done::NotReplaced => self.job.handle_not_rotated(now),
+            Done::NotReplaced(refusal) => {
+                self.job.handle_not_rotated(now);
+                self.rotating.drain(..).for_each(|to| answer(to, Err(refusal.clone())));
+            }
         }
     }
 
@@ -457,6 +495,11 @@ async fn appended(append: &mut Option<Append>) -> Result<CommittedBatch, AppendE
 fn start_append(store: &Arc<dyn Store>, batch: Batch, changes: Vec<Change>) -> Append {
     let store = Arc::clone(store);
     Box::pin(async move { store.append_with(batch, changes).await })
+}
+
+/// Whoever submitted a child is gone, and nobody was told of one.
+fn nobody_waits() -> Refusal {
+    Refusal::CredentialUnavailable { reason: "nobody waits for it any more".to_owned() }
 }
 
 fn answer<T>(to: oneshot::Sender<Result<T, Refusal>>, answer: Result<T, Refusal>) {

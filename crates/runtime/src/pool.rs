@@ -450,6 +450,7 @@ impl Pool {
             JobInput::WorkerLost { .. }
             | JobInput::Cancel { .. }
             | JobInput::Remaining { .. }
+            | JobInput::Rotate { .. }
             | JobInput::Delegate { .. }
             | JobInput::CancelByParent
             | JobInput::ChildEnded { .. }

@@ -9,7 +9,9 @@ use moorline_core::job::{ChildEnding, Job, Lost, Report, Status};
 use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::rate::TokenBucket;
 use moorline_core::record::Accepted;
-use moorline_types::{Fence, JobId, PrincipalId, Quotas, SessionId, StreamSeq, Timestamp, Units, WorkerId, WorkerSeq};
+use moorline_types::{
+    CredentialId, Fence, JobId, PrincipalId, Quotas, SessionId, StreamSeq, Timestamp, Units, WorkerId, WorkerSeq,
+};
 use moorline_worker::message::{Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -36,6 +38,9 @@ pub(crate) enum JobInput {
     Cancel { by: Option<PrincipalId>, reason: Option<String>, confirmed: oneshot::Sender<Result<(), Refusal>> },
     /// Somebody with the right to submits below it. Answered when the child is there.
     Delegate { below: Box<SubmittedBelow>, accepted: oneshot::Sender<Result<JobId, Refusal>> },
+    /// Somebody with the right to wants its credential of this name, or the only one, to have another value. Answered when
+    /// the new one is the job's.
+    Rotate { name: Option<CredentialId>, rotated: oneshot::Sender<Result<CredentialId, Refusal>> },
     /// Somebody with the right to wants to know what is left of its budget. Answered when all that is counted is durable.
     Remaining { told: oneshot::Sender<BTreeMap<Box<str>, Units>> },
     /// The job that delegated it is to end, and it with that one.

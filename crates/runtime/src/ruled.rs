@@ -25,6 +25,11 @@ impl Ruled {
         decided.map(drop)
     }
 
+    /// This is the last decision: what it was about goes on.
+    pub(crate) fn restore(&self, ruling: Option<Ruling>) {
+        *lock(&self.0) = ruling;
+    }
+
     /// The last decision, if it was not taken already.
     pub(crate) fn take(&self) -> Option<Ruling> {
         lock(&self.0).take()

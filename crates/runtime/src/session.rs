@@ -7,14 +7,12 @@
 use std::collections::BTreeMap;
 
 use moorline_core::Refusal;
-use moorline_core::access::{Action, Asked, Granted, Ruling, check_submission};
+use moorline_core::access::{Action, Ruling};
 use moorline_core::audit::AuditFilter;
 use moorline_core::backlog::{Backlog, Missed};
 use moorline_core::credential::Provisioned;
-use moorline_core::delegation::{Delegation, DelegationError, Wanted};
 use moorline_core::record::{
-    Accepted, Attached as AttachedFact, Closed, CredentialRotated, Detached, Fact, History, Notice, Overflow,
-    SubmitterBounds, Subscribed,
+    Attached as AttachedFact, Closed, CredentialRotated, Detached, Fact, History, Notice, Overflow, Subscribed,
 };
 use moorline_core::resume::ResumeState;
 use moorline_core::session::Session;
@@ -28,14 +26,15 @@ use crate::audit::AuditPage;
 use crate::claims::Idempotency;
 use crate::credentials::Value;
 use crate::events::JobEvents;
-use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, Submission, no_entropy, unavailable};
-use crate::mint;
-use crate::registry::SubmittedBelow;
+use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, unavailable};
 use crate::ruled::Ruled;
 use crate::sessions::Presence;
 use crate::view::{Delivery, ViewError, ViewReader};
 
 mod shown;
+mod submission;
+
+pub use submission::{Checked, Prepared};
 
 /// Records of a job's history that are attached at once. Between two stretches the session's other jobs get their
 /// turn, so the number bounds how long a request for a million old events holds up a live one.
@@ -250,86 +249,6 @@ impl SessionHandle {
         }
         self.resume.acknowledge(through);
         Ok(())
-    }
-
-    /// Submits a job; the session sees it from its first record on. A submission that is repeated with its key is
-    /// answered with the job that it was accepted as; a session that does not watch that job sees it from its first
-    /// record on too.
-    ///
-    /// # Errors
-    /// Why it is not accepted.
-    pub async fn submit(&mut self, mut request: SubmitRequest) -> Result<JobSummary, Refusal> {
-        self.authorise(Action::Submit)?;
-        let asked =
-            Asked { agent: &request.agent.name, lease: &request.lease, max_runtime_sec: request.max_runtime_sec };
-        let Granted { lease, max_runtime_sec } =
-            check_submission(self.principal(), asked, self.gateway.options().unasked)?;
-        if let Some(parent) = request.parent.take() {
-            return self.submit_below(parent, request).await;
-        }
-        let key = match self.recognise(&mut request).await? {
-            Submission::New(key) => key,
-            Submission::Repeated(summary) => return Ok(summary),
-        };
-        self.check_room()?;
-        let agent = self.gateway.agents().inventory().resolve(&request.agent)?;
-        let accepted = Accepted {
-            session: self.id(),
-            principal: self.principal().id.clone(),
-            tags: self.principal().grants.tags.clone(),
-            agent: agent.name.to_string(),
-            version: agent.version.to_string(),
-            input: request.input,
-            lease,
-            max_runtime_sec,
-            expires_at: request.expires_at,
-            trace_id: None,
-            span: None,
-            credentials: Vec::new(),
-            parent: None,
-            bounds: SubmitterBounds::of(self.principal()),
-        };
-        let quotas = self.gateway.quotas_of(self.principal());
-        let (session, overflow) = (&self.session, request.overflow);
-        let attach = |now: Timestamp, job: JobId| Some(session.record(now, 0, &attached(job, overflow)));
-        let summary =
-            self.gateway.accept(accepted, request.trace, quotas, key, request.takes_credentials, attach).await?;
-        self.session.handle_committed([&attached(summary.job, overflow)]);
-        Ok(summary)
-    }
-
-    /// Whether it is a submission that was made before. Then the session watches the job that it was accepted as.
-    async fn recognise(&mut self, request: &mut SubmitRequest) -> Result<Submission, Refusal> {
-        let Some(idempotency) = request.idempotency.take() else { return Ok(Submission::New(None)) };
-        let submission = self.gateway.recognise(&self.principal().id, idempotency).await?;
-        if let Submission::Repeated(summary) = &submission {
-            self.watch_from_start(summary.job, request.overflow).await?;
-        }
-        Ok(submission)
-    }
-
-    /// Submits below a job. What follows without being asked for in other submissions does not here: a child has what it
-    /// asks of its parent.
-    async fn submit_below(&mut self, parent: SubmitParent, mut request: SubmitRequest) -> Result<JobSummary, Refusal> {
-        let key = match self.recognise(&mut request).await? {
-            Submission::New(key) => key,
-            Submission::Repeated(summary) => return Ok(summary),
-        };
-        self.check_room()?;
-        let delegate_id = match parent.delegate_id {
-            Some(named) => named,
-            None => mint::message_id(self.gateway.now()).map_err(no_entropy)?.to_string(),
-        };
-        let SubmitRequest { agent, input, lease, max_runtime_sec, expires_at, takes_credentials, overflow, .. } =
-            request;
-        let wanted = Wanted::new(agent, input, lease);
-        let wanted = wanted.map(|wanted| Wanted { max_runtime_sec, expires_at, ..wanted });
-        let delegation = Delegation::new(delegate_id, wanted)
-            .map_err(|problem| DelegationError::Malformed { problem }.into_refusal())?;
-        let below = SubmittedBelow { delegation, session: self.id(), takes_credentials, key };
-        let summary = self.gateway.delegate(self.principal(), &parent.job, below, &self.ruled).await?;
-        self.watch_from_start(summary.job, overflow).await?;
-        Ok(summary)
     }
 
     /// The job's credentials with their values: for its submitter, while the job has them, and nobody else.

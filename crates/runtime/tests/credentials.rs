@@ -208,6 +208,69 @@ async fn a_value_is_replaced_in_time_and_the_prior_one_is_withdrawn() {
     assert_eq!(ada.rotated_value(of, &rotated), None, "a value that is withdrawn is nowhere");
 }
 
+/// Whoever asks is answered when the new value is the job's, and why there is none.
+#[tokio::test(start_paused = true)]
+async fn a_value_is_replaced_when_somebody_asks_for_it() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    let job = ada.submit(asking("patient", "null")).await.unwrap();
+    let (id, credential) = (job.job.to_string(), job.accepted.credentials[0].id);
+    let both = [bench.gateway.rotate_credential(&id, Some(credential)), bench.gateway.rotate_credential(&id, None)];
+    for answer in futures_util::future::join_all(both).await {
+        assert_eq!(answer, Ok(credential));
+    }
+    assert_eq!(values(&ada, &job), ["sk-1"], "asked for twice at once it is replaced once");
+    until("the prior one is withdrawn", || upstream.live() == ["sk-1"]).await;
+
+    upstream.on_issue(Fault::AnswerLost);
+    let refused = bench.gateway.rotate_credential(&id, None).await.unwrap_err();
+    assert!(matches!(refused, Refusal::CredentialUnavailable { .. }), "{refused}");
+    until("what may be there is withdrawn", || upstream.live() == ["sk-1"]).await;
+    assert_eq!(values(&ada, &job), ["sk-1"], "the one before goes on");
+    upstream.on_issue(Fault::None);
+
+    let other = ada.submit(request("patient", "null")).await.unwrap().job.to_string();
+    for (named, expected) in [(other.as_str(), "has no credential"), ("job_x", "no job")] {
+        let refused = bench.gateway.rotate_credential(named, None).await.unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+    ada.cancel(&id, None).await.unwrap();
+    see_to_end(&mut ada, job.job).await;
+    pass(Duration::from_secs(1)).await;
+    let refused = bench.gateway.rotate_credential(&id, None).await.unwrap_err();
+    assert!(matches!(refused, Refusal::JobEnded { .. }), "{refused}");
+    assert!(upstream.live().is_empty());
+}
+
+/// What waits for an upstream is bounded over all sessions, and nothing stays of what nobody waits for any more.
+#[tokio::test(start_paused = true)]
+async fn no_more_than_so_many_wait_for_an_upstream_at_once() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut sessions = Vec::new();
+    for name in ["p0", "p1", "p2", "p3", "p4"] {
+        sessions.push(bench.session(name).await);
+    }
+    upstream.on_issue(Fault::Silent);
+    let prepare = |session: &SessionHandle| session.check_submission(asking("counter", "1")).unwrap();
+    assert!(prepare(&sessions[0]).waits());
+    let mut many: Vec<_> = (0..300).map(|n| Box::pin(prepare(&sessions[n % 5]).prepare())).collect();
+    let refused = many.iter_mut().filter_map(futures_util::FutureExt::now_or_never).count();
+    assert_eq!(refused, 300 - 256, "the others wait");
+    let mut session = bench.session("ada").await;
+    let refused = prepare(&session).prepare();
+    let refused = session.finish_submission(refused.await).await.unwrap_err().to_string();
+    assert!(refused.contains("too many are being issued"), "{refused}");
+    assert!(upstream.issued().len() <= 16, "{} at once", upstream.issued().len());
+    drop(many);
+    upstream.on_issue(Fault::None);
+    until("nothing is left of them", || upstream.live().is_empty()).await;
+    until("and forgotten", || bench.gateway.credentials().report().revocations.is_empty()).await;
+    let job = session.submit(asking("counter", "1")).await.unwrap();
+    see_to_end(&mut session, job.job).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_agent_has_its_jobs_credential_and_is_told_of_another_value() {
     let upstream = Upstream::new();

@@ -1,12 +1,12 @@
 //! `moorline credentials`: credentials for upstreams, and what of them is left to be withdrawn.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use moorline_client::wire::vendor::{CredentialEntry, Credentials as Request, CredentialsReport};
 use serde_json::json;
 
 use crate::args::{Connection, Credentials};
 use crate::connect::connect;
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::output::Output;
 use crate::table;
 
@@ -15,10 +15,16 @@ pub(crate) async fn run(credentials: Credentials, connection: &Connection, outpu
     let (request, as_json, is_retry) = match credentials {
         Credentials::List { json } => (Request::List {}, json, false),
         Credentials::Retry { json } => (Request::Retry {}, json, true),
+        Credentials::Rotate { job, name, json } => {
+            let job_id = job.parse().context("the job's id").context(Stop(Exit::Usage))?;
+            (Request::Rotate { job_id, name }, json, false)
+        }
     };
     let report = client.credentials(request).await?;
     if as_json {
         output.line(json!(report));
+    } else if let Some(rotated) = report.rotated {
+        output.note(format_args!("{rotated} has another value; the one before is withdrawn"));
     } else {
         tell(&report, output);
         if is_retry {

@@ -25,6 +25,7 @@ case "$request" in
     [ -e refuse ] && echo '{"result":"refused","reason":"no such model"}' && exit 0
     printf '%s' "VALUE-$name" > "live/$name"
     [ -e hang ] && exec sleep 30
+    case "$request" in *USD:0.5*) [ -e hang_small ] && exec sleep 30 ;; esac
     [ -e lose ] && exit 1
     echo "{\"result\":\"issued\",\"value\":\"VALUE-$name\",\"endpoint\":\"https://models.example.com/v1\",\"profile\":\"openai\"}" ;;
 *'"request":"revoke"'*)
@@ -112,12 +113,17 @@ impl Client {
         self.raw.frame(TEXT, frame.to_string().as_bytes());
     }
 
-    /// The next frame of this type.
+    /// What the next frame of this type says.
     pub(crate) fn recv(&mut self, message_type: &str) -> Value {
+        self.recv_any(message_type)["payload"].clone()
+    }
+
+    /// The next frame of this type.
+    pub(crate) fn recv_any(&mut self, message_type: &str) -> Value {
         loop {
             let frame = self.raw.recv().unwrap_or_else(|| panic!("the connection ended before {message_type}"));
             if frame["type"] == message_type {
-                return frame["payload"].clone();
+                return frame;
             }
         }
     }

@@ -11,6 +11,7 @@
 use moorline_types::{CredentialId, Millis, Timestamp};
 
 use super::{Effect, Job};
+use crate::Refusal;
 use crate::record::{Accepted, CredentialRotated, Fact};
 
 /// How long a job's end waits for the upstream. One that is well takes milliseconds; a client waits for a result no
@@ -102,6 +103,27 @@ impl Job {
         if let Some(held) = self.credentials.held.take() {
             self.waiting.push(now, &held.ending);
         }
+    }
+
+    /// Somebody who administers wants the credential of this name to have another value at once, or the only one there is.
+    /// [`Job::handle_rotated`] or [`Job::handle_not_rotated`] follows. Answers which credential it is.
+    ///
+    /// # Errors
+    /// If the job has none, or is over.
+    pub fn handle_rotation_asked(&mut self, name: Option<CredentialId>) -> Result<CredentialId, Refusal> {
+        if self.status.is_terminal() {
+            return Err(Refusal::JobEnded { status: self.status });
+        }
+        let rotation = self.credentials.rotation.as_ref();
+        let named = rotation.filter(|rotation| name.is_none_or(|name| name == rotation.credential));
+        let Some(Rotation { credential, is_under_way, .. }) = named else {
+            return Err(Refusal::CredentialUnknown { job: self.id, name });
+        };
+        let (credential, is_under_way) = (*credential, *is_under_way);
+        if !is_under_way {
+            self.rotate();
+        }
+        Ok(credential)
     }
 
     pub(super) fn rotate(&mut self) {

@@ -11,8 +11,7 @@ use super::{Gateway, JobSummary, unavailable};
 use crate::claims::{FreeKey, Idempotency, SWEEP_INTERVAL};
 use crate::tasks::TaskKind;
 
-/// How long one with the same key is waited for: longer than a store and an upstream take that are well. The connection
-/// does nothing else meanwhile.
+/// How long one with the same key is waited for: longer than a store and an upstream take that are well.
 const TURN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a submission with a key is.

@@ -29,8 +29,8 @@ pub(super) enum Done {
     Withdrawn,
     /// A new value was issued.
     Replaced(Box<Pending>),
-    /// None was.
-    NotReplaced,
+    /// None was, for this reason.
+    NotReplaced(Refusal),
     /// The upstream has answered for a child that is to be.
     Issued { child: JobId, issued: Result<Option<Box<Pending>>, Refusal> },
 }
@@ -64,7 +64,7 @@ impl JobCredentials {
             credentials
                 .replace(credential, job, &accepted)
                 .await
-                .map_or(Done::NotReplaced, |pending| Done::Replaced(Box::new(pending)))
+                .map_or_else(Done::NotReplaced, |pending| Done::Replaced(Box::new(pending)))
         }));
     }
 

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 mod audit;
 mod outgoing;
+mod slow;
 
 use super::hello::{self, NotOpened, Opened};
 use super::retry;
@@ -38,6 +39,7 @@ use crate::key_store::Told;
 use crate::keys::Certified;
 
 use audit::Deed;
+use slow::{Request, Slow};
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
@@ -115,6 +117,8 @@ struct Driver<'a> {
     traces: HashMap<JobId, Option<TraceId>>,
     /// By which decisions the session sees jobs that it has not submitted, until they have ended.
     watched: HashMap<JobId, Ruling>,
+    /// Requests that wait for an upstream.
+    slow: Slow,
     /// What the frames of the job that was delivered last have in common.
     frames: Option<(JobId, EventFrames)>,
 }
@@ -141,6 +145,7 @@ impl<'a> Driver<'a> {
             retry: None,
             traces: HashMap::new(),
             watched: HashMap::new(),
+            slow: Slow::default(),
             frames: None,
         }
     }
@@ -193,6 +198,10 @@ impl<'a> Driver<'a> {
             refusal = &mut self.over => Ok(Some(self.turn_out(&refusal))),
             () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
             turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
+            done = self.slow.next() => {
+                Box::pin(self.handle_slow(done)).await;
+                Ok(None)
+            }
             deliveries = next(&mut self.session), if may_pull => self.deliver_all(deliveries?).await,
         }
     }
@@ -517,7 +526,8 @@ impl<'a> Driver<'a> {
         let answered = match message {
             ClientMessage::Submit(submit) => {
                 let trace = trace_parent.map(TraceRef::Parent).or(trace_id.map(TraceRef::Id));
-                self.submit(&id, *submit, trace, &extensions).await
+                let request = Request { id, asked: asked.clone(), deed };
+                self.submit(request, *submit, trace, &extensions).await
             }
             ClientMessage::Cancel(cancel) => self.cancel(&id, &cancel, job_id.as_ref(), trace_id).await,
             ClientMessage::Subscribe(subscribe) => self.subscribe(&id, &subscribe, &extensions).await,
@@ -530,7 +540,10 @@ impl<'a> Driver<'a> {
             ClientMessage::Gc(request) => self.collect(&id, request).await,
             ClientMessage::Audit(query) => self.audit(&id, query).await,
             ClientMessage::Keys(request) => self.look_after_keys(&id, *request).await,
-            ClientMessage::Credentials(request) => self.look_after_credentials(&id, &request).await,
+            ClientMessage::Credentials(what) => {
+                let request = Request { id, asked: asked.clone(), deed };
+                self.look_after_credentials(request, what).await
+            }
             ClientMessage::Hello(_)
             | ClientMessage::Resume(_)
             | ClientMessage::Close(_)
@@ -539,31 +552,17 @@ impl<'a> Driver<'a> {
             | ClientMessage::Pong(_) => Ok(()),
         };
         if let Err(refusal) = answered {
-            if let Some(deed) = deed {
-                self.note_refused(deed, &refusal);
-            }
-            // A refusal may repeat what it was asked for, and a secret may be in the wrong field.
-            tracing::debug!(code = %to_wire::code(&refusal), "a request is refused");
-            self.refuse(&refusal, &asked);
+            self.tell_refused(deed, &refusal, &asked);
         }
     }
 
-    async fn submit(
-        &mut self,
-        id: &MessageId,
-        submit: moorline_wire::payload::Submit,
-        trace: Option<TraceRef>,
-        extensions: &Extensions,
-    ) -> Result<(), Refusal> {
-        let Some(session) = &mut self.session else { return Ok(()) };
-        let job = session.submit(from_wire::submit(submit, trace, extensions, self.features)?).await?;
-        let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
-        self.note_done(deed);
-        self.traces.insert(job.job, job.accepted.trace_id);
-        let credentials = self.credentials(&job);
-        self.push(Some(job.job), to_wire::accepted(&job, credentials, id, self.features));
-        self.has_begun = true;
-        Ok(())
+    fn tell_refused(&mut self, deed: Option<Deed>, refusal: &Refusal, asked: &Asked) {
+        if let Some(deed) = deed {
+            self.note_refused(deed, refusal);
+        }
+        // A refusal may repeat what it was asked for, and a secret may be in the wrong field.
+        tracing::debug!(code = %to_wire::code(refusal), "a request is refused");
+        self.refuse(refusal, asked);
     }
 
     /// The credentials of a job that this client is shown: the submitter's, if both sides have agreed on that.
@@ -594,18 +593,20 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    async fn look_after_credentials(&mut self, id: &MessageId, request: &Credentials) -> Result<(), Refusal> {
+    async fn look_after_credentials(&mut self, request: Request, what: Credentials) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Ok(()) };
         session.authorise(Action::Administer)?;
-        let credentials = self.service.gateway().credentials().clone();
-        match request {
+        let gateway = self.service.gateway();
+        let credentials = gateway.credentials().clone();
+        match what {
             Credentials::List {} => {}
             Credentials::Retry {} => {
                 credentials.hurry();
             }
+            Credentials::Rotate { job_id, name } => return self.slow.rotate(request, gateway.clone(), job_id, name),
         }
         self.record_done(Deed::of_none(AuditAction::Credentials)).await?;
-        self.push(None, to_wire::credentials_report(credentials.report(), id));
+        self.push(None, to_wire::credentials_report(credentials.report(), None, &request.id));
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use moorline_core::record::{Cause, Corrupt, CredentialRotated, Event, Fact, Fail
 use moorline_runtime::credentials::{CredentialsReport, Value};
 use moorline_runtime::session::Subscription;
 use moorline_runtime::{AuditPage, Delivery, GcStep, JobPage, JobSummary, ListedJob};
-use moorline_types::{Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp, Units};
+use moorline_types::{CredentialId, Epoch, EventKind, EventSeq, Json, MessageId, Millis, SessionId, Timestamp, Units};
 use moorline_wire::payload::credential;
 use moorline_wire::payload::{
     Accepted, AgentEntry, Credential, JobEntry, JobError, JobEvent, JobResult, Jobs, RuntimeCapabilities, RuntimeInfo,
@@ -206,8 +206,12 @@ pub(crate) fn keys_report(answer: KeysAnswer, request: &MessageId) -> RuntimeMes
 /// Credentials in one report: with the longest of everything, a tenth of what fits a frame.
 const MAX_LISTED_CREDENTIALS: usize = 200;
 
-/// Credentials that are to be withdrawn.
-pub(crate) fn credentials_report(report: CredentialsReport, request: &MessageId) -> RuntimeMessage {
+/// Credentials that are to be withdrawn, and the one that was given another value.
+pub(crate) fn credentials_report(
+    report: CredentialsReport,
+    rotated: Option<CredentialId>,
+    request: &MessageId,
+) -> RuntimeMessage {
     let CredentialsReport { upstream, is_offered, trouble, live, revocations } = report;
     let outstanding = revocations.len();
     let entry = |revocation: Revocation| CredentialEntry {
@@ -225,6 +229,7 @@ pub(crate) fn credentials_report(report: CredentialsReport, request: &MessageId)
         trouble,
         live,
         outstanding,
+        rotated,
         credentials: revocations.into_iter().take(MAX_LISTED_CREDENTIALS).map(entry).collect(),
     })
 }
@@ -413,6 +418,7 @@ pub(crate) const fn code(refusal: &Refusal) -> ErrorCode {
         | Refusal::AckAhead { .. }
         | Refusal::LeaseUnreadable { .. }
         | Refusal::CredentialRefused { .. }
+        | Refusal::CredentialUnknown { .. }
         | Refusal::LeasePast { .. } => ErrorCode::InvalidRequest,
         Refusal::Unauthenticated
         | Refusal::CredentialExpired { .. }
@@ -497,6 +503,7 @@ fn details(refusal: &Refusal) -> Option<Json> {
         | Refusal::LastAdministrator
         | Refusal::JobNotFound { .. }
         | Refusal::CredentialRefused { .. }
+        | Refusal::CredentialUnknown { .. }
         | Refusal::CredentialUnavailable { .. }
         | Refusal::StoreUnavailable { .. } => return None,
     };

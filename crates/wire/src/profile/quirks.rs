@@ -25,6 +25,9 @@ pub struct Quirks {
     pub no_budget: bool,
     /// Whether it looks for the details of an error as text, under `detail`.
     pub reads_detail: bool,
+    /// Whether it takes every acceptance for the answer to the oldest submission that waits for one, so that answers must
+    /// come in the order of the submissions. Others go by `request_id`.
+    pub answers_in_order: bool,
     /// Which message it takes for the gateway's goodbye.
     pub goodbye: Goodbye,
     /// Other names under which it looks for fields of an event's body, by kind: the spec's name, then its own.
@@ -68,6 +71,7 @@ const SPEC: Quirks = Quirks {
     reads_output: false,
     no_budget: false,
     reads_detail: false,
+    answers_in_order: false,
     goodbye: Goodbye::Closed,
     aliases: &[],
 };
@@ -77,6 +81,7 @@ const SPEC: Quirks = Quirks {
 const TYPE_SCRIPT: Quirks = Quirks {
     refused_submit: Telling::FreshJob,
     refused_cancel: Telling::Silence,
+    answers_in_order: true,
     aliases: &[(EventKind::Metric, &[("dimensions", "dims")])],
     ..SPEC
 };
@@ -97,11 +102,16 @@ const PYTHON: Quirks = Quirks {
     ..SPEC
 };
 
-/// Correlates by `request_id`, and by `job_id` where a job is meant.
-const GO: Quirks = Quirks { reads_output: true, aliases: &[(EventKind::Log, &[("attributes", "fields")])], ..SPEC };
+/// Correlates refusals by `request_id`, and by `job_id` where a job is meant; acceptances by their order.
+const GO: Quirks = Quirks {
+    reads_output: true,
+    answers_in_order: true,
+    aliases: &[(EventKind::Log, &[("attributes", "fields")])],
+    ..SPEC
+};
 
 /// A `session.error` ends everything that waits, and every job.
-const C_SHARP: Quirks = Quirks { refused_cancel: Telling::Silence, reads_detail: true, ..SPEC };
+const C_SHARP: Quirks = Quirks { refused_cancel: Telling::Silence, reads_detail: true, answers_in_order: true, ..SPEC };
 
 /// Does not know `session.error`. A `job.error` that names a job ends that job's handle.
 const JAVA: Quirks = Quirks {
@@ -110,6 +120,7 @@ const JAVA: Quirks = Quirks {
     refused_cancel: Telling::Echo,
     refused_subscribe: Telling::EchoOfJob,
     refused_other: Telling::Echo,
+    answers_in_order: true,
     ..SPEC
 };
 

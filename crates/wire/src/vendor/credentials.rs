@@ -2,7 +2,7 @@
 
 use moorline_types::{CredentialId, JobId, MessageId, Timestamp};
 
-use crate::de;
+use crate::{JobRef, de};
 
 /// What is to be done. A field that is not known is refused.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -12,6 +12,14 @@ pub enum Credentials {
     List {},
     /// The upstream is asked at once for everything that is to be withdrawn.
     Retry {},
+    /// A credential of a job is to have another value at once.
+    Rotate {
+        /// The job.
+        job_id: JobRef,
+        /// What the job calls the credential; without it, the only one that it has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<CredentialId>,
+    },
 }
 
 /// A credential that is to be withdrawn and is not yet. Never its value.
@@ -54,6 +62,9 @@ pub struct CredentialsReport {
     /// How many are to be withdrawn, of which the first follow.
     #[serde(default, deserialize_with = "de::or_default")]
     pub outstanding: usize,
+    /// The credential that has another value, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<CredentialId>,
     /// The oldest of those that are to be withdrawn.
     #[serde(default, deserialize_with = "de::or_default")]
     pub credentials: Vec<CredentialEntry>,

@@ -113,6 +113,10 @@ pub(crate) fn client_frames() -> Vec<Frame<ClientMessage>> {
             expires_in_ms: Some(86_400_000),
         })),
         ClientMessage::Credentials(Credentials::Retry {}),
+        ClientMessage::Credentials(Credentials::Rotate {
+            job_id: job().into(),
+            name: Some(CredentialId::mint(now(), [9; 10])),
+        }),
         ClientMessage::Close(close()),
         ClientMessage::Bye(close()),
         ClientMessage::Ping(ping()),
@@ -236,6 +240,7 @@ pub(crate) fn runtime_frames() -> Vec<Frame<RuntimeMessage>> {
             trouble: Some("it answered with HTTP 503".to_owned()),
             live: 2,
             outstanding: 1,
+            rotated: Some(CredentialId::mint(now(), [8; 10])),
             credentials: vec![CredentialEntry {
                 name: CredentialId::mint(now(), [9; 10]),
                 job_id: JobId::mint(now(), [1; 10]),

@@ -4,6 +4,7 @@ use moorline_types::CredentialId;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Refusal;
 use crate::record::CredentialRotated;
 
 const HOUR: Millis = Millis::from_secs(3_600);
@@ -213,4 +214,27 @@ proptest! {
         bench.settle();
         prop_assert_eq!(bench.endings().len(), 1);
     }
+}
+
+#[test]
+fn a_credential_is_replaced_at_once_when_that_is_asked_for() {
+    let mut bench = bench(None);
+    let unknown = Refusal::CredentialUnknown { job: bench.job.id(), name: Some(named(2)) };
+    assert_eq!(bench.job.handle_rotation_asked(Some(named(2))), Err(unknown));
+    assert_eq!(bench.job.handle_rotation_asked(None), Ok(named(1)));
+    assert_eq!(bench.job.handle_rotation_asked(Some(named(1))), Ok(named(1)), "it is under way");
+    bench.settle();
+    assert_eq!(bench.effects, [Effect::Rotate { credential: named(1) }]);
+    assert!(bench.job.handle_rotated(bench.now, rotated(&bench, 3)));
+    bench.effects.clear();
+    bench.settle();
+    assert!(bench.effects.contains(&Effect::RevokePrior { credential: named(1), issue: named(3) }));
+
+    bench.report(1, result()).unwrap();
+    let over = Refusal::JobEnded { status: Status::Success };
+    assert_eq!(bench.job.handle_rotation_asked(None), Err(over));
+    let mut plain = Bench::running(None);
+    let unknown = Refusal::CredentialUnknown { job: plain.job.id(), name: None };
+    assert_eq!(plain.job.handle_rotation_asked(None), Err(unknown), "it has none");
+    plain.settle();
 }

@@ -7,7 +7,8 @@ use moorline_core::Refusal;
 use moorline_core::access::Ruling;
 use moorline_core::audit::{AuditAction, AuditEntry};
 use moorline_runtime::GcStep;
-use moorline_types::{JobId, KeyId, TraceId};
+use moorline_types::{CredentialId, JobId, KeyId, TraceId};
+use moorline_wire::vendor::Credentials;
 use moorline_wire::{ClientMessage, JobRef};
 
 use super::Driver;
@@ -44,6 +45,9 @@ impl Deed {
             ClientMessage::Gc(_) => deed(AuditAction::Gc, None),
             ClientMessage::Audit(_) => deed(AuditAction::Audit, None),
             ClientMessage::Keys(_) => deed(AuditAction::Keys, None),
+            ClientMessage::Credentials(Credentials::Rotate { job_id, .. }) => {
+                deed(AuditAction::Credentials, Some(job_id))
+            }
             ClientMessage::Credentials(_) => deed(AuditAction::Credentials, None),
             ClientMessage::ListJobs(_) => deed(AuditAction::List, None),
             ClientMessage::Hello(_)
@@ -79,6 +83,12 @@ impl Driver<'_> {
         let what = if dry_run { "a dry run" } else { "removed" };
         let reason = Some(format!("{what}: {} jobs and {} sessions", step.jobs, step.sessions));
         let entry = AuditEntry { reason, ..self.done(Deed::of_none(AuditAction::Gc)) };
+        self.service.gateway().audit().record(entry).await
+    }
+
+    /// A credential of a job was given another value.
+    pub(super) async fn record_rotation(&mut self, deed: Deed, rotated: CredentialId) -> Result<(), Refusal> {
+        let entry = AuditEntry { reason: Some(format!("rotated {rotated}")), ..self.done(deed) };
         self.service.gateway().audit().record(entry).await
     }
 
