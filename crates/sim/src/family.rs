@@ -108,7 +108,9 @@ pub(crate) async fn check(world: &World, families: &Families) -> Vec<Violation> 
     for (job, account) in &accounts {
         violations.extend(account.problems.iter().map(|problem| Violation::Budget(*job, problem.clone())));
         for (child, spent) in &account.settled {
-            let own = accounts.get(child).map(Account::spent);
+            // A child that was held and never came to be gives everything back.
+            let never_was = !accounts.contains_key(child) && !account.children.contains_key(child);
+            let own = if never_was { Some(Units::ZERO) } else { accounts.get(child).map(Account::spent) };
             if own != Some(*spent) {
                 let problem = format!("{child} has spent {own:?} and is told to have spent {spent}");
                 violations.push(Violation::Budget(*job, problem));
@@ -267,7 +269,10 @@ async fn check_credentials(world: &World, accounts: &BTreeMap<JobId, Account>) -
             let Some((end, ..)) = account.end else { continue };
             let is_in_time = given.withdrawn.is_some_and(|withdrawn| withdrawn <= end);
             let since = Timestamp::from_unix_millis(end.as_unix_millis().saturating_sub(EXPLAINS.get()));
-            if !is_in_time && !world.upstream.was_troubled(since, end + EXPLAINS) {
+            // A new value whose record the store does not take puts the withdrawal off, and the end waits no longer for it.
+            let is_explained = world.upstream.was_troubled(since, end + EXPLAINS)
+                || world.faults.iter().any(|(from, to)| *from <= end + EXPLAINS && to.is_none_or(|to| to >= since));
+            if !is_in_time && !is_explained {
                 wrong("is good when its end is told");
             }
         }
