@@ -29,6 +29,8 @@ pub struct Tally {
     pub refused: usize,
     /// Jobs that ended for their lease.
     pub expired: usize,
+    /// Credentials that were issued for children.
+    pub issued: usize,
     /// Values of credentials that were replaced.
     pub replaced: usize,
     /// Jobs whose end was told before their credentials were withdrawn.

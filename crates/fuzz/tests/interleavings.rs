@@ -53,11 +53,12 @@ fn sequences_of_families_reach_every_kind_of_operation() {
         total.children += tally.children;
         total.refused += tally.refused;
         total.expired += tally.expired;
+        total.issued += tally.issued;
         total.replaced += tally.replaced;
         total.impatient += tally.impatient;
         total.crashes += tally.crashes;
     }
-    let families::Tally { submitted, children, refused, expired, replaced, impatient, crashes } = total;
+    let families::Tally { submitted, children, refused, expired, issued, replaced, impatient, crashes } = total;
     let is_enough = submitted > 300 && children > 100 && refused > 100 && expired > 50;
-    assert!(is_enough && replaced > 10 && impatient > 10 && crashes > 500, "{total:?}");
+    assert!(is_enough && issued > 10 && replaced > 10 && impatient > 10 && crashes > 500, "{total:?}");
 }

@@ -132,12 +132,16 @@ impl Member {
                     let waited = std::mem::take(&mut self.is_replacing);
                     self.to_withdraw = self.to_withdraw.or(self.over_since.filter(|_| waited)).or(Some(now));
                 }
-                Effect::StartChild { .. } | Effect::CancelChild { .. } | Effect::Release => others.push(effect),
+                Effect::IssueChild { .. }
+                | Effect::StartChild { .. }
+                | Effect::CancelChild { .. }
+                | Effect::Release => others.push(effect),
                 Effect::Dispatch
                 | Effect::Acknowledge { .. }
                 | Effect::Cancel { .. }
                 | Effect::Kill { .. }
                 | Effect::TellCredentials { .. }
+                | Effect::RefuseChild { .. }
                 | Effect::Answer { .. } => {}
             }
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use moorline_core::Refusal;
+use moorline_core::credential::Provisioned;
 use moorline_core::delegation::{AtParentEnd, Delegation, DelegationLimits, Found};
 use moorline_core::job::{Effect, Job, JobLimits, Report, Status};
 use moorline_core::record::{Accepted, Cause, Fact, Output};
@@ -47,6 +49,8 @@ pub(super) struct World {
     jobs: BTreeMap<JobId, Member>,
     minted: u8,
     delegations: usize,
+    /// Children that are to be given a credential, each with its parent.
+    to_issue: Vec<(JobId, JobId)>,
     tally: Tally,
 }
 
@@ -54,7 +58,7 @@ impl Default for World {
     fn default() -> Self {
         let now = Timestamp::from_unix_millis(1_000_000);
         let (journal, jobs, tally) = (Journal::default(), BTreeMap::new(), Tally::default());
-        let mut world = Self { now, journal, jobs, minted: 0, delegations: 0, tally };
+        let mut world = Self { now, journal, jobs, minted: 0, delegations: 0, to_issue: Vec::new(), tally };
         world.submit(&mut Decisions::new(&[]));
         world.attach();
         world
@@ -100,6 +104,9 @@ impl World {
                 lease.insert((*capability).to_owned(), json!([pattern]));
             }
         }
+        if decisions.flag() {
+            lease.insert("model.use".to_owned(), json!(["m"]));
+        }
         if decisions.below(3) > 0 {
             lease.insert("agent.delegate".to_owned(), json!(["*"]));
         }
@@ -111,7 +118,8 @@ impl World {
         let body = json!({ "delegate_id": format!("d{name}"), "agent": "echo", "lease_request": lease,
             "lease_constraints": { "expires_at": end }, "detached": decisions.below(4) == 0 });
         let delegation = Box::new(Delegation::read(&Json::of(&body).unwrap()).unwrap());
-        let found = Box::new(Found { agent: Ok("echo@1".parse().unwrap()), room: Ok(()) });
+        let found = Found { agent: Ok("echo@1".parse().unwrap()), room: Ok(()), credentials: decisions.flag() };
+        let found = Box::new(found);
         self.report(of, Report::Delegate { delegation, found });
     }
 
@@ -194,8 +202,13 @@ impl World {
         }
     }
 
-    /// An upstream answers a request for another value.
+    /// An upstream answers a request for the credential of a child, or for another value.
     pub(super) fn replace(&mut self, decisions: &mut Decisions<'_>) {
+        if let Some((parent, child)) = self.to_issue.pop() {
+            let refused = Refusal::CredentialUnavailable { reason: "HTTP 503".to_owned() };
+            let is_issued = decisions.below(4) > 0;
+            return self.issue(parent, child, is_issued.then_some(()).ok_or(refused));
+        }
         let Some(of) = self.jobs.iter().find(|(_, member)| member.to_replace.is_some()).map(|(id, _)| *id) else {
             return;
         };
@@ -205,6 +218,21 @@ impl World {
         let takes = self.member(of).replace(now, issue, now + Millis::from_secs(20), is_issued);
         self.tally.replaced += usize::from(takes);
         self.perform(of);
+    }
+
+    /// An upstream has issued the credential of a child, or has not.
+    fn issue(&mut self, parent: JobId, child: JobId, answer: Result<(), Refusal>) {
+        self.minted = self.minted.saturating_add(1);
+        let (now, issue) = (self.now, CredentialId::mint(self.now, [self.minted; 10]));
+        let issued = answer.map(|()| {
+            let (endpoint, constraints) = ("https://models.example.com".to_owned(), Json::null());
+            let good_until = now + Millis::from_secs(20);
+            self.tally.issued += 1;
+            Some(Provisioned { id: issue, issue, endpoint, profile: None, constraints, good_until })
+        });
+        // Without a child, what was issued is withdrawn.
+        let _bearing = self.member(parent).job.handle_child_issued(now, child, issued);
+        self.perform(parent);
     }
 
     /// An upstream has withdrawn what it was to withdraw.
@@ -233,6 +261,8 @@ impl World {
     /// The gateway is killed, and started again. What a parent's batch has is there with it, or is not.
     pub(super) fn crash(&mut self, decisions: &mut Decisions<'_>) {
         self.tally.crashes += 1;
+        // The next gateway asks anew for what is still wanted.
+        self.to_issue.clear();
         let committed = decisions.flag();
         self.jobs.values_mut().for_each(|member| member.crash(&mut self.journal, committed));
         let begun = self.journal.jobs().collect::<Vec<_>>();
@@ -248,7 +278,7 @@ impl World {
         for parent in self.ids() {
             let children: Vec<_> = self.jobs[&parent].job.open_children().collect();
             children.into_iter().for_each(|child| self.tell_parent(child));
-            self.member(parent).job.handle_family_recovered();
+            self.member(parent).job.handle_family_recovered(now);
             self.perform(parent);
         }
     }
@@ -261,6 +291,8 @@ impl World {
                 assert!(self.jobs.insert(child, Member::new(job)).is_none(), "{child} begins twice");
                 self.tally.children += 1;
                 self.perform(child);
+            } else if let Effect::IssueChild { child, .. } = effect {
+                self.to_issue.push((of, child));
             } else if let Effect::CancelChild { child } = effect {
                 let _over = self.member(child).job.handle_cancel(now, None, None).is_err();
                 self.perform(child);
@@ -303,6 +335,10 @@ impl World {
     /// Everything ends, and what was written is looked at.
     pub(super) fn end(mut self) -> Tally {
         self.settle();
+        while let Some((parent, child)) = self.to_issue.pop() {
+            self.issue(parent, child, Ok(()));
+            self.settle();
+        }
         while let Some(open) = self
             .ids()
             .into_iter()
