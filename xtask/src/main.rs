@@ -9,6 +9,7 @@ mod bench;
 mod chaos;
 mod command;
 mod conformance;
+mod gateway_chaos;
 mod hostile;
 mod install;
 mod instructions;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 
 use bench::Bench;
 use chaos::Chaos;
+use gateway_chaos::GatewayChaos;
 use hostile::Hostile;
 use opcua_cuts::OpcUaCuts;
 use steps::{STEPS, Step};
@@ -38,6 +40,7 @@ enum Request {
     All,
     One(&'static Step),
     Chaos(Chaos),
+    GatewayChaos(GatewayChaos),
     Hostile(Hostile),
     OpcUaCuts(OpcUaCuts),
     Bench(Bench),
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Ok(Request::All) => steps::run_all(),
         Ok(Request::One(step)) => steps::run_one(step),
         Ok(Request::Chaos(chaos)) => steps::run_chaos(chaos),
+        Ok(Request::GatewayChaos(chaos)) => steps::run_gateway_chaos(chaos),
         Ok(Request::Hostile(hostile)) => steps::run_hostile(hostile),
         Ok(Request::OpcUaCuts(cuts)) => steps::run_opcua_cuts(cuts),
         Ok(Request::Bench(bench)) => steps::run_bench(&bench),
@@ -67,6 +71,7 @@ fn request(args: &[String]) -> Result<Request, String> {
     match args {
         [] => Err("say what to run".to_owned()),
         [name, rest @ ..] if name == "chaos" => Chaos::read(rest).map(Request::Chaos),
+        [name, rest @ ..] if name == "gateway-chaos" => GatewayChaos::read(rest).map(Request::GatewayChaos),
         [name, rest @ ..] if name == "hostile" => Hostile::read(rest).map(Request::Hostile),
         [name, rest @ ..] if name == "opcua-cuts" => OpcUaCuts::read(rest).map(Request::OpcUaCuts),
         [name, rest @ ..] if name == "bench" => Bench::read(rest).map(Request::Bench),
@@ -88,6 +93,7 @@ fn help() -> String {
         help.push_str(&format!("cargo xtask {:<12} {}\n", step.name, step.about));
     }
     help.push_str("\ncargo xtask chaos [--seed N] [--minutes M]   kill gateways and workers for a while\n");
+    help.push_str("cargo xtask gateway-chaos [--seed N]         lose a client's connections, a thousand times\n");
     help.push_str(
         "cargo xtask hostile [--connections N]        attack a gateway, and measure who keeps to the rules\n",
     );
@@ -138,6 +144,7 @@ mod tests {
         assert!(matches!(asked("test"), Ok(Request::All)));
         assert!(matches!(asked("--help"), Ok(Request::Help)));
         assert!(matches!(asked("chaos --minutes 1"), Ok(Request::Chaos(_))));
+        assert!(matches!(asked("gateway-chaos --seed 1"), Ok(Request::GatewayChaos(_))));
         assert!(matches!(asked("hostile --connections 100"), Ok(Request::Hostile(_))));
         assert!(matches!(asked("opcua-cuts --cuts 3"), Ok(Request::OpcUaCuts(_))));
         assert!(matches!(asked("bench --quick firehose"), Ok(Request::Bench(_))));

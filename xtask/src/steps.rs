@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::bench::Bench;
 use crate::chaos::Chaos;
 use crate::command::cargo;
+use crate::gateway_chaos::GatewayChaos;
 use crate::hostile::Hostile;
 use crate::opcua_cuts::OpcUaCuts;
 use crate::{advisories, conformance, install, instructions, interop, licences, purity, tidy};
@@ -62,6 +63,15 @@ pub(crate) fn run_chaos(chaos: Chaos) -> ExitCode {
     let result = chaos.run();
     if let Err(error) = &result {
         eprintln!("chaos: {error:#}");
+    }
+    exit_code(result.is_ok())
+}
+
+/// Lets a client of a gateway session lose its connections.
+pub(crate) fn run_gateway_chaos(chaos: GatewayChaos) -> ExitCode {
+    let result = chaos.run();
+    if let Err(error) = &result {
+        eprintln!("gateway-chaos: {error:#}");
     }
     exit_code(result.is_ok())
 }

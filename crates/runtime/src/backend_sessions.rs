@@ -40,6 +40,7 @@ use moorline_types::{Epoch, JobId, Millis, Principal, PrincipalId, Tag, Timestam
 use tokio::sync::Notify;
 
 use crate::gateway::{Gateway, JobSummary, RecoverJobsError};
+use crate::metrics::{GatewayMetrics, signed};
 use crate::sync::lock;
 use kept::Kept;
 use shared::Session;
@@ -177,6 +178,7 @@ impl BackendSessions {
             }
         }
         self.start_trimming();
+        self.start_counting();
         Ok(())
     }
 
@@ -231,6 +233,28 @@ impl BackendSessions {
             Err(denial) if denial.visible => Err(SessionError::Denied { needs: denial.needs }),
             Err(_) => Err(not_found()),
         }
+    }
+
+    /// From here on it can be asked how many sessions there are, and what waits in them.
+    fn start_counting(&self) {
+        let (sessions, metrics) = (Arc::downgrade(&self.0), self.0.gateway.metrics().gateway().clone());
+        self.0.gateway.metrics().look_by(move || {
+            let Some(sessions) = sessions.upgrade() else { return };
+            let all: Vec<_> = lock(&sessions.slots).sessions.values().cloned().collect();
+            let (mut pending, mut behind) = (0, 0);
+            for session in &all {
+                let inner = session.lock();
+                pending += inner.machine.pending_commands();
+                behind += inner.machine.queue_depth();
+            }
+            metrics.sessions_open.set(signed(all.len()));
+            metrics.pending_commands.set(signed(pending));
+            metrics.stream_queue_depth.set(signed(behind));
+        });
+    }
+
+    fn metrics(&self) -> &GatewayMetrics {
+        self.0.gateway.metrics().gateway()
     }
 
     /// A session is over and is forgotten, and its place is free.

@@ -31,6 +31,7 @@ use crate::job_index::{End, JobIndex};
 use crate::job_lists;
 use crate::jobs::Jobs;
 use crate::last_seen::LastSeen;
+use crate::metrics::Metrics;
 use crate::mint::NoEntropy;
 use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
@@ -97,6 +98,7 @@ struct Shared {
     claims: Claims,
     credentials: Credentials,
     last_seen: LastSeen,
+    metrics: Metrics,
     sessions: Arc<Sessions>,
     stored: StoredBytes,
     admission: Admission,
@@ -194,6 +196,7 @@ impl Gateway {
             claims,
             credentials,
             last_seen: LastSeen::default(),
+            metrics: Metrics::new(),
             sessions,
             stored,
             admission: Admission::default(),
@@ -251,6 +254,16 @@ impl Gateway {
     /// How many jobs have not ended.
     pub fn open_jobs(&self) -> usize {
         self.0.registry.len()
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// What is counted, in the text form of OpenMetrics.
+    pub fn metrics_text(&self) -> String {
+        self.0.metrics.text(self.open_jobs(), self.0.sessions.all().len())
     }
 
     /// Whether the store can commit.

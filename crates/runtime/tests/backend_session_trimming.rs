@@ -128,6 +128,7 @@ async fn what_was_let_go_is_a_gap_and_what_is_retained_is_not() {
     let bench = Bench::over(store.clone(), small_window()).await;
     let session = open_counting(&bench).await;
     item(&session, "Count").await;
+    // not a wait: virtual time is to pass
     tokio::time::sleep(Duration::from_secs(600)).await;
     let summary = session.summary();
     let oldest = summary.oldest_worker_seq.get();
@@ -182,6 +183,7 @@ async fn a_session_of_commands_only_keeps_no_answers_that_nobody_can_ask_for() {
     for _ in 0..500 {
         done(&session, Command::WorkerInfo).await;
     }
+    // not a wait: virtual time is to pass
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert!(in_journal(store.as_ref(), &session).await <= 2);
     done(&session, Command::WorkerInfo).await;
@@ -215,6 +217,7 @@ async fn a_start_makes_a_shortened_job_again_and_its_end_is_its_own() {
     let bench = Bench::over(store.clone(), small_window()).await;
     let session = open_counting(&bench).await;
     item(&session, "Count").await;
+    // not a wait: virtual time is to pass
     tokio::time::sleep(Duration::from_secs(600)).await;
     let stream = stream_of(&session);
     let left = store.stream_bounds(stream).await.unwrap();

@@ -53,6 +53,18 @@ pub enum EventBody {
 }
 
 impl EventBody {
+    /// Every kind of event, as [`Self::family`] calls it and as it is written.
+    pub const FAMILIES: [&'static str; 8] = [
+        "opened",
+        "data_change",
+        "buffered_data_change",
+        "write_complete",
+        "operation_complete",
+        "backend_gap",
+        "alarm",
+        "alarm_snapshot_complete",
+    ];
+
     /// What kind of event it is, as metrics and filters call it.
     pub const fn family(&self) -> &'static str {
         match self {

@@ -8,6 +8,8 @@ pub(crate) mod grpc;
 
 pub(crate) mod issuer;
 
+pub(crate) mod plant;
+
 pub(crate) mod proxy;
 
 pub(crate) mod raw;

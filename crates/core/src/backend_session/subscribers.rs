@@ -149,6 +149,11 @@ impl BackendSession {
         self.subscribers.len()
     }
 
+    /// Events that subscribers have not been given yet, all together.
+    pub fn queue_depth(&self) -> usize {
+        self.subscribers.values().map(|one| usize::try_from(one.behind).unwrap_or_default()).sum()
+    }
+
     /// There are so many more events.
     pub fn handle_events(&mut self, now: Timestamp, count: usize) {
         let capacity = self.options.queue_capacity;

@@ -37,6 +37,10 @@ struct Driver {
     gone: Option<oneshot::Receiver<()>>,
     /// Whether it was looked for what has left the journal.
     is_begun: bool,
+    /// Whether everything was taken in that was there at the start: what follows is counted.
+    is_caught_up: bool,
+    /// Whether its worker is known to be there, or not to come.
+    is_settled: bool,
     is_over: bool,
 }
 
@@ -56,6 +60,8 @@ impl BackendSessions {
             attachment: None,
             gone,
             is_begun: false,
+            is_caught_up: false,
+            is_settled: false,
             is_over: false,
         };
         self.0.gateway.tasks().spawn(TaskKind::BackendSession, driver.run());
@@ -108,7 +114,10 @@ impl Driver {
         while !self.is_over {
             let stream = StreamId::Job(self.session.about.job);
             let page = self.sessions.0.gateway.store().read_stream(stream, self.next, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else {
+                self.is_caught_up = true;
+                return Ok(());
+            };
             self.next = last.seq.next();
             for record in &page {
                 self.take_in_record(record)?;
@@ -191,6 +200,9 @@ impl Driver {
                 Err(error) => tracing::error!(%error, %seq, "an answer of a back end cannot be read"),
             }
         } else if kind == EVENT_KIND {
+            if self.is_caught_up {
+                self.sessions.metrics().event(family_of(&event.body));
+            }
             let is_much = self.session.with(|inner| {
                 inner.highest = inner.highest.max(seq);
                 if !inner.is_open && is_opening(&event.body) {
@@ -256,7 +268,22 @@ impl Driver {
             }
         }
         let state = self.session.lock().machine.state().clone();
-        self.session.state.send_if_modified(|shown| std::mem::replace(shown, state.clone()) != state);
+        let is_other = self.session.state.send_if_modified(|shown| std::mem::replace(shown, state.clone()) != state);
+        if is_other {
+            self.count(&state);
+        }
+    }
+
+    /// Counts what has become of the session.
+    fn count(&mut self, state: &State) {
+        let metrics = self.sessions.metrics();
+        if let State::Faulted(fault) = state {
+            metrics.fault(fault.kind.as_str());
+        }
+        let is_settled = !matches!(state, State::StartingWorker | State::Handshaking | State::Reattaching);
+        if is_settled && !std::mem::replace(&mut self.is_settled, true) && self.session.about.adopted {
+            metrics.adoption(if *state == State::Ready { "adopted" } else { "lost" });
+        }
     }
 
     async fn end_job(&self, reason: &str) {
@@ -352,6 +379,17 @@ fn removal(command: &Invoked, result: &CommandResult) -> Option<(ServerHandle, O
         return None;
     };
     result.success.then_some(removed)
+}
+
+/// What kind of event it is, without reading what it says.
+fn family_of(body: &Json) -> &'static str {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        said: Json,
+    }
+    let said = body.to::<Said>().map(|told| told.said);
+    let word = said.as_ref().ok().and_then(|said| said.get().split('"').nth(1));
+    EventBody::FAMILIES.into_iter().find(|family| word == Some(*family)).unwrap_or("other")
 }
 
 fn is_opening(body: &Json) -> bool {

@@ -103,6 +103,7 @@ impl BackendSessions {
         self.0.kept.put(job).await.map_err(unkept)?;
         wait_until_ready(&handle).await?;
         opening.is_ready = true;
+        self.metrics().sessions_opened.inc();
         drop(opening);
         Ok(handle)
     }

@@ -15,6 +15,7 @@ use super::drive::PAGE;
 use super::shared::Session;
 use super::{SessionError, SessionHandle};
 use crate::clock::Clock;
+use crate::metrics::GatewayMetrics;
 use crate::view::ViewError;
 
 /// Where a stream begins.
@@ -60,6 +61,8 @@ pub struct EventStream {
     clock: Clock,
     session: Arc<Session>,
     subscriber: SubscriberId,
+    kind: SubscriberKind,
+    metrics: GatewayMetrics,
     access: ItemAccess,
     interest: Interest,
     next: StreamSeq,
@@ -100,6 +103,9 @@ impl SessionHandle {
         inner.cursors.insert(subscriber, next);
         drop(inner);
         self.session.changed.notify_one();
+        if gap.is_some() {
+            gateway.metrics().gateway().gap(if is_other_journal { "other_journal" } else { "retention" });
+        }
         let ready = gap.map(|gap| StreamItem::Gap { gap, epoch, is_other_journal }).into_iter().collect();
         let (clock, session) = (gateway.clock().clone(), Arc::clone(&self.session));
         let last_delivered = after;
@@ -108,6 +114,8 @@ impl SessionHandle {
             clock,
             session,
             subscriber,
+            kind,
+            metrics: gateway.metrics().gateway().clone(),
             access,
             interest,
             next,
@@ -199,6 +207,9 @@ impl EventStream {
             (gap, next)
         });
         self.next = next.max(oldest);
+        if gap.is_some() {
+            self.metrics.gap("behind");
+        }
         let epoch = self.epoch;
         self.ready.extend(gap.map(|gap| StreamItem::Gap { gap, epoch, is_other_journal: false }));
     }
@@ -229,6 +240,18 @@ fn event_of(record: &CommittedRecord) -> Result<Option<StreamedEvent>, ViewError
 
 impl Drop for EventStream {
     fn drop(&mut self) {
+        let reason = match &*self.ended.borrow() {
+            None => "detached",
+            Some(Disconnect::SessionOver { .. }) => "session_over",
+            Some(Disconnect::Overflow { .. }) => {
+                self.metrics.overflow(match self.kind {
+                    SubscriberKind::External => "grpc-event-stream",
+                    SubscriberKind::Internal => "dashboard-mirror",
+                });
+                "overflow"
+            }
+        };
+        self.metrics.disconnect(reason);
         let (now, subscriber) = (self.clock.now(), self.subscriber);
         self.session.tell(|inner| {
             inner.streams.remove(&subscriber);

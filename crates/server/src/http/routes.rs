@@ -16,6 +16,7 @@ use moorline_types::limits::MAX_HELLO_BYTES;
 use tungstenite::handshake::server::create_response_with_body;
 
 use super::listener::CertifiedClient;
+use super::metrics::metrics;
 use super::visitors::Visitors;
 use crate::admission::Place;
 use crate::connection::{Connection, Service};
@@ -27,6 +28,7 @@ pub(super) fn router(service: Arc<Service>, visitors: Visitors) -> Router {
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .route("/arcp", arcp.clone())
         .route("/arcp/", arcp.clone())
         .route("/", arcp)
