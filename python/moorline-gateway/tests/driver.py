@@ -1,6 +1,6 @@
 """Does with the client what is asked for in lines of JSON on standard input, and answers on standard output.
 
-It is one of two: the other one is in Rust, and one suite asks both for the same (`crates/cli/tests/gateway_clients`).
+It is one of two: the other one is in Rust, and one suite asks both for the same (`crates/cli/tests/contract`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -13,6 +14,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    is_deaf: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -27,18 +29,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let open = Arc::new(Mutex::new(Vec::new()));
-        let (kept, aimed) = (Arc::clone(&open), Arc::clone(&target));
+        let is_deaf = Arc::new(AtomicBool::new(false));
+        let (kept, aimed, deaf) = (Arc::clone(&open), Arc::clone(&target), Arc::clone(&is_deaf));
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let target = *aimed.lock().unwrap();
                 let Ok(far) = TcpStream::connect(target) else { continue };
                 kept.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
                 let (back, forth) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                thread::spawn(move || pass(near, forth));
-                thread::spawn(move || pass(far, back));
+                let deaf = Arc::clone(&deaf);
+                thread::spawn(move || pass(near, forth, &AtomicBool::new(false)));
+                thread::spawn(move || pass(far, back, &deaf));
             }
         });
-        Self { address, target, open }
+        Self { address, target, open, is_deaf }
     }
 
     /// Passes further connections on to this address.
@@ -55,6 +59,11 @@ impl Proxy {
         self.target.lock().unwrap().to_string()
     }
 
+    /// What the gateway says is lost from here on, until the connections are cut.
+    pub(crate) fn deafen(&self) {
+        self.is_deaf.store(true, Ordering::SeqCst);
+    }
+
     /// Cuts every connection; answers how many there were.
     pub(crate) fn cut(&self) -> usize {
         let cut: Vec<_> = self.open.lock().unwrap().drain(..).collect();
@@ -62,13 +71,17 @@ impl Proxy {
             // One that is over already is cut too.
             stream.shutdown(Shutdown::Both).unwrap_or_default();
         }
+        self.is_deaf.store(false, Ordering::SeqCst);
         cut.len() / 2
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+fn pass(mut from: TcpStream, mut to: TcpStream, is_deaf: &AtomicBool) {
     let mut buffer = [0; BUFFER];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
+        if is_deaf.load(Ordering::SeqCst) {
+            continue;
+        }
         if to.write_all(&buffer[..read]).is_err() {
             break;
         }
