@@ -36,7 +36,7 @@ async def main(program: str, part: str = "", *args: str) -> int:
 
 
 async def cuts(kit: harness.Kit, *args: str) -> int:
-    """The table of docs/GATEWAY-CONFORMANCE.md."""
+    """The table of docs/opcua.md."""
     print("| server | seed | cuts | cut for | values | lost | doubled | out of order | gaps told | slowest return |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     outcomes = [row("async-opcua", await kit.cuts(None, *args))]

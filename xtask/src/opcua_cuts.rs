@@ -1,7 +1,7 @@
 //! `cargo xtask opcua-cuts`: the OPC UA worker is cut off from its server again and again, and what was lost is counted.
 //!
 //! The test of the test kit does it a few times with the kit's own server in every run of the tests; this does it longer,
-//! and with a server that nobody here wrote too, and prints what [docs/GATEWAY-CONFORMANCE.md](../../docs/GATEWAY-CONFORMANCE.md)
+//! and with a server that nobody here wrote too, and prints what [docs/opcua.md](../../docs/opcua.md)
 //! has as a table.
 
 use anyhow::Result;
