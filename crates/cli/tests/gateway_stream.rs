@@ -89,6 +89,7 @@ fn a_stream_goes_on_over_a_connection_that_is_cut_and_items_are_removed_at_its_e
         count_on(&stream, &mut seen, 10);
         assert!(proxy.cut() > 0);
     }
+    let early = seen;
     count_on(&stream, &mut seen, 30);
     stream.signal(Signal::INT);
     while stream.line().is_some() {}
@@ -96,11 +97,11 @@ fn a_stream_goes_on_over_a_connection_that_is_cut_and_items_are_removed_at_its_e
     let held = gateway.run(&["gateway", "invoke", &session, "get-session-state"]);
     assert!(!stdout(&held).contains("item"), "{}", stdout(&held));
 
-    // Somebody who comes with the last number gets what followed it.
-    let (last, after) = (seen.0, seen.1.to_string());
+    // Somebody who comes with a number gets what followed it.
+    let after = early.1.to_string();
     let mut again = running(&mut gateway.command(&["gateway", "stream", &session, "--after", &after, "--json"]));
     let next = json_line(&again);
-    assert!(next["worker_sequence"].as_u64().unwrap() > seen.1, "{next} after {last}");
+    assert!(next["worker_sequence"].as_u64().unwrap() > early.1, "{next} after {early:?}");
     again.signal(Signal::INT);
     again.wait();
 }
