@@ -20,11 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What no file that the gateway leaves behind may contain: a password, and a value that was written.
 const SECRETS: [&str; 2] = [tags::PASSWORD, "the recipe of the house"];
 
-/// The gateway's program, made if it is not there: it belongs to another package than these tests.
+/// The gateway's program, made if it is not there: it belongs to another package than these tests. A run of the tests of
+/// all packages has made it, with the features that all of them need together, and is not to make it once more with others.
 fn moorline() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let program = Path::new(env!("CARGO_BIN_EXE_moorline-opcua")).with_file_name("moorline");
+        if program.exists() {
+            return program;
+        }
         let profile = program.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
         let profile = if profile == "debug" { "dev" } else { profile };
         let build = ["build", "--quiet", "--package", "moorline-cli", "--bin", "moorline", "--profile", profile];
