@@ -2,11 +2,11 @@
 //!
 //! The measuring is done by `moorline-bench`, which starts what it measures as processes of their own.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::command::{self, cargo};
 use crate::metadata::Metadata;
-use crate::{interop, sources};
+use crate::{python, sources};
 
 /// The scenario that needs the official Python SDK.
 const PYTHON: &str = "python";
@@ -50,18 +50,17 @@ impl Bench {
     pub(crate) fn run(&self) -> Result<()> {
         cargo(&["build", "--release", "--package", "moorline-cli", "--package", "moorline-bench"], &[])?;
         let target = Metadata::read()?.target_directory();
-        let text = |path: std::path::PathBuf| path.to_str().map(str::to_owned).context("a path that is not UTF-8");
-        let program = text(target.join("release/moorline-bench"))?;
+        let program = command::path_text(&target.join("release/moorline-bench"))?;
         if self.list {
             return command::run(&program, &["--list"]);
         }
-        let mut args = vec!["--moorline".to_owned(), text(target.join("release/moorline"))?];
+        let mut args = vec!["--moorline".to_owned(), command::path_text(&target.join("release/moorline"))?];
         args.extend(["--command".to_owned(), self.to_string()]);
         if self.names.is_empty() || self.names.iter().any(|name| name == PYTHON) {
-            args.extend(["--python".to_owned(), text(interop::python_with_sdk()?)?]);
+            args.extend(["--python".to_owned(), python::SDK.interpreter()?]);
         }
         if self.write_docs {
-            args.extend(["--write-docs".to_owned(), text(sources::root().join("docs"))?]);
+            args.extend(["--write-docs".to_owned(), command::path_text(&sources::root().join("docs"))?]);
         }
         args.extend(self.args.iter().chain(&self.names).cloned());
         command::run(&program, &args.iter().map(String::as_str).collect::<Vec<_>>())

@@ -1,6 +1,7 @@
 //! Starting programs. Each is shown first, in a form that can be run again by hand from the root of the repository.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -42,6 +43,11 @@ pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
 pub(crate) fn succeeds(program: &str, args: &[&str]) -> bool {
     let mut command = if program == "cargo" { cargo_command(args) } else { other(program, args) };
     command.output().is_ok_and(|output| output.status.success())
+}
+
+/// A path as an argument.
+pub(crate) fn path_text(path: &Path) -> Result<String> {
+    Ok(path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned())
 }
 
 fn other(program: &str, args: &[&str]) -> Command {

@@ -7,6 +7,7 @@
 mod advisories;
 mod bench;
 mod chaos;
+mod clients;
 mod command;
 mod conformance;
 mod gateway_chaos;
@@ -19,6 +20,7 @@ mod licences;
 mod metadata;
 mod opcua_cuts;
 mod purity;
+mod python;
 mod rust;
 mod sources;
 mod spdx;
@@ -128,7 +130,7 @@ mod tests {
             (
                 "lint",
                 "there is no step called \"lint\"; the steps are fmt, clippy, doc, tidy, conformance, purity, \
-                 licences, advisories, instructions, tests, interop",
+                 licences, advisories, instructions, tests, clients, interop",
             ),
         ] {
             assert_eq!(asked(line).err().as_deref(), Some(problem), "{line:?}");

@@ -11,7 +11,7 @@ use crate::command::cargo;
 use crate::gateway_chaos::GatewayChaos;
 use crate::hostile::Hostile;
 use crate::opcua_cuts::OpcUaCuts;
-use crate::{advisories, conformance, install, instructions, interop, licences, purity, tidy};
+use crate::{advisories, clients, conformance, install, instructions, interop, licences, purity, tidy};
 
 /// One check.
 pub(crate) struct Step {
@@ -36,6 +36,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "advisories", about: "no dependency has a known hole", run: advisories::run },
     Step { name: "instructions", about: "a delivery costs what it did", run: instructions::run },
     Step { name: "tests", about: "the tests of all packages", run: tests },
+    Step { name: "clients", about: "the Python client and the Rust client keep to one contract", run: clients::run },
     Step { name: "interop", about: "software of others and ours understand each other", run: interop::run },
 ];
 
