@@ -35,14 +35,6 @@ pub(crate) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializ
     Ok(objects.into_iter().map(|Object(value)| value).collect())
 }
 
-/// The same for a list that may be absent.
-pub(crate) fn maybe_objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<T>>, D::Error> {
-    let objects = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
-    Ok(objects.map(|objects| objects.into_iter().map(|Object(value)| value).collect()))
-}
-
 /// Reads an optional text of which the empty one says nothing.
 pub(crate) fn empty_is_absent<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where

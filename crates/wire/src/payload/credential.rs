@@ -1,15 +1,19 @@
 //! Credentials for upstreams (spec 9.8.1).
 
 use moorline_types::Json;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::Secret;
+use crate::{Secret, de};
+
+/// The only scheme of the spec, and the only one that is known here.
+pub const BEARER: &str = "bearer";
 
 /// A credential that was handed out for one job.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Credential {
     /// Names it.
     pub id: String,
-    /// `bearer` is the only scheme of the spec.
+    /// How it is shown: [`BEARER`].
     pub scheme: String,
     /// What opens the upstream.
     pub value: Secret,
@@ -21,6 +25,28 @@ pub struct Credential {
     /// What it is limited to, in the words of a lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Json>,
+}
+
+/// Reads credentials. Those of a scheme that is not known are passed over, whatever they are made of.
+pub(super) fn of_known_schemes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Credential>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Unread(#[serde(deserialize_with = "de::json_object")] Json);
+
+    #[derive(Deserialize)]
+    struct Shown {
+        scheme: String,
+    }
+
+    let Some(all) = Option::<Vec<Unread>>::deserialize(deserializer)? else { return Ok(None) };
+    let mut known = Vec::new();
+    for Unread(credential) in all {
+        if credential.to::<Shown>().map_err(D::Error::custom)?.scheme == BEARER {
+            known.push(credential.to().map_err(D::Error::custom)?);
+        }
+    }
+    Ok(Some(known))
 }
 
 /// The phase of the status that tells of another value (spec 9.8.2).
@@ -62,6 +88,36 @@ pub fn rotated(id: &str, value: Option<&Secret>) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_of_an_unknown_scheme_is_passed_over_and_one_of_a_known_scheme_has_to_be_whole() {
+        #[derive(Debug, Deserialize)]
+        struct Holder {
+            #[serde(default, deserialize_with = "of_known_schemes")]
+            credentials: Option<Vec<Credential>>,
+        }
+
+        let read = |credentials: &str| {
+            let holder = serde_json::from_str::<Holder>(&format!(r#"{{"credentials":{credentials}}}"#));
+            let all = holder.map_err(|error| error.to_string())?.credentials;
+            Ok::<_, String>(all.map(|all| all.into_iter().map(|credential| credential.id).collect::<Vec<_>>()))
+        };
+        let bearer = r#"{"id":"cred_1","scheme":"bearer","value":"sk-1","endpoint":"https://models.example.com"}"#;
+        let others = r#"{"scheme":"signed_url","url":["not a value"]},{"id":7,"scheme":"basic"}"#;
+        assert_eq!(read("null"), Ok(None));
+        assert_eq!(read("[]"), Ok(Some(Vec::new())));
+        assert_eq!(read(&format!("[{others}]")), Ok(Some(Vec::new())));
+        assert_eq!(read(&format!("[{others},{bearer}]")), Ok(Some(vec!["cred_1".to_owned()])));
+        for (flawed, why) in [
+            (r#"[{"scheme":"bearer"}]"#, "missing field `id`"),
+            (r#"[{"id":"cred_1"}]"#, "missing field `scheme`"),
+            (r#"[["bearer"]]"#, "object"),
+            ("[null]", "missing field `scheme`"),
+        ] {
+            let error = read(flawed).expect_err(flawed);
+            assert!(error.contains(why), "{flawed}: {error}");
+        }
+    }
 
     /// Four clients look in four places; without the value none of them is there.
     #[test]

@@ -4,7 +4,7 @@ use moorline_types::limits::{MAX_IDEMPOTENCY_KEY_BYTES, MAX_RUNTIME_SEC};
 use moorline_types::{AgentRef, Json, MessageId, Timestamp, TraceId};
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::Credential;
+use super::credential::{self, Credential};
 use crate::id::MAX_ID_BYTES;
 use crate::{Budget, JobRef, LeaseConstraints, LeaseRequest, Text, de};
 
@@ -85,7 +85,7 @@ pub struct Accepted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
     /// Credentials for upstreams, for the submitter only.
-    #[serde(default, deserialize_with = "de::maybe_objects", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "credential::of_known_schemes", skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Vec<Credential>>,
     /// When it was accepted.
     #[serde(default, with = "de::lenient_text", skip_serializing_if = "Option::is_none")]

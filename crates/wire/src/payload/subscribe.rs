@@ -3,7 +3,7 @@
 use moorline_types::{EventSeq, Json, MessageId, TraceId};
 use serde::de::{Deserializer, Error, Visitor};
 
-use super::Credential;
+use super::credential::{self, Credential};
 use crate::{Budget, JobRef, JobStatus, LeaseConstraints, Received, de};
 
 /// Asks to watch a job.
@@ -58,7 +58,7 @@ pub struct Subscribed {
     #[serde(default, deserialize_with = "flag")]
     pub replayed: bool,
     /// Credentials for upstreams, for the submitter only.
-    #[serde(default, deserialize_with = "de::maybe_objects", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "credential::of_known_schemes", skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Vec<Credential>>,
 }
 
