@@ -129,7 +129,7 @@ async fn what_was_not_negotiated_cannot_be_leased() {
 }
 
 /// Calls the tools of its input, of which each costs a third of a dollar, and returns how each went. Where that says
-/// `wait` it waits for its end, and what is `refused` is refused by its upstream.
+/// `wait` it waits for its end, what is `refused` is refused by its upstream, and what is `vital` is too and ends it.
 struct Buyer;
 
 #[async_trait]
@@ -149,6 +149,9 @@ impl Agent for Buyer {
             if tool == "wait" {
                 job.cancelled().await;
                 return Err(Failure::cancelled());
+            }
+            if tool == "vital" {
+                return Err(job.budget_exhausted("USD").await.unwrap());
             }
             let (paid, is_refused) = (job.clone(), tool == "refused");
             let call = async move || {
@@ -255,6 +258,19 @@ async fn a_budget_that_an_upstream_says_is_spent_is_exhausted() {
     };
     assert_eq!(result, json!(["OK", "BUDGET_EXHAUSTED", "BUDGET_EXHAUSTED"]), "it is not asked again");
     assert_eq!((told, left), (vec![json!("BUDGET_EXHAUSTED"); 2], vec![json!(0)]));
+}
+
+/// Whether a spent budget is the end is for the agent to say (spec 7.3).
+#[tokio::test]
+async fn an_agent_that_ends_with_a_spent_budget_ends_its_job_as_error() {
+    let bench = Bench::with_agents(runtime_options(), vec![Arc::new(Buyer)]).await;
+    let mut client = client(&bench).await;
+    let lease = json!({ "tool.call": ["*"], "cost.budget": ["USD:100"] });
+    let submission = json!({ "agent": "buyer", "input": ["git-log", "vital", "git-log"], "lease_request": lease });
+    client.say("msg_1", "job.submit", submission).await;
+    let error = client.recv_type("job.error").await["payload"].clone();
+    assert_eq!(error["code"], "BUDGET_EXHAUSTED", "{error}");
+    assert_eq!((&error["final_status"], &error["retryable"]), (&json!("error"), &json!(false)), "{error}");
 }
 
 #[tokio::test]
