@@ -269,7 +269,8 @@ async fn check_credentials(world: &World, accounts: &BTreeMap<JobId, Account>) -
             let Some((end, ..)) = account.end else { continue };
             let is_in_time = given.withdrawn.is_some_and(|withdrawn| withdrawn <= end);
             let since = Timestamp::from_unix_millis(end.as_unix_millis().saturating_sub(EXPLAINS.get()));
-            // A new value whose record the store does not take puts the withdrawal off, and the end waits no longer for it.
+            // A new value whose record the store does not take puts the withdrawal off, and the end does not wait for
+            // it for ever.
             let is_explained = world.upstream.was_troubled(since, end + EXPLAINS)
                 || world.faults.iter().any(|(from, to)| *from <= end + EXPLAINS && to.is_none_or(|to| to >= since));
             if !is_in_time && !is_explained {
