@@ -87,6 +87,13 @@ impl Gateway {
         Ok(())
     }
 
+    /// Where its session gateway listens, if it has one.
+    pub(crate) fn grpc(&self) -> Result<String> {
+        let said = std::fs::read_to_string(self.home.path().join("data/gateway.json"))?;
+        let said: serde_json::Value = serde_json::from_str(&said)?;
+        said["grpc"].as_str().map(str::to_owned).context("the gateway has no session gateway")
+    }
+
     /// Where it listens.
     pub(crate) const fn endpoint(&self) -> &Endpoint {
         &self.endpoint

@@ -16,6 +16,7 @@ mod context;
 mod crowd;
 mod frame;
 mod gateway;
+mod grpc;
 mod machine;
 mod metrics;
 mod report;
@@ -65,6 +66,7 @@ fn part(name: &str, args: &[String]) -> Result<()> {
     match name {
         "send-websocket" => baselines::websocket::send(args),
         "send-nats" => baselines::nats::send(args),
+        "send-grpc" => baselines::grpc::send(args),
         other => bail!("there is no {other}"),
     }
 }

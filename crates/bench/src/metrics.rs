@@ -33,6 +33,11 @@ const fn at_most_times(key: &'static str, at_most: f64) -> Target {
     Of { key, at_least: None, at_most: Some(at_most) }
 }
 
+/// What it is looked at beside, without a bound.
+const fn beside(key: &'static str) -> Target {
+    Of { key, at_least: None, at_most: None }
+}
+
 macro_rules! metrics {
     ($($key:literal, $unit:literal, $what:literal, [$($target:expr),*];)*) => {
         /// Every metric, in the order in which they are shown.
@@ -111,6 +116,13 @@ metrics! {
     "chunked.peak_quarter", "MiB", "a streamed result of 64 MiB, the gateway's peak memory", [];
     "chunked.peak", "MiB", "a streamed result of 256 MiB, the gateway's peak memory",
         [at_most_times("chunked.peak_quarter", 1.25)];
+    "session.events_1", "events/s", "a gateway session over gRPC, one subscriber", [beside("grpc.messages_1")];
+    "session.deliveries_8", "deliveries/s", "the same, 8 subscribers", [beside("grpc.messages_8")];
+    "session.p50", "µs", "event to one subscriber of a gateway session, at 1,000 a second, p50", [];
+    "session.p99", "µs", "the same, p99", [];
+    "session.p99_without", "µs", "the same to 8 subscribers, p99", [];
+    "session.p99_with", "µs", "the same, one of them does not read, to the others, p99",
+        [at_most_times("session.p99_without", 1.25)];
     "python.events", "events/s", "the Python SDK's runtime, one job, one client, not durable", [];
     "websocket.batched_1", "messages/s", "bare WebSocket sender, batched, to 1", [];
     "websocket.batched_10", "messages/s", "the same, to 10", [];
@@ -118,6 +130,8 @@ metrics! {
     "websocket.flushed_1", "messages/s", "bare WebSocket sender, each message flushed, to 1", [];
     "websocket.flushed_10", "messages/s", "the same, to 10", [];
     "websocket.flushed_100", "messages/s", "the same, to 100", [];
+    "grpc.messages_1", "messages/s", "bare gRPC stream of the same messages, to 1", [];
+    "grpc.messages_8", "messages/s", "the same, to 8", [];
     "nats.core_1", "messages/s", "NATS core, not durable, to 1 subscriber", [];
     "nats.core_10", "messages/s", "the same, to 10", [];
     "nats.core_100", "messages/s", "the same, to 100", [];
@@ -138,6 +152,7 @@ impl Target {
         match self {
             AtLeast(least) => Some(value >= least),
             AtMost(most) => Some(value <= most),
+            Of { at_least: None, at_most: None, .. } => None,
             Of { key, at_least, at_most } => {
                 let ratio = value / median(key)?;
                 Some(at_least.is_none_or(|least| ratio >= least) && at_most.is_none_or(|most| ratio <= most))
@@ -173,6 +188,7 @@ mod tests {
             (times("a", 0.6), 5.0, Some(false)),
             (Of { key: "a", at_least: None, at_most: Some(3.0) }, 31.0, Some(false)),
             (times("b", 1.0), 5.0, None),
+            (beside("a"), 5.0, None),
         ] {
             assert_eq!(target.is_met(value, median), met, "{target:?} of {value}");
         }

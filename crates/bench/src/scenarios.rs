@@ -9,6 +9,7 @@ mod million;
 mod replay;
 mod restart;
 mod resume;
+mod session;
 mod short;
 mod stalled;
 mod storm;
@@ -17,7 +18,7 @@ use std::pin::Pin;
 
 use anyhow::Result;
 
-use crate::baselines::{nats, python, websocket};
+use crate::baselines::{grpc, nats, python, websocket};
 use crate::context::Context;
 use crate::samples::Samples;
 
@@ -73,6 +74,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         about: "the history of a job from memory and from disk",
         missing: nothing,
         run: |context| Box::pin(replay::run(context)),
+    },
+    Scenario {
+        name: "grpc",
+        about: "baseline: a bare gRPC stream of the messages of a gateway session",
+        missing: nothing,
+        run: |context| Box::pin(grpc::run(context)),
+    },
+    Scenario {
+        name: "session",
+        about: "a gateway session's events over gRPC, to 1 and 8 subscribers, and beside one that stands still",
+        missing: nothing,
+        run: |context| Box::pin(session::run(context)),
     },
     Scenario {
         name: "websocket",

@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("sim", &["types", "core", "store", "worker", "runtime"]),
     ("fuzz", &["types", "wire", "core"]),
     ("counted", &["types", "wire", "core", "store"]),
-    ("bench", &[]),
+    ("bench", &["types", "worker", "backend", "gateway-proto", "gateway-client"]),
     ("opcua-testkit", &["types", "backend", "opcua"]),
     ("xtask", &[]),
 ];
@@ -38,7 +38,7 @@ const QUARANTINE: [(&str, &[&str]); 8] = [
     ("rusqlite", &["store-sqlite"]),
     ("axum", &["server"]),
     ("prost", &["worker", "gateway-proto", "gateway-client", "server"]),
-    ("tonic", &["gateway-proto", "gateway-client", "server"]),
+    ("tonic", &["gateway-proto", "gateway-client", "server", "bench"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("tokio-tungstenite", &["client"]),
