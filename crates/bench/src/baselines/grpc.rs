@@ -28,7 +28,7 @@ use crate::samples::{Samples, rate};
 
 pub(crate) async fn run(context: &Context) -> Result<Samples> {
     let mut samples = Samples::default();
-    let all: u32 = context.scale.of(800_000, 160_000, 800);
+    let all: u32 = context.scale.of(400_000, 80_000, 800);
     for subscribers in [1, 8] {
         let took = measure(context, subscribers, all / subscribers).await?;
         samples.put(format!("grpc.messages_{subscribers}"), rate(all, took));

@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context) -> Result<Samples> {
     let mut samples = Samples::default();
     let timed = context.scale.of(2 * RATE, RATE, 100);
 
-    let events = context.scale.of(100_000, 20_000, 200);
+    let events = context.scale.of(60_000, 20_000, 200);
     let mut one = Watched::open(&gateway, 1, &[(events / 5, None), (events, None), (timed, Some(RATE))]).await?;
     one.round(events / 5).await?;
     samples.put("session.events_1", one.round(events).await?.rate);
