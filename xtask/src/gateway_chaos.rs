@@ -1,4 +1,4 @@
-//! `cargo xtask gateway-chaos`: a client of a gateway session that loses a thousand connections.
+//! `cargo xtask gateway-chaos`: 64 gateway sessions over 20 killed gateways, and a client that loses a thousand connections.
 //!
 //! The test of the same name does a part of it in every run of the tests; this does all of it.
 
@@ -31,7 +31,9 @@ impl GatewayChaos {
         let mut env = vec![("MOORLINE_GATEWAY_CHAOS", "full")];
         let seed = self.seed.map(|seed| seed.to_string());
         env.extend(seed.as_deref().map(|seed| ("MOORLINE_CHAOS_SEED", seed)));
-        cargo(&["test", "--package", "moorline-cli", "--test", "gateway_chaos", "--", "--nocapture"], &env)
+        // One after the other: how long an adoption takes is measured.
+        let args = ["test", "--package", "moorline-cli", "--test", "gateway_chaos", "--", "--nocapture"];
+        cargo(&[&args[..], &["--test-threads=1"]].concat(), &env)
     }
 }
 

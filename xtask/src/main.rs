@@ -95,7 +95,7 @@ fn help() -> String {
         help.push_str(&format!("cargo xtask {:<12} {}\n", step.name, step.about));
     }
     help.push_str("\ncargo xtask chaos [--seed N] [--minutes M]   kill gateways and workers for a while\n");
-    help.push_str("cargo xtask gateway-chaos [--seed N]         lose a client's connections, a thousand times\n");
+    help.push_str("cargo xtask gateway-chaos [--seed N]         the same to many sessions of the session gateway\n");
     help.push_str(
         "cargo xtask hostile [--connections N]        attack a gateway, and measure who keeps to the rules\n",
     );

@@ -68,7 +68,7 @@ pub(crate) fn run_chaos(chaos: Chaos) -> ExitCode {
     exit_code(result.is_ok())
 }
 
-/// Lets a client of a gateway session lose its connections.
+/// Lets gateways of many sessions be killed.
 pub(crate) fn run_gateway_chaos(chaos: GatewayChaos) -> ExitCode {
     let result = chaos.run();
     if let Err(error) = &result {

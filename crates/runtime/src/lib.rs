@@ -28,6 +28,7 @@ pub mod workers;
 mod admission;
 mod audit;
 mod claims;
+mod hold;
 mod intake;
 mod job;
 mod job_index;

@@ -289,12 +289,12 @@ pub(crate) fn processes_with(fragment: &str) -> Vec<u32> {
     .collect()
 }
 
-/// The worker processes of the gateway with this data directory.
+/// The worker processes of the gateway with this data directory, of jobs and of gateway sessions: whoever logs there.
 pub(crate) fn workers_of(data_dir: &Path) -> std::collections::BTreeSet<u32> {
-    let of_gateway = format!("MOORLINE_WORKER_SCRATCH={}", data_dir.display());
     let is_worker = |pid: &u32| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("moorline\0worker")
+        let logs_to = std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains("moorline\0worker") && logs_to.starts_with(data_dir)
     };
-    processes_with(&of_gateway).into_iter().filter(is_worker).collect()
+    processes_with("moorline").into_iter().filter(is_worker).collect()
 }

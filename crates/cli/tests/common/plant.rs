@@ -1,7 +1,5 @@
 //! A client of the session gateway with a simulated plant behind it, for tests in which gateways and workers are killed.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use moorline_gateway_proto::v1::command::Body;
@@ -16,7 +14,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
-use super::{Gateway, PATIENCE, processes_with};
+use super::{Gateway, PATIENCE};
 
 /// Leaves workers to the next start, and has none but those of sessions.
 pub(crate) const LEAVE: &[&str] = &["--stop-workers=false", "--builtin-agents=none"];
@@ -45,16 +43,6 @@ pub(crate) async fn api(gateway: &Gateway) -> Api {
     let key = Key(format!("Bearer {}", token.trim()).parse().unwrap());
     let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     SessionGatewayClient::with_interceptor(channel, key)
-}
-
-/// The processes of sessions' workers of the gateway with this data directory: whoever logs there.
-pub(crate) fn workers_of(data_dir: &Path) -> BTreeSet<u32> {
-    let is_worker = |pid: &u32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let logs_to = std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap_or_default();
-        String::from_utf8_lossy(&line).contains("moorline\0worker") && logs_to.starts_with(data_dir)
-    };
-    processes_with("moorline").into_iter().filter(is_worker).collect()
 }
 
 /// Does something while the test goes on.

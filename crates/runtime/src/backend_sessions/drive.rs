@@ -9,7 +9,7 @@ use moorline_backend::{ANSWER_KIND, EVENT_KIND};
 use moorline_core::backend_session::{
     Answer as Unanswered, CloseReason, CommandNumber, Effect, FaultKind, ReplayWindow, State,
 };
-use moorline_core::record::{Cause, Event, Fact};
+use moorline_core::record::{Cause, Event, EventText, Fact};
 use moorline_store::{CommittedRecord, Interest, ReadLimit};
 use moorline_types::{Json, StreamId, StreamSeq, WorkerId, WorkerSeq, limits};
 use moorline_worker::message::Command;
@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use super::shared::{Inner, Session};
 use super::trim::Carried;
 use super::{BackendSessions, SessionError};
+use crate::hold::{self, Point};
 use crate::prologue::Prologue;
 use crate::registry::Progress;
 use crate::tasks::TaskKind;
@@ -120,6 +121,10 @@ impl Driver {
             };
             self.next = last.seq.next();
             for record in &page {
+                if cfg!(debug_assertions) && EventText::of(record.get()).is_some_and(|event| event.kind == ANSWER_KIND)
+                {
+                    hold::reached(Point::Answered).await;
+                }
                 self.take_in_record(record)?;
             }
         }
@@ -240,6 +245,7 @@ impl Driver {
             match effect {
                 None => break,
                 Some(Effect::Send { command, fence }) => {
+                    hold::reached(Point::Sending).await;
                     self.send(command, fence);
                 }
                 Some(Effect::Answer { command, answer }) => self.answer(command, answer),
@@ -261,6 +267,7 @@ impl Driver {
                         | State::Closed(_) => (inner.worker, CloseReason::Killed.as_str()),
                     });
                     self.end_job(reason).await;
+                    hold::reached(Point::Killing).await;
                     if let Some(worker) = worker {
                         self.sessions.0.workers.kill(worker);
                     }

@@ -30,6 +30,7 @@ use super::WorkerDoor;
 use super::keeper::Keeper;
 use super::manifest::{Entry, Manifest, Offer};
 use crate::clock::Clock;
+use crate::hold::{self, Point};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
 
@@ -278,6 +279,7 @@ impl Crew {
 
     /// A worker has ended: takes in what it has left, ends the jobs that it did not finish, and forgets it.
     pub(super) async fn bury(&self, worker: WorkerId, entry: &Entry, lost: Lost) {
+        hold::reached(Point::Gone).await;
         let pool = self.0.door.pool();
         let leftovers = leftover::find(&entry.outbox).unwrap_or_else(|error| {
             tracing::error!(%worker, %error, "what the worker has left cannot be read");
@@ -296,6 +298,7 @@ impl Crew {
         if let Err(error) = leftover::remove(&entry.outbox) {
             tracing::warn!(%worker, %error, "the outbox of a worker that is gone stays behind");
         }
+        hold::reached(Point::Removing).await;
         self.0.manifest.remove(worker).await;
     }
 

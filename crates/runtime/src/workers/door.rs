@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::external::EnrolmentsError;
 use crate::clock::Clock;
+use crate::hold::{self, Point};
 use crate::pool::{Pool, Whence};
 use crate::sync::lock;
 use crate::tasks::{TaskKind, Tasks};
@@ -309,7 +310,10 @@ impl WorkerDoor {
             candidate.refuse(reason, false).await.map_err(DoorError::Attach)?;
             return Err(DoorError::OtherProcess { worker, peer, started });
         }
-        self.admit(candidate, None).await.map_err(DoorError::Attach)
+        hold::reached(Point::Admitting).await;
+        self.admit(candidate, None).await.map_err(DoorError::Attach)?;
+        hold::reached(Point::Admitted).await;
+        Ok(())
     }
 
     async fn accept_all(self, listener: UnixListener) {
@@ -339,6 +343,7 @@ impl WorkerDoor {
 
     async fn attach_peer(&self, stream: UnixStream) -> Result<(), DoorError> {
         let peer = peer::check_same_user(&stream).map_err(DoorError::Peer)?;
+        hold::reached(Point::Hello).await;
         self.attach(stream, peer).await
     }
 }

@@ -7,6 +7,7 @@ use super::crew::{Crew, ProcessSpec, Survivor};
 use super::manifest::Entry;
 use super::process::{self, Fate};
 use super::restart::Restart;
+use crate::hold::{self, Point};
 use crate::mint;
 
 /// See the module's documentation.
@@ -56,19 +57,25 @@ impl Keeper {
     /// Starts a worker and watches it until it is gone or the gateway stops.
     pub(super) async fn run_once(&self, worker: WorkerId) {
         let mut entry = self.crew.entry(worker, &self.spec, &self.fingerprint);
+        hold::reached(Point::Intent).await;
         // Written down before it runs, so that a gateway that dies in between leaves nothing that nobody knows.
         if let Err(error) = self.crew.0.manifest.put(worker, &entry).await {
             return tracing::error!(%error, "a worker is not started, because it cannot be written down");
         }
+        hold::reached(Point::Intended).await;
         // Expected before it runs, so that it cannot be faster than we are.
         self.crew.0.door.expect(worker);
         match launch(self.launch_spec(worker, &entry)).await {
             Ok(launched) => {
                 entry.process = Some(launched.identity.clone());
                 tracing::info!(%worker, pid = launched.identity.pid, log = %entry.log.display(), "a worker is started");
+                hold::reached(Point::Spawned).await;
                 // Without the record it is not let in, and ended after the window for being away.
                 match self.crew.0.manifest.put(worker, &entry).await {
-                    Ok(()) => self.crew.0.door.record(worker, Some(launched.identity.pid)),
+                    Ok(()) => {
+                        hold::reached(Point::Recorded).await;
+                        self.crew.0.door.record(worker, Some(launched.identity.pid));
+                    }
                     Err(error) => tracing::error!(%worker, %error, "the worker's process cannot be written down"),
                 }
                 self.watch(worker, &entry, launched).await;

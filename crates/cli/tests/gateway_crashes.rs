@@ -1,0 +1,287 @@
+//! Gateways, workers and both are killed at each named moment of a gateway session's life. Afterwards the session is the
+//! same or definitely gone, no command was carried out twice, and nothing is left: no process, no place, no entry.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::plant::{self, Api, LEAVE, TIDY};
+use common::survival::kill;
+use common::{Gateway, wait_for, workers_of};
+use moorline_gateway_proto::v1;
+use rustix::process::Signal;
+
+const CONFIG: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\nmax_sessions = 1\ndetach_grace = \"30s\"\nsweep_interval = \"1s\"\n\
+                      lease = \"1m\"\nstartup_timeout = \"20s\"\n[workers]\nadoption_window = \"5s\"\n";
+
+/// Slow enough that little is streamed: what is tried here is not the stream.
+const TICK_MS: u64 = 500;
+
+/// Who is killed while the gateway is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Gateway,
+    Worker,
+    Both,
+}
+
+use Victim::{Both, Gateway as OfGateway, Worker};
+
+/// What has the gateway come to the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum During {
+    Opening,
+    Adopting,
+    Command,
+    Close,
+    Kill,
+}
+
+/// What must be true of the session afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// It is ready, with the worker that it had.
+    Same,
+    /// There is none, or one that is over.
+    Over,
+    /// One or the other.
+    Either,
+}
+
+use After::{Either, Over, Same};
+
+/// A gateway that is held at a point until it is released.
+struct Held {
+    gateway: Gateway,
+    release: std::path::PathBuf,
+}
+
+impl Held {
+    fn over(home: tempfile::TempDir, point: &str) -> Self {
+        let release = home.path().join(format!("release-{point}"));
+        let hold = format!("{point}:{}", release.display());
+        let gateway = Gateway::among(home, CONFIG, LEAVE, &[("HOLD_GATEWAY_AT", &hold)]);
+        Self { gateway, release }
+    }
+
+    fn wait(&self, case: &str) {
+        wait_for(&format!("{case}: the gateway is held"), || self.gateway.log().contains("held"));
+    }
+
+    /// Kills whom it is about, lets a gateway that lives go on, and gives a gateway that is not held.
+    fn strike(self, case: &str, victim: Victim) -> Gateway {
+        if victim != OfGateway {
+            let workers = workers_of(&self.gateway.data_dir());
+            assert_eq!(workers.len(), 1, "{case}: the session's worker runs");
+            workers.into_iter().for_each(kill);
+        }
+        if victim == Worker {
+            std::fs::write(&self.release, "").unwrap();
+            return self.gateway;
+        }
+        let (home, _) = self.gateway.end(Signal::KILL);
+        std::fs::remove_file(home.path().join("log")).unwrap();
+        Gateway::over(home, CONFIG, LEAVE)
+    }
+}
+
+async fn open(api: &mut Api) -> v1::Session {
+    plant::open(api, TICK_MS).await.unwrap()
+}
+
+/// Lets a case happen, and checks that nothing is left of it.
+async fn run(during: During, point: &str, victim: Victim, after: After) {
+    let case = format!("{during:?}, held at {point}, {victim:?} killed");
+    let home = tempfile::tempdir().unwrap();
+    let (gateway, session) = match during {
+        During::Opening => {
+            let held = Held::over(home, point);
+            let mut api = plant::api(&held.gateway).await;
+            let opening = plant::meanwhile(async move { plant::open(&mut api, TICK_MS).await });
+            held.wait(&case);
+            let gateway = held.strike(&case, victim);
+            let opened = opening.await.unwrap();
+            (gateway, opened.ok())
+        }
+        During::Adopting => {
+            let gateway = Gateway::over(home, CONFIG, LEAVE);
+            let session = open(&mut plant::api(&gateway).await).await;
+            let (home, _) = gateway.end(Signal::KILL);
+            std::fs::remove_file(home.path().join("log")).unwrap();
+            let held = Held::over(home, point);
+            held.wait(&case);
+            (held.strike(&case, victim), Some(session))
+        }
+        During::Command => command(home, &case, point, victim, after).await,
+        During::Close | During::Kill => {
+            let held = Held::over(home, point);
+            let mut api = plant::api(&held.gateway).await;
+            let session = open(&mut api).await;
+            let id = session.session_id.clone();
+            let ending = plant::meanwhile(async move {
+                let reason = "it is tried".to_owned();
+                match during {
+                    During::Kill => drop(api.kill_worker(v1::KillWorkerRequest { session_id: id, reason }).await),
+                    During::Opening | During::Adopting | During::Command | During::Close => {
+                        drop(api.close_session(v1::CloseSessionRequest { session_id: id }).await);
+                    }
+                }
+            });
+            held.wait(&case);
+            let gateway = held.strike(&case, victim);
+            ending.await.unwrap();
+            (gateway, Some(session))
+        }
+    };
+    check(gateway, &case, session, after).await;
+}
+
+/// A command is asked for; whatever is killed, it is asked for again under its name, and was carried out once.
+async fn command(
+    home: tempfile::TempDir,
+    case: &str,
+    point: &str,
+    victim: Victim,
+    after: After,
+) -> (Gateway, Option<v1::Session>) {
+    let held = Held::over(home, point);
+    let mut api = plant::api(&held.gateway).await;
+    let session = open(&mut api).await;
+    let id = session.session_id.clone();
+    let asking = plant::meanwhile(async move {
+        let command = Some(v1::Command { body: Some(plant::register()) });
+        let request = v1::InvokeRequest { session_id: id, command_id: "once".to_owned(), timeout: None, command };
+        drop(api.invoke(request).await);
+    });
+    held.wait(case);
+    let gateway = held.strike(case, victim);
+    asking.await.unwrap();
+    let mut api = plant::api(&gateway).await;
+    if after == Same {
+        assert!(plant::is_ready(&mut api, &session.session_id).await, "{case}");
+        let again = plant::invoke(&mut api, &session.session_id, "once", plant::register()).await.unwrap();
+        assert!(again.result.unwrap().success, "{case}");
+        assert_eq!(plant::registered(&mut api, &session.session_id).await, 1, "{case}: it was carried out once");
+    }
+    (gateway, Some(session))
+}
+
+async fn check(gateway: Gateway, case: &str, session: Option<v1::Session>, after: After) {
+    let mut api = plant::api(&gateway).await;
+    if let Some(session) = &session {
+        if after == Over {
+            wait_until_over(&mut api, case, &session.session_id).await;
+        } else {
+            let ready = plant::is_ready(&mut api, &session.session_id).await;
+            assert!(ready || after == Either, "{case}: it is not the same");
+        }
+    }
+    // A client whose gateway was killed while it opened a session was told of none; there may be one all the same.
+    let listed = plant::list(&mut api).await;
+    assert!(listed.len() <= 1, "{case}: {listed:?}");
+    let ready = listed.iter().filter(|session| session.state() == v1::SessionState::Ready).count();
+    assert!(after != Over || ready == 0, "{case}: {listed:?}");
+    // Nobody streams it, so one that is left ends by itself; the place of one that has faulted is taken until it is closed.
+    for left in listed {
+        plant::close(&mut api, &left.session_id).await;
+    }
+    plant::within(async {
+        while !plant::list(&mut api).await.is_empty() {
+            // not a wait: lets others work between two looks
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let data = gateway.data_dir();
+    wait_for(&format!("{case}: no worker is left"), || workers_of(&data).is_empty());
+    let fresh = open(&mut api).await;
+    plant::close(&mut api, &fresh.session_id).await;
+    wait_for(&format!("{case}: no worker is left"), || workers_of(&data).is_empty());
+    // Whatever is on record of a worker is told at a start.
+    let (home, _) = gateway.end(Signal::TERM);
+    std::fs::remove_file(home.path().join("log")).unwrap();
+    let gateway = Gateway::over(home, CONFIG, TIDY);
+    let log = gateway.log();
+    for told in ["was being started when", "has ended while no gateway", "not configured any more", "is taken over"] {
+        assert!(!log.contains(told), "{case}: something is on record:\n{log}");
+    }
+    let (home, _) = gateway.end(Signal::TERM);
+    let data = home.path().join("data");
+    wait_for(&format!("{case}: nothing is left"), || workers_of(&data).is_empty());
+}
+
+/// That a worker has died is not seen at once.
+async fn wait_until_over(api: &mut Api, case: &str, session: &str) {
+    let over = async {
+        while plant::is_ready(api, session).await {
+            // not a wait: lets others work between two looks
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(common::PATIENCE, over).await.unwrap_or_else(|_| panic!("{case}: it is not over"));
+}
+
+async fn run_all(during: During, cases: &[(&str, &[Victim], After)]) {
+    for (point, victims, after) in cases {
+        for victim in *victims {
+            run(during, point, *victim, *after).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_before_a_worker_is_on_record_leaves_nothing() {
+    let cases: &[(&str, &[Victim], After)] = &[
+        ("intent", &[OfGateway], Over),
+        ("intended", &[OfGateway], Over),
+        ("spawned", &[OfGateway, Worker, Both], Over),
+    ];
+    run_all(During::Opening, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_while_a_worker_is_let_in_leaves_a_session_or_nothing() {
+    let cases: &[(&str, &[Victim], After)] = &[
+        ("recorded", &[OfGateway, Worker, Both], Either),
+        ("hello", &[OfGateway, Both], Either),
+        ("admitting", &[OfGateway, Both], Either),
+        ("admitted", &[OfGateway, Worker, Both], Either),
+    ];
+    run_all(During::Opening, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_during_an_adoption_the_session_is_adopted_by_the_next_or_its_worker_is_gone() {
+    let cases: &[(&str, &[Victim], After)] = &[
+        ("hello", &[OfGateway], Same),
+        ("hello", &[Both], Over),
+        ("admitting", &[OfGateway], Same),
+        ("admitting", &[Worker, Both], Over),
+        ("admitted", &[OfGateway], Same),
+        ("admitted", &[Both], Over),
+    ];
+    run_all(During::Adopting, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_during_a_command_it_is_carried_out_at_most_once() {
+    let cases: &[(&str, &[Victim], After)] = &[
+        ("sending", &[OfGateway], Same),
+        ("sending", &[Worker, Both], Over),
+        ("answered", &[OfGateway], Same),
+        ("answered", &[Worker, Both], Over),
+    ];
+    run_all(During::Command, cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_dies_during_a_close_or_a_kill_the_session_is_over() {
+    run_all(During::Close, &[("gone", &[OfGateway], Over), ("removing", &[OfGateway], Over)]).await;
+    let cases: &[(&str, &[Victim], After)] = &[
+        ("killing", &[OfGateway, Worker, Both], Over),
+        ("gone", &[OfGateway], Over),
+        ("removing", &[OfGateway], Over),
+    ];
+    run_all(During::Kill, cases).await;
+}
