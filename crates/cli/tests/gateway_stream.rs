@@ -106,6 +106,45 @@ fn a_stream_goes_on_over_a_connection_that_is_cut_and_items_are_removed_at_its_e
     again.wait();
 }
 
+/// The back end says how a write went after it has taken it in, and says it to whoever streams.
+#[test]
+fn how_a_write_went_is_told_by_the_stream() {
+    let gateway = Gateway::with(CONFIG, &[]);
+    let session = open(&gateway);
+    let stream = running(&mut gateway.command(&["gateway", "stream", &session, "Set", "--json"]));
+    let lines = running(&mut gateway.command(&["gateway", "stream", &session, "Set", "--lines"]));
+    for stream in [&stream, &lines] {
+        assert!(stream.line().unwrap().contains("data_change"), "the item is advised");
+    }
+    for (item, succeeds) in [("Set", true), ("Nowhere", false)] {
+        let written = gateway.run(&["gateway", "write", &session, item, "2.5"]);
+        assert_eq!(written.status.code(), Some(0), "{item}: {}", stderr(&written));
+        let note = stderr(&written);
+        let taken = note.split_whitespace().find(|word| word.starts_with("cmd_")).unwrap_or_else(|| panic!("{note}"));
+        let id = taken.trim_end_matches(';');
+        let told = loop {
+            let line = json_line(&stream);
+            if line["said"]["command_id"] == id {
+                break line;
+            }
+        };
+        assert_eq!(told["family"], "write_complete", "{told}");
+        assert_eq!(told["statuses"][0]["success"], succeeds, "{told}");
+        let in_words = loop {
+            let line = lines.line().unwrap();
+            if line.contains(id) {
+                break line;
+            }
+        };
+        let outcome = if succeeds { " done " } else { " failed (configuration_error 1) " };
+        assert!(in_words.contains(outcome), "{in_words}");
+    }
+    for mut stream in [stream, lines] {
+        stream.signal(Signal::INT);
+        stream.wait();
+    }
+}
+
 #[test]
 fn a_gap_is_a_line_of_its_own() {
     let gateway = Gateway::with(&format!("{CONFIG}replay_events = 50\n"), &[]);

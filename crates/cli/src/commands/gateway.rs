@@ -7,7 +7,7 @@ mod tags;
 
 use anyhow::{Context as _, Result, anyhow};
 use moorline_gateway_client::{
-    CommandId, GatewayClient, Invoke as Command, NextAlarm, OpenSession, Options, ReconnectPolicy, Session,
+    CommandId, GatewayClient, Invoke as Command, NextAlarm, OpenSession, Options, ReconnectPolicy, Session, Written,
 };
 use moorline_gateway_proto::v1::SessionState;
 
@@ -47,7 +47,9 @@ pub(crate) async fn run(command: GatewayCommand, connection: &Connection, output
         }
         GatewayCommand::Write { session, item, value } => {
             let value = request::value(&value)?;
-            write(&attach(&session).await?, item, value).await?;
+            let Written { id, .. } = write(&attach(&session).await?, item, value).await?;
+            let told = "how it went is told to whoever streams the session's events";
+            output.note(format_args!("the back end has taken it in as {id}; {told}"));
         }
         GatewayCommand::Invoke(invoke) => {
             let (id, timeout) = (Some(invoke.id).filter(|id| !id.is_empty()).map(CommandId::new), invoke.timeout);
@@ -109,12 +111,12 @@ async fn invoke(session: &Session, command: Command, json: bool, output: &Output
 }
 
 /// A client session and an item of its own, for one write.
-async fn write(session: &Session, item: String, value: moorline_gateway_client::Value) -> Result<()> {
+async fn write(session: &Session, item: String, value: moorline_gateway_client::Value) -> Result<Written> {
     let server = session.register("moorline gateway write").await?;
     let written = async {
         let item = session.add_item(server, item).await?;
         session.advise(item).await?;
-        session.write(item, value).await.map(drop)
+        session.write(item, value).await
     }
     .await;
     session.unregister(server).await?;

@@ -186,7 +186,25 @@ pub(super) fn event_as_json(event: &Event, item: Option<&str>) -> Value {
     json!({
         "worker_sequence": event.sequence, "worker_time": event.at.and_then(written), "server_handle": server,
         "item_handle": handle, "item": item, "family": family(&event.body), "said": said,
+        "statuses": event.statuses.iter().map(status).collect::<Vec<_>>(),
     })
+}
+
+fn status(status: &v1::Status) -> Value {
+    json!({ "success": status.success, "category": category(status), "detail": status.detail })
+}
+
+/// What a status is about, in the words of the API.
+fn category(status: &v1::Status) -> String {
+    let name = status.category().as_str_name();
+    name.trim_start_matches("STATUS_CATEGORY_").to_ascii_lowercase()
+}
+
+/// How something went, by what the back end says of it.
+fn outcome(statuses: &[v1::Status]) -> String {
+    let failed = statuses.iter().filter(|status| !status.success);
+    let failed: Vec<_> = failed.map(|status| format!("{} {}", category(status), status.detail)).collect();
+    if failed.is_empty() { "done".to_owned() } else { format!("failed ({})", failed.join(", ")) }
 }
 
 pub(super) fn event(event: &Event, item: Option<&str>) -> String {
@@ -194,7 +212,7 @@ pub(super) fn event(event: &Event, item: Option<&str>) -> String {
         EventBody::DataChange(change) => in_words(change),
         EventBody::BufferedDataChange(changes) => changes.iter().map(in_words).collect::<Vec<_>>().join("; "),
         EventBody::WriteComplete { command } | EventBody::OperationComplete { command } => {
-            printable(command.as_str()).into_owned()
+            format!("{} {}", outcome(&event.statuses), printable(command.as_str()))
         }
         EventBody::BackendGap { reason } => printable(reason).into_owned(),
         EventBody::Alarm(one) => alarm(one, false),
