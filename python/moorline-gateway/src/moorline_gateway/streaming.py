@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -35,6 +37,8 @@ class Streaming(ABC, Generic[Request, Response, Told]):
         self._call: grpc.aio.UnaryStreamCall[Request, Response] | None = None
         self._waits = Waits()
         self._is_over = False
+        self._next: asyncio.Task[Callable[[], Told | None] | None] | None = None
+        """Reads what comes next. A wait that is given up leaves it be, and the next wait is for the same."""
         self.connections = 0
         """How often the stream was opened."""
 
@@ -64,6 +68,10 @@ class Streaming(ABC, Generic[Request, Response, Told]):
     async def aclose(self) -> None:
         """Leaves the stream."""
         self._is_over = True
+        if (reading := self._next) is not None:
+            self._next = None
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
         self._drop()
 
     async def __anext__(self) -> Told:
@@ -71,12 +79,28 @@ class Streaming(ABC, Generic[Request, Response, Told]):
 
         Raises a `GatewayError`: why the stream is over, if it is not over because the session is.
         """
+        while True:
+            if (reading := self._next) is None:
+                reading = self._next = asyncio.create_task(self._read())
+            # Unlike the task's own result, this can be given up without an end of the task.
+            await asyncio.wait({reading})
+            if self._next is not reading:
+                # Somebody else has waited too, and has it.
+                continue
+            self._next = None
+            if (hand_over := reading.result()) is None:
+                raise StopAsyncIteration
+            if (told := hand_over()) is not None:
+                return told
+
+    async def _read(self) -> Callable[[], Told | None] | None:
+        """What hands the next thing over to the program: the stream's position is behind what was handed over, and not
+        behind what was read. Nothing when the stream is over.
+        """
         while not self._is_over:
             if self._call is None:
                 await self._seek()
-                if (told := self._reopened()) is not None:
-                    return told
-                continue
+                return self._reopened
             try:
                 response = await self._call.read()
             except grpc.aio.AioRpcError as status:
@@ -88,18 +112,13 @@ class Streaming(ABC, Generic[Request, Response, Told]):
                 LOG.info("a stream is asked for again: %s", error)
                 await asyncio.sleep(self._waits.next(error.retry_after if isinstance(error, Refused) else None))
                 continue
-            except asyncio.CancelledError:
-                # The call is over with the wait, so the rest is asked for anew.
-                self._drop()
-                raise
             if not isinstance(response, self._method.response):
                 # The session is over: the one other thing that is read is the end.
                 break
             self._waits = Waits()
-            if (told := self._take(response)) is not None:
-                return told
+            return partial(self._take, response)
         self._is_over = True
-        raise StopAsyncIteration
+        return None
 
     def _is_lost(self, kind: Kind, error: GatewayError) -> bool:
         if self._caller.reconnect == 0:
