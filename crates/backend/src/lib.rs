@@ -5,7 +5,7 @@
 //! | [`contract`] | what a back end is told and says: commands, answers, events, values with quality and time |
 //! | [`Backend`] | what a back end does |
 //! | [`BackendAgent`] | the agent that runs one: a session is a job of it |
-//! | [`BackendAssignment`] | what a back end is told that is a program of its own |
+//! | [`host`] | a back end that is a program of its own: what it is told is a [`BackendAssignment`] |
 //! | [`simulated`] | a back end that is a simulated plant, for first steps and tests |
 //!
 //! A session's job takes its options as its input, commands as the job's commands, and reports everything as events of
@@ -26,7 +26,7 @@ mod program;
 
 pub use agent::{BackendAgent, MAX_KNOWN_COMMANDS, SessionInput};
 pub use backend::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener};
-pub use program::BackendAssignment;
+pub use program::{BackendAssignment, host};
 
 /// The kind of a job's events that are a back end's: an [`contract::Event`].
 pub const EVENT_KIND: &str = "x-vendor.moorline.backend-event";

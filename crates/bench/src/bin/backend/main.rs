@@ -12,22 +12,17 @@
 mod clock;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::pending;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use moorline_backend::contract::{
     Command, CommandResult, Done, Event, EventBody, ItemAt, ItemHandle, Quality, Sample, ServerHandle, Status, Value,
 };
-use moorline_backend::{
-    Backend, BackendAgent, BackendAssignment, BackendFault, BackendInfo, OpenError, Opened, Opener,
-};
-use moorline_types::{AgentRefError, Json, Timestamp};
-use moorline_worker::launch::AssignmentKind;
-use moorline_worker::sdk::Agent;
-use moorline_worker::worker_main;
+use moorline_backend::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener, host};
+use moorline_types::{Json, Timestamp};
 use serde::Deserialize;
 use tokio::time::{Interval, interval};
 
@@ -39,23 +34,8 @@ const AT: ItemAt = ItemAt { server: ServerHandle(1), item: ItemHandle(1) };
 /// The most events a second that can be asked for: what the runtime's timers can do without a burst.
 const MAX_RATE: u32 = 1_000;
 
-/// Why the assignment cannot be carried out.
-#[derive(Debug, thiserror::Error)]
-enum Unhosted {
-    #[error("the gateway is of another version than this program")]
-    Assignment(#[source] serde_json::Error),
-    #[error("the session's agent has no valid name")]
-    Agent(#[source] AgentRefError),
-}
-
 fn main() -> ExitCode {
-    worker_main(agents)
-}
-
-fn agents(assignment: &AssignmentKind) -> Result<Vec<Arc<dyn Agent>>, Unhosted> {
-    let assignment: BackendAssignment = serde_json::from_value(assignment.0.clone()).map_err(Unhosted::Assignment)?;
-    let agent = assignment.agent.parse().map_err(Unhosted::Agent)?;
-    Ok(vec![Arc::new(BackendAgent::new(agent, Load))])
+    host(|_| Ok::<_, Infallible>(Load))
 }
 
 /// The options of a session.
