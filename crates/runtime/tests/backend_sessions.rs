@@ -9,7 +9,9 @@ use common::backend::{
 use common::principal;
 use moorline_backend::contract::{Command, Done, ServerHandle};
 use moorline_backend::simulated::NAME;
-use moorline_core::backend_session::{CloseReason, OverflowPolicy, Refused, Retention, SessionOptions, State};
+use moorline_core::backend_session::{
+    CloseReason, OverflowPolicy, Refused, Retention, SessionOptions, State, SubscriberKind,
+};
 use moorline_runtime::backend_sessions::{
     BackendOptions, OpenRequest, SessionError, SessionHandle, StreamItem, SubscribeFrom,
 };
@@ -350,4 +352,30 @@ async fn a_subscriber_that_does_not_keep_up_is_disconnected() {
     .await;
     assert!(matches!(end, SessionError::Overflow { capacity: 3, .. }), "{end}");
     assert_eq!((session.summary().state, session.summary().subscribers), (State::Ready, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_only_looks_on_sees_everything_and_changes_nothing() {
+    let mut options = backend_options();
+    let (overflow, queue_capacity) = (OverflowPolicy::FailFast, 3);
+    options.session = SessionOptions { overflow, queue_capacity, multiple_subscribers: false, ..options.session };
+    let bench = Bench::start(options).await;
+    let session = bench.open().await;
+    let at = item(&session, "Set").await;
+    let mut onlooker = session.subscribe(SubscriberKind::Internal, FRESH).unwrap();
+    done(&session, write(at, 1)).await;
+    assert_eq!((value(&mut onlooker).await.0, session.summary().subscribers), (1, 0), "nobody else is there");
+    let left_behind = session.subscribe(SubscriberKind::Internal, FRESH).unwrap();
+    let mut subscriber = stream(&session, FRESH);
+    assert_eq!(session.summary().subscribers, 1, "its place was not taken");
+    for number in 2..=20 {
+        done(&session, write(at, number)).await;
+        assert_eq!((value(&mut onlooker).await.0, value(&mut subscriber).await.0), (number, number));
+    }
+    drop(left_behind);
+    assert_eq!(session.summary().state, State::Ready, "an onlooker that does not keep up is its own loss");
+    drop(subscriber);
+    let closed = state(&session, |state| matches!(state, State::Closed(_))).await;
+    assert_eq!(closed, State::Closed(CloseReason::DetachGraceExpired), "an onlooker keeps no session");
+    while within(onlooker.next()).await.unwrap().is_some() {}
 }
