@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::plant::{self, Api, LEAVE, TIDY};
@@ -198,6 +199,7 @@ async fn check(gateway: Gateway, case: &str, session: Option<v1::Session>, after
     let fresh = open(&mut api).await;
     plant::close(&mut api, &fresh.session_id).await;
     wait_for(&format!("{case}: no worker is left"), || workers_of(&data).is_empty());
+    wait_for(&format!("{case}: every worker is forgotten"), || unforgotten(&gateway.log()).is_empty());
     // Whatever is on record of a worker is told at a start.
     let (home, _) = gateway.end(Signal::TERM);
     std::fs::remove_file(home.path().join("log")).unwrap();
@@ -209,6 +211,19 @@ async fn check(gateway: Gateway, case: &str, session: Option<v1::Session>, after
     let (home, _) = gateway.end(Signal::TERM);
     let data = home.path().join("data");
     wait_for(&format!("{case}: nothing is left"), || workers_of(&data).is_empty());
+}
+
+/// The workers that a log tells of, but not that nothing is left of them.
+fn unforgotten(log: &str) -> BTreeSet<&str> {
+    let (forgotten, told): (Vec<_>, Vec<_>) = log.lines().partition(|line| line.contains("nothing is left of it"));
+    let [forgotten, told] =
+        [forgotten, told].map(|lines| lines.into_iter().filter_map(worker).collect::<BTreeSet<_>>());
+    &told - &forgotten
+}
+
+/// The worker that a line of a log is about.
+fn worker(line: &str) -> Option<&str> {
+    line.split_once("worker=")?.1.split(' ').next()
 }
 
 /// That a worker has died is not seen at once.

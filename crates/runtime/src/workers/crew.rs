@@ -175,7 +175,7 @@ impl Crew {
                 Found::Alive(process) if self.0.options.reattach => alive.push(Survivor { worker, entry, process }),
                 Found::Alive(process) => unwanted.push(Survivor { worker, entry, process }),
                 Found::Ended => ended.push((worker, entry)),
-                Found::Nothing => self.0.manifest.remove(worker).await,
+                Found::Nothing => self.remove(worker, &entry).await,
             }
         }
         self.dismiss(unwanted).await;
@@ -300,6 +300,7 @@ impl Crew {
         }
         hold::reached(Point::Removing).await;
         self.0.manifest.remove(worker).await;
+        tracing::info!(%worker, "a worker has ended, and nothing is left of it");
     }
 
     /// What a worker is started with, as far as a change of it needs another worker.

@@ -13,6 +13,10 @@ use super::manifest::Entry;
 /// How long a worker has to leave after it was told to over its link, and then after a SIGTERM.
 const LEAVE_GRACE: Duration = Duration::from_secs(3);
 
+/// How long the process of a worker that is away has to end when the gateway stops and leaves workers alone. What is
+/// on its way out needs milliseconds, also on a busy machine; what is away and stays costs the stop no more than this.
+const ENDING_GRACE: Duration = Duration::from_millis(200);
+
 /// What became of a worker's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -38,6 +42,8 @@ pub(super) async fn watch(
     let lost = loop {
         let is_away = !*attachment.borrow_and_update();
         tokio::select! {
+            // In this order: what has ended is not left alone, also if the gateway stops in the same moment.
+            biased;
             // Watched without reaping it, so that its session can still be told by its number.
             ended = process.exited() => {
                 if let Err(error) = ended {
@@ -52,14 +58,16 @@ pub(super) async fn watch(
                     tracing::error!(%worker, %error, "the worker cannot be killed");
                 }
             }
-            changed = attachment.changed() => if changed.is_err() { break Lost::Ended },
             () = shared.tasks.stopping().cancelled() => {
-                if !shared.door.pool().is_ending_workers() {
+                if shared.door.pool().is_ending_workers() {
+                    see_off(worker, process).await;
+                } else if !((is_away || is_killed) && is_ending(process).await) {
                     return Fate::LeftAlone;
                 }
-                see_off(worker, process).await;
                 break Lost::Ended;
             }
+            // After the stop, which ends the links of those that are left alone: they are not away for it.
+            changed = attachment.changed() => if changed.is_err() { break Lost::Ended },
             () = tokio::time::sleep(window), if is_away => {
                 tracing::error!(%worker, ?window, "the worker did not come back; it is ended");
                 end(worker, process).await;
@@ -79,6 +87,12 @@ async fn see_off(worker: WorkerId, process: &Process) {
         tracing::warn!(%worker, "the worker has not left by itself");
         end(worker, process).await;
     }
+}
+
+/// Whether a worker whose link has ended is about to end too. One that was told to leave, or was killed, has a link that
+/// ends before its process does, and it would be found as one that ended while no gateway was there.
+async fn is_ending(process: &Process) -> bool {
+    tokio::time::timeout(ENDING_GRACE, process.exited()).await.is_ok()
 }
 
 /// Ends a process and all that it has started.
