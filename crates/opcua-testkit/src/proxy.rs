@@ -11,11 +11,11 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_linger;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::tasks::{self, Task};
+use crate::tasks::Task;
+use crate::way;
 
 /// How connections are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,11 +62,11 @@ impl Proxy {
     /// # Errors
     /// If there is no port.
     pub async fn to(server: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
         let network = watch::Sender::new(Network { cuts: 0, last: Cut::Reset, down: false });
         let opened = Arc::new(AtomicUsize::new(0));
-        let accepting = tasks::spawn(accept(listener, server, network.subscribe(), Arc::clone(&opened)));
+        let (state, counter) = (network.subscribe(), Arc::clone(&opened));
+        let carried = move |client| carry(client, server, state.clone(), Arc::clone(&counter));
+        let (address, accepting) = way::listen(Ipv4Addr::LOCALHOST, carried).await?;
         Ok(Self { address, network, opened, _accepting: accepting })
     }
 
@@ -91,20 +91,6 @@ impl Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    server: SocketAddr,
-    network: watch::Receiver<Network>,
-    opened: Arc<AtomicUsize>,
-) {
-    // Dropped with the proxy, and every connection with it.
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
-        while connections.try_join_next().is_some() {}
-        connections.spawn(carry(client, server, network.clone(), Arc::clone(&opened)));
-    }
-}
-
 /// Carries one connection until it ends or is cut.
 async fn carry(
     mut client: TcpStream,
@@ -120,12 +106,8 @@ async fn carry(
         healed(&mut network).await;
         state = *network.borrow_and_update();
     }
-    let Ok(mut server) = TcpStream::connect(server).await else { return reset(&client) };
+    let Ok(mut server) = way::connect(&client, server).await else { return reset(&client) };
     opened.fetch_add(1, Ordering::SeqCst);
-    // A proxy that collects small packets would delay what it is to carry.
-    if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
-        return;
-    }
     let mine = state.cuts;
     let cut = tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => return,

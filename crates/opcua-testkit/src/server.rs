@@ -10,13 +10,15 @@ use opcua::server::address_space::AddressSpace;
 use opcua::server::diagnostics::DiagnosticsNodeManagerBuilder;
 use opcua::server::node_manager::ServerContext;
 use opcua::server::node_manager::memory::{CoreNodeManagerBuilder, InMemoryNodeManagerBuilder};
-use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerBuilder, ServerEndpoint, ServerUserToken};
+use opcua::server::{ANONYMOUS_USER_TOKEN_ID, ServerBuilder, ServerEndpoint, ServerInfo, ServerUserToken};
 use opcua::sync::Mutex;
+use opcua::types::{VariableId, Variant};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
 
 use crate::alarms::Alarms;
+use crate::pki::{self, Pki};
 use crate::plant::{Conditions, Inherited, Plant, PlantManager, count};
 use crate::tags;
 
@@ -76,6 +78,20 @@ pub struct Options {
     pub slow_write: Duration,
     /// How long a session lives without a connection.
     pub session_timeout: Duration,
+    /// Whether it has endpoints that are secured, and whom it trusts there.
+    pub security: Security,
+}
+
+/// How a server is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Security {
+    /// Not at all.
+    #[default]
+    None,
+    /// It has secured endpoints beside the other one, and trusts every client's certificate.
+    Trusting,
+    /// The same, but it trusts those certificates only that are to be ([`Pki::trust_rejected`]).
+    Strict,
 }
 
 impl Default for Options {
@@ -85,6 +101,7 @@ impl Default for Options {
             count_every: Duration::from_millis(20),
             slow_write: Duration::from_secs(1),
             session_timeout: Duration::from_secs(60),
+            security: Security::None,
         }
     }
 }
@@ -95,6 +112,9 @@ pub enum ServerError {
     /// It gets no thread, no socket or no directory.
     #[error("the server cannot be started: {0}")]
     Start(#[source] io::Error),
+    /// It gets no certificates.
+    #[error("the server's certificates cannot be made: {0}")]
+    Certificates(#[from] pki::PkiError),
     /// The library does not want it so.
     #[error("the server cannot be built: {0}")]
     Build(String),
@@ -105,13 +125,14 @@ pub struct TestServer {
     options: Options,
     address: SocketAddr,
     running: Option<Running>,
+    pki: Arc<Pki>,
 }
 
 /// What of a server goes away when it is stopped.
 struct Running {
     /// Its tasks, those of its connections among them: they all end with it. Taken when it ends.
     runtime: Option<Runtime>,
-    _directory: tempfile::TempDir,
+    info: Arc<ServerInfo>,
 }
 
 impl TestServer {
@@ -128,9 +149,15 @@ impl TestServer {
     /// # Errors
     /// See [`ServerError`].
     pub async fn start_at(port: u16, options: Options) -> Result<Self, ServerError> {
-        let started = tokio::task::spawn_blocking(move || Running::start(port, options)).await;
+        let directory = tempfile::tempdir().map_err(ServerError::Start)?;
+        Self::start_with(port, options, Arc::new(Pki::new(directory))).await
+    }
+
+    async fn start_with(port: u16, options: Options, pki: Arc<Pki>) -> Result<Self, ServerError> {
+        let of_server = Arc::clone(&pki);
+        let started = tokio::task::spawn_blocking(move || Running::start(port, options, &of_server)).await;
         let (address, running) = started.map_err(|error| ServerError::Build(error.to_string()))??;
-        Ok(Self { options, address, running: Some(running) })
+        Ok(Self { options, address, running: Some(running), pki })
     }
 
     /// Where it listens.
@@ -143,6 +170,21 @@ impl TestServer {
         format!("opc.tcp://{}/", self.address)
     }
 
+    /// Its certificates, and those of its clients and users.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    /// How many sessions it has ended because nothing was heard of them.
+    pub fn expired_sessions(&self) -> u32 {
+        let count = VariableId::Server_ServerDiagnostics_ServerDiagnosticsSummary_SessionTimeoutCount;
+        let counted = self.running.as_ref().and_then(|running| running.info.diagnostics.get(count));
+        match counted.and_then(|counted| counted.value) {
+            Some(Variant::UInt32(count)) => count,
+            _ => 0,
+        }
+    }
+
     /// Ends it as a crash does: without a word to anybody. Its subscriptions are gone.
     pub async fn crash(&mut self) {
         let Some(mut running) = self.running.take() else { return };
@@ -151,13 +193,13 @@ impl TestServer {
         drop(tokio::task::spawn_blocking(end).await);
     }
 
-    /// Starts it again after [`TestServer::crash`], where it was and as it was at first.
+    /// Starts it again after [`TestServer::crash`], where it was and as it was at first, with the certificates that it had.
     ///
     /// # Errors
     /// See [`ServerError`].
     pub async fn start_again(&mut self) -> Result<(), ServerError> {
         self.crash().await;
-        *self = Self::start_at(self.address.port(), self.options).await?;
+        *self = Self::start_with(self.address.port(), self.options, Arc::clone(&self.pki)).await?;
         Ok(())
     }
 }
@@ -181,23 +223,23 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(port: u16, options: Options) -> Result<(SocketAddr, Self), ServerError> {
+    fn start(port: u16, options: Options, pki: &Pki) -> Result<(SocketAddr, Self), ServerError> {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(ServerError::Start)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         let listener = runtime.block_on(listener).map_err(ServerError::Start)?;
         let address = listener.local_addr().map_err(ServerError::Start)?;
-        let directory = tempfile::tempdir().map_err(ServerError::Start)?;
         let (counting, counts) = watch::channel(false);
-        let (server, handle) =
-            builder(options, counting).pki_dir(directory.path()).build().map_err(ServerError::Build)?;
+        let builder = secured(builder(options, counting), options.security, pki)?;
+        let (server, handle) = builder.build().map_err(ServerError::Build)?;
         let plant = handle.node_managers().get_of_type::<PlantManager>();
         let plant = plant.ok_or_else(|| ServerError::Build("it has no tags".to_owned()))?;
         let subscriptions = Arc::clone(handle.subscriptions());
+        let info = Arc::clone(handle.info());
         drop(runtime.spawn(count(plant, subscriptions, counts, options.count_every)));
         // Why it has ended is seen by its clients.
         drop(runtime.spawn(async move { drop(server.run_with(listener).await) }));
-        Ok((address, Self { runtime: Some(runtime), _directory: directory }))
+        Ok((address, Self { runtime: Some(runtime), info }))
     }
 }
 
@@ -207,7 +249,6 @@ fn builder(options: Options, counting: watch::Sender<bool>) -> ServerBuilder {
     let plant = move |context: ServerContext, space: &mut AddressSpace| {
         Plant::build(&context, space, alarms, counting, options.slow_write)
     };
-    let users = [ANONYMOUS_USER_TOKEN_ID.to_owned(), tags::USER.to_owned()];
     let mut builder = ServerBuilder::new()
         // The methods of conditions stand before the part that has the rest of their namespace.
         .without_node_managers()
@@ -221,8 +262,12 @@ fn builder(options: Options, counting: watch::Sender<bool>) -> ServerBuilder {
         .product_uri("urn:moorline:opcua-testkit:server")
         .host(Ipv4Addr::LOCALHOST.to_string())
         .add_user_token(tags::USER, ServerUserToken::user_pass(tags::USER, tags::PASSWORD))
-        .add_endpoint("none", ServerEndpoint::new_none("/", &users))
+        .add_endpoint(
+            "none",
+            ServerEndpoint::new_none("/", &[ANONYMOUS_USER_TOKEN_ID.to_owned(), tags::USER.to_owned()]),
+        )
         .discovery_urls(vec!["/".to_owned()])
+        .diagnostics_enabled(true)
         .subscription_poll_interval_ms(millis(POLL))
         .max_session_timeout_ms(millis(options.session_timeout));
     let limits = builder.limits_mut();
@@ -238,6 +283,24 @@ fn builder(options: Options, counting: watch::Sender<bool>) -> ServerBuilder {
     subscriptions.max_pending_publish_requests = MAX_PUBLISH_REQUESTS;
     subscriptions.max_publish_requests_per_subscription = MAX_PUBLISH_REQUESTS;
     builder
+}
+
+/// The same with what it is secured by.
+fn secured(builder: ServerBuilder, security: Security, pki: &Pki) -> Result<ServerBuilder, ServerError> {
+    let builder = builder.pki_dir(pki.directory());
+    if security == Security::None {
+        return Ok(builder);
+    }
+    let user = pki.make_user()?;
+    let users = [ANONYMOUS_USER_TOKEN_ID, tags::USER, tags::USER_WITH_CERTIFICATE].map(str::to_owned);
+    let builder = builder
+        .create_sample_keypair(true)
+        .trust_client_certs(security == Security::Trusting)
+        .add_user_token(tags::USER_WITH_CERTIFICATE, ServerUserToken::x509(tags::USER_WITH_CERTIFICATE, &user));
+    let endpoints = pki::POLICIES.iter().flat_map(|policy| pki::MODES.map(|mode| (*policy, mode)));
+    Ok(endpoints.fold(builder, |builder, (policy, mode)| {
+        builder.add_endpoint(format!("{policy} {mode}"), ServerEndpoint::new("/", policy, mode, &users))
+    }))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -25,7 +25,7 @@ pub const SLOW: &str = "Slow";
 /// A number that can be read, and that nobody may write.
 pub const REFUSED: &str = "Refused";
 
-/// A number that can be written by [`USER`] only.
+/// A number that can be written by [`USER`] and [`USER_WITH_CERTIFICATE`] only.
 pub const SECURED: &str = "Secured";
 
 /// A number whose quality is bad while [`SENSOR_FAILED`] is true.
@@ -45,6 +45,9 @@ pub const USER: &str = "operator";
 
 /// How that is proven. No secret: it is known to whoever reads this.
 pub const PASSWORD: &str = "operator-password";
+
+/// Who may write it too, and proves it with a certificate.
+pub const USER_WITH_CERTIFICATE: &str = "engineer";
 
 /// The alarms there are. Each has a tag of its name with `.Alarm` behind, which raises and clears it.
 pub const ALARMS: [&str; 2] = ["Level", "Pressure"];
