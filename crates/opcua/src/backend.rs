@@ -67,14 +67,13 @@ impl Opener for OpcUa {
         let (name, endpoint) = self.settings.choose(options)?;
         let identity = endpoint.identity(&self.environment)?;
         tracing::info!(endpoint = name, url = %endpoint.url, ?identity, "opening");
-        let rates = endpoint.rates;
         let server = Arc::new(Server::find(self.settings.clone(), endpoint).await?);
         server.check(&identity)?;
         let (outlet, events) = mpsc::channel(MAX_EVENTS);
-        let main = Link::open(&server, "moorline", identity.clone(), rates, outlet.clone());
-        main.connected(CONNECT_TIMEOUT)
+        let main = Link::open(&server, "moorline", identity.clone(), outlet.clone());
+        main.accepted(CONNECT_TIMEOUT)
             .await
-            .map_err(|code| OpenError::Unavailable { reason: connect::no_connection(code) })?;
+            .map_err(|code| OpenError::Unavailable { reason: server.refusal(&identity, code) })?;
         let writes = Writes::new(outlet.clone());
         Ok(Box::new(Connected {
             server,
@@ -154,9 +153,8 @@ type Outcome = Result<Done, CommandResult>;
 impl Connected {
     async fn register(&mut self, client: &str) -> Result<ServerHandle, CommandResult> {
         let handle = self.servers.vacancy()?;
-        let rates = self.server.endpoint.rates;
-        let link = Link::open(&self.server, &session_name(client), self.identity.clone(), rates, self.outlet.clone());
-        link.connected(CONNECT_TIMEOUT).await.map_err(no_connection)?;
+        let link = Link::open(&self.server, &session_name(client), self.identity.clone(), self.outlet.clone());
+        link.accepted(CONNECT_TIMEOUT).await.map_err(unanswered)?;
         self.servers.insert(handle, ClientSession::new(client, link));
         Ok(handle)
     }
@@ -342,6 +340,11 @@ fn session_name(client: &str) -> String {
 fn no_connection(code: StatusCode) -> CommandResult {
     let status = Status { detail: quality::raw(code), ..Status::refused(StatusCategory::CommunicationError) };
     CommandResult { hresult: quality::raw(code), ..CommandResult::failed(connect::no_connection(code), status) }
+}
+
+/// The server has refused, or was not asked.
+fn unanswered(code: StatusCode) -> CommandResult {
+    if quality::is_of_connection(code) { no_connection(code) } else { failed(code) }
 }
 
 /// The server has refused.

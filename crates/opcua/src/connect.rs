@@ -1,15 +1,17 @@
 //! Finding a server's endpoint, and making sessions with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moorline_backend::OpenError;
 use opcua::client::transport::TcpConnector;
 use opcua::client::{Client, ClientBuilder, IdentityToken, Session, SessionEventLoop};
-use opcua::crypto::SecurityPolicy;
+use opcua::crypto::{CertificateStore, KeySize as _, PrivateKey, SecurityPolicy, X509};
 use opcua::types::{EndpointDescription, MessageSecurityMode, StatusCode, UserTokenType};
 
 use crate::settings::{Endpoint, Identity, SecurityMode, Settings};
+use crate::{quality, trust};
 
 /// How long a server may take to say which endpoints it has.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,10 +51,13 @@ impl Server {
         let mode = MessageSecurityMode::from(endpoint.security_mode);
         let mut description =
             Client::find_matching_endpoint(&endpoints, &endpoint.url, policy, mode).ok_or_else(|| {
-                unavailable(format!("{} has no endpoint with {} and {mode:?}", endpoint.url, endpoint.security_policy))
+                let wanted = format!("{} and {mode:?}", endpoint.security_policy);
+                unavailable(format!("{} has no endpoint with {wanted}; it has {}", endpoint.url, shown(&endpoints)))
             })?;
+        trust::check(&settings, &endpoint, policy, &description).map_err(|error| unavailable(error.to_string()))?;
         // Servers say an address as they know themselves; the operator has said the one that is reached.
         description.endpoint_url = endpoint.url.as_str().into();
+        name_policies_of_users(&mut description);
         Ok(Self { settings, endpoint, description })
     }
 
@@ -64,23 +69,46 @@ impl Server {
             let reason = format!("the endpoint would send the password unencrypted; {remedy}");
             return Err(OpenError::Unavailable { reason });
         }
-        Ok(())
+        token(identity).map(drop)
     }
 
     /// A session of this name and identity, which connects when it is driven.
     pub(crate) fn session(&self, name: &str, identity: &Identity) -> Result<Undriven, OpenError> {
-        let unavailable = |reason: String| OpenError::Unavailable { reason };
         self.check(identity)?;
-        let token = match identity {
-            Identity::Anonymous => IdentityToken::Anonymous,
-            Identity::Password { user, password } => IdentityToken::new_user_name(user.as_str(), password.as_str()),
-            Identity::Certificate { certificate, key } => IdentityToken::new_x509_path(certificate, key)
-                .map_err(|_| unavailable(format!("the certificate {} cannot be used", certificate.display())))?,
-        };
         let mut client = client(&self.settings, &self.endpoint, name)?;
         client
-            .connect_to_endpoint_directly(self.description.clone(), token)
-            .map_err(|error| unavailable(error.status().to_string()))
+            .connect_to_endpoint_directly(self.description.clone(), token(identity)?)
+            .map_err(|error| OpenError::Unavailable { reason: error.status().to_string() })
+    }
+
+    /// Why the server has not let us in, for people, with what they can do about it.
+    pub(crate) fn refusal(&self, identity: &Identity, code: StatusCode) -> String {
+        match code {
+            StatusCode::BadIdentityTokenRejected
+            | StatusCode::BadIdentityTokenInvalid
+            | StatusCode::BadUserAccessDenied
+            | StatusCode::BadUserSignatureInvalid => match identity {
+                Identity::Anonymous => format!(
+                    "the server lets nobody in without a name: {code}; say user with a password, or user_certificate"
+                ),
+                Identity::Password { user, .. } => {
+                    format!("the server does not let {user} in: {code}; check user and what its password is read from")
+                }
+                Identity::Certificate { certificate, .. } => format!(
+                    "the server does not let {} in: {code}; let the server trust it as a user's certificate",
+                    certificate.display()
+                ),
+            },
+            StatusCode::BadSecurityPolicyRejected => {
+                format!("the endpoint takes no users of this kind ({identity:?}): {code}; choose one that it takes")
+            }
+            // The server's own certificate was found to be good before anything was asked of it.
+            code if quality::is_of_certificate(code) => {
+                let own = CertificateStore::new(&self.settings.pki_dir).own_certificate_path();
+                format!("the server does not trust our certificate: {code}; let the server trust {}", own.display())
+            }
+            code => no_connection(code),
+        }
     }
 
     /// Whether what the endpoint wants of a password is the password itself.
@@ -93,6 +121,59 @@ impl Server {
             SecurityPolicy::from_uri(uri) == SecurityPolicy::None
         }) && self.description.security_mode != MessageSecurityMode::SignAndEncrypt
     }
+}
+
+/// How endpoints are secured, for people: what security_policy and security_mode may be.
+fn shown(endpoints: &[EndpointDescription]) -> String {
+    let secured = |endpoint: &EndpointDescription| {
+        format!("{} and {:?}", SecurityPolicy::from_uri(endpoint.security_policy_uri.as_ref()), endpoint.security_mode)
+    };
+    let ways: BTreeSet<String> = endpoints.iter().map(secured).collect();
+    if ways.is_empty() { "none".to_owned() } else { ways.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// Names the policy of users with certificates that the endpoint leaves to itself (OPC UA Part 4, 7.42): the library would
+/// sign nothing for them.
+fn name_policies_of_users(description: &mut EndpointDescription) {
+    for policy in description.user_identity_tokens.iter_mut().flatten() {
+        if policy.token_type == UserTokenType::Certificate && policy.security_policy_uri.is_empty() {
+            policy.security_policy_uri = description.security_policy_uri.clone();
+        }
+    }
+}
+
+/// What proves an identity.
+fn token(identity: &Identity) -> Result<IdentityToken, OpenError> {
+    let unavailable = |reason: String| OpenError::Unavailable { reason };
+    Ok(match identity {
+        Identity::Anonymous => IdentityToken::Anonymous,
+        Identity::Password { user, password } => IdentityToken::new_user_name(user.as_str(), password.as_str()),
+        Identity::Certificate { certificate, key } => {
+            let own = CertificateStore::read_cert(certificate).map_err(|_| {
+                let path = certificate.display();
+                unavailable(format!("user_certificate {path} cannot be read; it is a .der or a .pem file"))
+            })?;
+            let path = key.display();
+            let private = CertificateStore::read_pkey(key).map_err(|_| {
+                unavailable(format!("user_key {path} cannot be read; it is an RSA key in PEM without a passphrase"))
+            })?;
+            if !belongs(&private, &own) {
+                let certificate = certificate.display();
+                return Err(unavailable(format!("user_key {path} is not the key of user_certificate {certificate}")));
+            }
+            IdentityToken::new_x509(own, private)
+        }
+    })
+}
+
+/// Whether a key is a certificate's: what it signs is signed for the certificate.
+fn belongs(key: &PrivateKey, certificate: &X509) -> bool {
+    const SIGNED: &[u8] = b"moorline";
+
+    let mut signature = vec![0; key.size()];
+    let is_signed = key.sign_sha256(SIGNED, &mut signature).is_ok();
+    let verified = certificate.public_key().and_then(|public| public.verify_sha256(SIGNED, &signature));
+    is_signed && verified.unwrap_or(false)
 }
 
 fn client(settings: &Settings, endpoint: &Endpoint, name: &str) -> Result<Client, OpenError> {

@@ -9,6 +9,7 @@
 //! | `backend` | the commands of the contract, as services |
 //! | `link` | a session that outlives its connections, with what is monitored in it |
 //! | `name`, `value`, `quality`, `data_type`, `alarm` | the words of the contract and those of OPC UA |
+//! | `connect`, `trust` | finding a server, and whether it is the one that it is to be |
 //! | `sequence` | the numbers of notifications |
 //!
 //! **Gaps.** What the server lost, or could not keep, is told as a gap of the back end: a queue that overflowed, a
@@ -34,6 +35,7 @@ mod quality;
 mod resolve;
 mod sequence;
 mod tasks;
+mod trust;
 mod value;
 
 pub use backend::{NAME, OpcUa};

@@ -8,6 +8,7 @@
 
 mod deliver;
 mod drive;
+mod publishes;
 mod reconcile;
 mod recover;
 mod serve;
@@ -22,12 +23,13 @@ use moorline_backend::contract::Event;
 use opcua::client::Session;
 use opcua::types::StatusCode;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::alarm::Alarms;
 use crate::connect::Server;
 use crate::desired::{Desired, Group};
 use crate::quality;
-use crate::settings::{Identity, Rates};
+use crate::settings::Identity;
 use crate::tasks::{self, Task};
 
 /// How long an orderly end may take.
@@ -101,9 +103,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Link {
     /// A link that tells what is monitored. It begins to connect at once.
-    pub(crate) fn open(server: &Arc<Server>, name: &str, identity: Identity, rates: Rates, events: Outlet) -> Self {
+    pub(crate) fn open(server: &Arc<Server>, name: &str, identity: Identity, events: Outlet) -> Self {
         let mut link = Self::quiet(server, name, identity);
-        let serving = serve::Serving::new(link.shared.clone(), rates, events);
+        let serving = serve::Serving::new(link.shared.clone(), &server.endpoint, events);
         link._serve = Some(tasks::spawn("serve", serving.run(link.connection.clone())));
         link
     }
@@ -117,20 +119,6 @@ impl Link {
         Self { shared, connection, closing, _drive: tasks::spawn("drive", driving), _serve: None }
     }
 
-    /// Waits until there is a connection.
-    ///
-    /// # Errors
-    /// Why there is none after this time.
-    pub(crate) async fn connected(&self, patience: Duration) -> Result<Arc<Session>, StatusCode> {
-        let mut connection = self.connection.clone();
-        let up = connection.wait_for(|connection| matches!(connection, Connection::Up(_)));
-        let found = tokio::time::timeout(patience, up).await.ok().and_then(Result::ok).map(|up| (*up).clone());
-        match found {
-            Some(Connection::Up(up)) => Ok(up.session),
-            Some(Connection::Down(_)) | None => Err(self.session().err().unwrap_or(StatusCode::BadTimeout)),
-        }
-    }
-
     /// Waits until the server has let us in or has not.
     ///
     /// # Errors
@@ -141,9 +129,36 @@ impl Link {
             Connection::Up(_) => true,
             Connection::Down(code) => !quality::is_of_connection(*code),
         };
-        let answered = tokio::time::timeout(patience, connection.wait_for(is_answer)).await.map(drop);
-        answered.map_err(|_| StatusCode::BadTimeout)?;
+        // Whether there was an answer or not, this says what is known by now.
+        drop(timeout(patience, connection.wait_for(is_answer)).await);
         self.session()
+    }
+
+    /// Asks something that changes nothing at the server. While there is no connection one is waited for, until then; and
+    /// what was asked on a connection that was lost over it is asked again on the next.
+    ///
+    /// # Errors
+    /// What the server says, or why there is no connection.
+    pub(crate) async fn ask<T, F: Future<Output = Result<T, StatusCode>>>(
+        &self,
+        until: Instant,
+        question: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, StatusCode> {
+        let mut connection = self.connection.clone();
+        // Connections are counted from 1.
+        let (mut tried, mut lost) = (0, StatusCode::BadTimeout);
+        loop {
+            let is_untried =
+                |connection: &Connection| matches!(connection, Connection::Up(up) if up.generation > tried);
+            let next = timeout_at(until, connection.wait_for(is_untried)).await.ok().and_then(Result::ok);
+            let Some(Connection::Up(up)) = next.map(|next| (*next).clone()) else {
+                return Err(self.session().err().unwrap_or(lost));
+            };
+            match question(up.session).await {
+                Err(code) if quality::is_of_connection(code) => (tried, lost) = (up.generation, code),
+                answer => return answer,
+            }
+        }
     }
 
     /// What requests are made with.
@@ -184,7 +199,7 @@ impl Link {
     pub(crate) async fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         if let Ok(session) = self.session()
-            && tokio::time::timeout(CLOSE_TIMEOUT, session.disconnect()).await.is_err()
+            && timeout(CLOSE_TIMEOUT, session.disconnect()).await.is_err()
         {
             tracing::warn!("a session of the server did not end in time; the server ends it when it times out");
         }

@@ -58,6 +58,19 @@ const SECURITY: [StatusCode; 9] = [
     StatusCode::BadNotReadable,
 ];
 
+/// What a server says of a certificate that it does not want, or that it does not want to say so of.
+const CERTIFICATES: [StatusCode; 9] = [
+    StatusCode::BadSecurityChecksFailed,
+    StatusCode::BadCertificateUntrusted,
+    StatusCode::BadCertificateInvalid,
+    StatusCode::BadCertificateTimeInvalid,
+    StatusCode::BadCertificateHostNameInvalid,
+    StatusCode::BadCertificateUriInvalid,
+    StatusCode::BadCertificateUseNotAllowed,
+    StatusCode::BadCertificateChainIncomplete,
+    StatusCode::BadApplicationSignatureInvalid,
+];
+
 const CONFIGURATION: [StatusCode; 14] = [
     StatusCode::BadConfigurationError,
     StatusCode::BadNodeIdUnknown,
@@ -132,6 +145,11 @@ pub(crate) fn raw(code: StatusCode) -> i32 {
 /// Whether a request that failed like this never reached the server, or its answer never came: the connection's fault.
 pub(crate) fn is_of_connection(code: StatusCode) -> bool {
     category(code) == StatusCategory::CommunicationError
+}
+
+/// Whether this says that a certificate is not trusted or cannot be used.
+pub(crate) fn is_of_certificate(code: StatusCode) -> bool {
+    CERTIFICATES.iter().any(|known| known.bits() & CODE == code.bits() & CODE)
 }
 
 #[cfg(test)]

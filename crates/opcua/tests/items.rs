@@ -9,7 +9,7 @@ use moorline_backend::contract::{Command, Done, EventBody, ItemAt, Quality, Stat
 use moorline_backend::{OpenError, Opener as _};
 use moorline_opcua_testkit::{Limits, Options, TestServer, tags};
 use moorline_types::Timestamp;
-use support::{Session, back_end, open};
+use support::{Session, back_end, open, plain};
 
 async fn server() -> TestServer {
     TestServer::start(Options::default()).await.unwrap()
@@ -282,14 +282,16 @@ async fn what_cannot_be_opened_says_why() {
     let mut gone = TestServer::start(Options::default()).await.unwrap();
     let nowhere = gone.url();
     gone.crash().await;
+    let home = tempfile::tempdir().unwrap();
     for (url, endpoint, options, word) in [
         (&nowhere, "", "{}", "opc.tcp"),
         (&url, "", r#"{"endpoint":"other"}"#, "test"),
         (&url, "user = \"operator\"\npassword_file = \"nowhere\"", "{}", "nowhere"),
     ] {
-        let Err(error) = open(url, endpoint, options).await else { panic!("it is open: {endpoint}") };
+        let opened = open(home.path(), url, &plain(endpoint), options).await;
+        let Err(error) = opened else { panic!("it is open: {endpoint}") };
         assert!(error.to_string().contains(word), "{error}");
         assert_eq!(matches!(error, OpenError::Options { .. }), options != "{}");
     }
-    assert_eq!(back_end(&url, "").info().name, "opcua");
+    assert_eq!(back_end(home.path(), &url, "").info().name, "opcua");
 }

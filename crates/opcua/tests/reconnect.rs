@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use moorline_backend::contract::{Command, Done, Event, EventBody, StatusCategory, Value};
 use moorline_opcua_testkit::{Cut, Options, Proxy, TestServer, tags};
-use support::{PATIENCE, Session, is_change};
+use support::{AS_OPERATOR, PATIENCE, Session, is_change};
 
 /// Counts that are followed on each side of a cut.
 const COUNTS: i64 = 50;
 
 async fn counting(options: Options) -> (TestServer, Proxy, Session) {
+    counting_at(options, "").await
+}
+
+/// The same, with this in what the endpoint says.
+async fn counting_at(options: Options, endpoint: &str) -> (TestServer, Proxy, Session) {
     let server = TestServer::start(options).await.unwrap();
     let proxy = Proxy::to(server.address()).await.unwrap();
     let url = format!("opc.tcp://{}/", proxy.address());
-    let endpoint = "sampling_interval_ms = 0\nqueue_size = 10000\nkeep_alive_count = 10\nlifetime_count = 2000";
-    let mut session = Session::open(&url, endpoint).await;
+    let rates = "sampling_interval_ms = 0\nqueue_size = 10000\nkeep_alive_count = 10\nlifetime_count = 2000";
+    let mut session = Session::open(&url, &format!("{rates}\n{endpoint}")).await;
     session.set(tags::COUNTING, Value::Bool(true)).await;
     (server, proxy, session)
 }
@@ -67,46 +72,86 @@ async fn a_server_that_was_started_again_is_a_gap_and_everything_is_made_anew() 
     session.value(at, &Value::Integer(2)).await;
 }
 
-#[tokio::test]
-async fn a_session_that_the_server_has_ended_is_made_anew_and_what_was_lost_with_it_is_told() {
+/// Cuts a client off for longer than the server keeps its session, and follows the counts after that. How many gaps were
+/// told; a count that is missing without one is a failure.
+async fn followed_into_another_session(endpoint: &str) -> usize {
     let options = Options { session_timeout: Duration::from_millis(500), ..Options::default() };
-    let (_server, proxy, mut session) = counting(options).await;
+    let (server, proxy, mut session) = counting_at(options, endpoint).await;
     let at = session.advised(tags::COUNTER).await;
     let (first, _) = session.sample(at).await;
     let Value::Integer(mut last) = first.value else { panic!() };
+    let before = server.expired_sessions();
     proxy.cut(Cut::HalfOpen);
-    // not a wait: it is how long the network is cut, longer than the server keeps the session.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let expired = async {
+        // Both are to end: the client session's, and the gateway's own.
+        while server.expired_sessions() < before + 2 {
+            // not a wait: it is a pause between two looks.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, expired).await.expect("the server keeps the sessions");
     proxy.heal();
-    let (mut counts, mut may_skip) = (0, false);
+    let (mut counts, mut gaps, mut may_skip) = (0, 0, false);
     while counts < 3 * COUNTS {
         let event = session.until("a count", |event| event.at == Some(at) || is_gap(event)).await;
         let EventBody::DataChange(sample) = event.said else {
-            may_skip = true;
+            (gaps, may_skip) = (gaps + 1, true);
             continue;
         };
         let Value::Integer(count) = sample.value else { panic!() };
         assert!(count == last + 1 || (may_skip && count > last), "{count} came after {last} without a word");
         (last, may_skip, counts) = (count, false, counts + 1);
     }
+    gaps
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_server_transfers_to_the_next_session_loses_nothing_and_doubles_nothing() {
+    // A server does it for the same user.
+    assert_eq!(followed_into_another_session(AS_OPERATOR).await, 0);
+}
+
+#[tokio::test]
+async fn a_subscription_that_the_server_does_not_transfer_is_made_anew_and_the_gap_is_told_once() {
+    // It does not do it for nobody, without a signature.
+    assert_eq!(followed_into_another_session("").await, 1);
+}
+
+#[tokio::test]
+async fn a_read_waits_for_the_connection_and_is_refused_only_when_its_time_is_over() {
+    let (_server, proxy, mut session) = counting_at(Options::default(), "request_timeout_ms = 5000").await;
+    for cut in Cut::ALL {
+        proxy.cut(cut);
+        let heals = async {
+            // not a wait: it is how long the network is cut.
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            proxy.heal();
+        };
+        let item = tags::item("Int32");
+        let (reading, ()) = tokio::join!(session.read(&item), heals);
+        assert_eq!(
+            reading.sample.map(|sample| sample.value),
+            Some(Value::Integer(-32)),
+            "{cut:?}: {}",
+            reading.message
+        );
+    }
+    // One that is asked after the connection is back finds it, however long the client would have slept.
+    for _ in 0..5 {
+        proxy.cut(Cut::Reset);
+        proxy.heal();
+        assert!(session.read(&tags::item("Int32")).await.success);
+    }
 }
 
 #[tokio::test]
 async fn without_a_connection_commands_are_answered_and_what_was_wanted_is_done_later() {
-    let (_server, proxy, mut session) = counting(Options::default()).await;
+    let (_server, proxy, mut session) = counting_at(Options::default(), "request_timeout_ms = 500").await;
     let at = session.advised("Int32").await;
     session.sample(at).await;
     proxy.cut(Cut::Reset);
     let read = Command::Read { items: vec![tags::item("Int32")] };
-    let refused = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let result = session.invoke(read.clone()).await;
-            if !result.success {
-                return result;
-            }
-        }
-    });
-    let refused = refused.await.unwrap();
+    let refused = session.invoke(read.clone()).await;
     assert_eq!(refused.statuses[0].category, StatusCategory::CommunicationError, "{refused:?}");
     let status = session.write(Session::write_of(at, Value::Integer(1))).await;
     assert_eq!((status.success, status.category), (false, StatusCategory::CommunicationError));
@@ -115,7 +160,9 @@ async fn without_a_connection_commands_are_answered_and_what_was_wanted_is_done_
     proxy.heal();
     assert_eq!(session.sample(later).await.0.value, Value::Double(0.25));
     assert!(session.complete("pause").await.success);
-    assert!(matches!(session.done(read).await, Done::Readings(_)));
+    let Done::Readings(readings) = session.done(read).await else { panic!() };
+    let value = readings[0].sample.as_ref().map(|sample| &sample.value);
+    assert_eq!(value, Some(&Value::Integer(-32)), "the write that was refused is not made later");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use opcua::types::StatusCode;
 use super::Up;
 use super::serve::Serving;
 use crate::desired::Group;
+use crate::quality;
 use crate::sequence::Missing;
 
 /// Notifications of one subscription that are asked for again. A server keeps fewer.
@@ -23,8 +24,8 @@ enum Again {
 impl Serving {
     /// A connection is there anew.
     pub(super) async fn recover(&mut self, up: &Up) {
-        if self.incarnation != up.incarnation && !self.groups.is_empty() {
-            self.transfer(up).await;
+        if self.incarnation != up.incarnation && !self.groups.is_empty() && !self.transfer(up).await {
+            return;
         }
         self.incarnation = up.incarnation;
         for group in self.groups.keys().copied().collect::<Vec<_>>() {
@@ -32,20 +33,24 @@ impl Serving {
         }
     }
 
-    /// The server's session is another one: it is to take over what the old one had.
-    async fn transfer(&mut self, up: &Up) {
+    /// The server's session is another one: it is to take over what the old one had. False if the connection is lost over
+    /// it: then that is asked for on the next one.
+    async fn transfer(&mut self, up: &Up) -> bool {
         let ids: Vec<(Group, u32)> =
             self.groups.iter().map(|(group, subscription)| (*group, subscription.id)).collect();
         let asked = TransferSubscriptions::new(&up.session).subscription_ids(ids.iter().map(|(_, id)| *id).collect());
-        let answer = asked.send(up.session.channel()).await;
-        let results = answer.ok().and_then(|answer| answer.results).unwrap_or_default();
-        let mut results = results.into_iter();
+        let mut results = match asked.send(up.session.channel()).await {
+            Ok(answer) => answer.results.unwrap_or_default().into_iter(),
+            Err(error) if quality::is_of_connection(error.status()) => return false,
+            Err(_) => Vec::new().into_iter(),
+        };
         for (group, _) in ids {
             let is_ours = results.next().is_some_and(|result| result.status_code.is_good());
             if !is_ours {
                 self.lose(group, "the server has another session for us, without what was subscribed").await;
             }
         }
+        true
     }
 
     async fn republish(&mut self, up: &Up, group: Group) {
@@ -99,7 +104,7 @@ impl Serving {
             Err(error) => match error.status() {
                 StatusCode::BadMessageNotAvailable => Again::NotThere,
                 StatusCode::BadSubscriptionIdInvalid => Again::NoSubscription,
-                code if crate::quality::is_of_connection(code) => Again::NoConnection,
+                code if quality::is_of_connection(code) => Again::NoConnection,
                 code => {
                     tracing::warn!(%code, "the server does not say again what was lost");
                     Again::NotThere

@@ -5,32 +5,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
 use moorline_backend::BackendFault;
 use moorline_backend::contract::{Event, EventBody};
 use opcua::client::UARequest as _;
 use opcua::client::services::Publish;
-use opcua::types::{Error, PublishResponse, StatusCode, SubscriptionAcknowledgement};
+use opcua::types::{PublishResponse, StatusCode, SubscriptionAcknowledgement};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::publishes::{Answer, Publishes};
 use super::{Connection, Outlet, Shared, Up, lock};
 use crate::desired::{Group, Handle};
 use crate::quality;
 use crate::sequence::{Arrival, Sequence};
-use crate::settings::Rates;
+use crate::settings::{Endpoint, Rates};
 
 /// Requests for notifications that a server has from us at once: one for each group and one to spare, and no more than
 /// this.
 const MAX_PUBLISHES: usize = 6;
 
-/// What is added to the time after which a server should have said something: a slow network, a busy machine.
-const WATCHDOG_SLACK: Duration = Duration::from_secs(2);
+/// What is added to the time after which a server should have said something, for a slow network and a busy machine: this
+/// part of the time that a request may take. It is 2 s unless the operator says otherwise.
+const WATCHDOG_SLACK: u32 = 5;
 
 /// Times without a notification after which the connection is made anew, the subscriptions are, and the session is given
-/// up. After the first one more request is made.
+/// up. After the first the requests are made anew.
 const STRIKES_TO_RECONNECT: u32 = 2;
 const STRIKES_TO_RECREATE: u32 = 3;
 const STRIKES_TO_FAULT: u32 = 5;
@@ -45,6 +44,8 @@ const PAUSE_AFTER_REFUSAL: Duration = Duration::from_millis(200);
 pub(super) struct Serving {
     pub(super) shared: Arc<Shared>,
     pub(super) rates: Rates,
+    /// See [`WATCHDOG_SLACK`].
+    slack: Duration,
     pub(super) events: Outlet,
     /// The subscriptions that there are.
     pub(super) groups: BTreeMap<Group, Subscription>,
@@ -85,9 +86,6 @@ pub(super) struct Made {
     pub(super) suspended: bool,
 }
 
-type Answer = Result<PublishResponse, Error>;
-type Publishes = FuturesUnordered<BoxFuture<'static, Answer>>;
-
 impl Subscription {
     /// The longest time without a word.
     fn silence(&self) -> Duration {
@@ -101,10 +99,11 @@ impl Subscription {
 }
 
 impl Serving {
-    pub(super) fn new(shared: Arc<Shared>, rates: Rates, events: Outlet) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, endpoint: &Endpoint, events: Outlet) -> Self {
         Self {
             shared,
-            rates,
+            rates: endpoint.rates,
+            slack: endpoint.request_timeout() / WATCHDOG_SLACK,
             events,
             groups: BTreeMap::new(),
             made: BTreeMap::new(),
@@ -151,7 +150,7 @@ impl Serving {
 
     async fn serve(&mut self, up: &Up, connection: &mut watch::Receiver<Connection>) {
         let shared = self.shared.clone();
-        let mut publishes = Publishes::new();
+        let mut publishes = Publishes::default();
         loop {
             let is_done = self.reconcile(up).await;
             if self.shared.refresh.swap(false, Ordering::Relaxed) {
@@ -172,7 +171,7 @@ impl Serving {
                         return;
                     }
                 }
-                Some(answer) = publishes.next(), if !publishes.is_empty() => self.answered(up, answer).await,
+                answer = publishes.next() => self.answered(up, answer, &mut publishes).await,
                 () = shared.wake.notified() => {}
                 () = tokio::time::sleep(RETRY_AFTER), if !is_done => {}
                 () = silence => self.strike(up, &mut publishes).await,
@@ -185,30 +184,30 @@ impl Serving {
         if self.groups.is_empty() {
             return;
         }
-        while publishes.len() < self.publishes.min(self.groups.len() + 1) {
+        while publishes.expected() < self.publishes.min(self.groups.len() + 1) {
             publishes.push(self.publish(up));
         }
     }
 
-    fn publish(&mut self, up: &Up) -> BoxFuture<'static, Answer> {
+    fn publish(&mut self, up: &Up) -> impl Future<Output = Answer> + use<> {
         let session = up.session.clone();
         let acknowledgements = std::mem::take(&mut self.acknowledgements);
         // The watchdog is there before it; it only keeps a request from being waited for after that.
         let patience = self.longest_silence() * 3;
-        Box::pin(async move {
+        async move {
             let publish = Publish::new(&session).acks(acknowledgements).timeout(patience);
             publish.send(session.channel()).await
-        })
+        }
     }
 
     fn longest_silence(&self) -> Duration {
-        self.groups.values().map(Subscription::silence).max().unwrap_or_default() * 2 + WATCHDOG_SLACK
+        self.groups.values().map(Subscription::silence).max().unwrap_or_default() * 2 + self.slack
     }
 
     /// When something should have been heard.
     fn watchdog(&self) -> Option<Instant> {
         let shortest = self.groups.values().map(Subscription::silence).min()?;
-        Some(self.heard + shortest * 2 + WATCHDOG_SLACK)
+        Some(self.heard + shortest * 2 + self.slack)
     }
 
     /// Nothing was heard for too long.
@@ -220,18 +219,19 @@ impl Serving {
             let reason = "the server answers, but tells nothing of what is subscribed".to_owned();
             self.fault(reason).await;
         } else if self.strikes >= STRIKES_TO_RECREATE {
+            publishes.write_off();
             self.lose_all("the server told nothing for too long").await;
         } else if self.strikes >= STRIKES_TO_RECONNECT {
             up.session.channel().close_channel().await;
         } else {
-            publishes.push(self.publish(up));
+            publishes.write_off();
         }
     }
 
-    async fn answered(&mut self, up: &Up, answer: Answer) {
+    async fn answered(&mut self, up: &Up, answer: Answer, publishes: &mut Publishes) {
         let response = match answer {
             Ok(response) => response,
-            Err(error) => return self.refused(up, error.status()).await,
+            Err(error) => return self.refused(up, error.status(), publishes).await,
         };
         self.strikes = 0;
         let PublishResponse { subscription_id: id, notification_message: message, .. } = response;
@@ -269,9 +269,13 @@ impl Serving {
         self.heard = Instant::now();
     }
 
-    async fn refused(&mut self, up: &Up, code: StatusCode) {
+    async fn refused(&mut self, up: &Up, code: StatusCode, publishes: &mut Publishes) {
         match code {
-            StatusCode::BadNoSubscription => self.lose_all("the server has let go of all subscriptions").await,
+            StatusCode::BadNoSubscription => {
+                // The others are refused likewise, perhaps when there are subscriptions again.
+                publishes.write_off();
+                self.lose_all("the server has let go of all subscriptions").await;
+            }
             StatusCode::BadTooManyPublishRequests => self.publishes = (self.publishes - 1).max(1),
             StatusCode::BadSessionIdInvalid | StatusCode::BadSessionClosed | StatusCode::BadSessionNotActivated => {
                 tracing::warn!(%code, "the server does not know the session");

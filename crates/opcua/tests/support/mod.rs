@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "not every test needs all of this")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use moorline_backend::contract::{
@@ -14,6 +15,7 @@ use moorline_opcua::OpcUa;
 use moorline_opcua::settings::Settings;
 use moorline_opcua_testkit::tags;
 use moorline_types::Json;
+use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,24 +26,41 @@ pub(crate) struct Session {
     pub(crate) server: ServerHandle,
     events: Vec<Event>,
     commands: u64,
+    /// Where its file and its certificates are, if nobody else has that.
+    home: Option<TempDir>,
 }
 
-/// A back end with this server, set up like this.
-pub(crate) fn back_end(url: &str, endpoint: &str) -> OpcUa {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("opcua.toml");
-    let plain =
-        "security_policy = \"None\"\nsecurity_mode = \"None\"\npublishing_interval_ms = 50\nheartbeat_ms = 1000\n";
-    std::fs::write(&path, format!("[endpoints.test]\nurl = \"{url}\"\n{plain}{endpoint}\n")).unwrap();
-    OpcUa::new(Settings::load(&path).unwrap(), BTreeMap::new())
+/// What an endpoint says that is not secured.
+const PLAIN: &str = "security_policy = \"None\"\nsecurity_mode = \"None\"\n";
+
+/// The variables of the environment: a user's password, and one that is nobody's.
+const ENVIRONMENT: [(&str, &str); 2] = [("OPCUA_OPERATOR", tags::PASSWORD), ("OPCUA_NOBODY", "of-nobody")];
+
+/// What an endpoint says that is used as a user of the test server, in whatever way that is secured.
+pub(crate) const AS_OPERATOR: &str =
+    "user = \"operator\"\npassword_env = \"OPCUA_OPERATOR\"\ninsecure_passwords = true\n";
+
+/// A back end with this server, set up like this, with its file and its certificates in `home`.
+pub(crate) fn back_end(home: &Path, url: &str, endpoint: &str) -> OpcUa {
+    let path = home.join("opcua.toml");
+    let times = "publishing_interval_ms = 50\nheartbeat_ms = 1000\n";
+    std::fs::write(&path, format!("[endpoints.test]\nurl = \"{url}\"\n{times}{endpoint}\n")).unwrap();
+    let environment = ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    OpcUa::new(Settings::load(&path).unwrap(), BTreeMap::from(environment))
 }
 
-pub(crate) async fn open(url: &str, endpoint: &str, options: &str) -> Result<Opened, OpenError> {
-    let options = json(options);
-    match tokio::time::timeout(PATIENCE, back_end(url, endpoint).open(Some(&options))).await {
+/// The same, open.
+pub(crate) async fn open(home: &Path, url: &str, endpoint: &str, options: &str) -> Result<Opened, OpenError> {
+    let (options, back_end) = (json(options), back_end(home, url, endpoint));
+    match tokio::time::timeout(PATIENCE, back_end.open(Some(&options))).await {
         Ok(opened) => opened,
         Err(_) => panic!("it does not open"),
     }
+}
+
+/// What an endpoint says that is not secured, and this.
+pub(crate) fn plain(endpoint: &str) -> String {
+    format!("{PLAIN}{endpoint}")
 }
 
 fn json(text: &str) -> Json {
@@ -49,10 +68,17 @@ fn json(text: &str) -> Json {
 }
 
 impl Session {
-    /// With one client session.
+    /// With one client session, over an endpoint that is not secured.
     pub(crate) async fn open(url: &str, endpoint: &str) -> Self {
-        let backend = open(url, endpoint, "{}").await.unwrap();
-        let mut session = Self { backend, server: ServerHandle(0), events: Vec::new(), commands: 0 };
+        let home = tempfile::tempdir().unwrap();
+        let mut session = Self::of(open(home.path(), url, &plain(endpoint), "{}").await.unwrap()).await;
+        session.home = Some(home);
+        session
+    }
+
+    /// With one client session of a back end that is open.
+    pub(crate) async fn of(backend: Opened) -> Self {
+        let mut session = Self { backend, server: ServerHandle(0), events: Vec::new(), commands: 0, home: None };
         let Done::Server(server) = session.done(Command::Register { client: "test".to_owned() }).await else {
             panic!()
         };
