@@ -17,4 +17,4 @@ pub use answer::{
 };
 pub use command::{Command, Invocation, ItemAt, ItemHandle, Password, ServerHandle, UserHandle, Write};
 pub use event::{Alarm, Event, EventBody};
-pub use value::{Quality, Sample, Status, StatusCategory, StatusSource, Value};
+pub use value::{Quality, Sample, Status, StatusCategory, StatusSource, Times, Value};

@@ -99,15 +99,19 @@ impl From<Value> for v1::Value {
     }
 }
 
-/// A value with its quality and its time. On a bad status it is not new data.
+/// A value with its quality and its times. On a bad status it is not new data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// The value.
     pub value: Value,
     /// OPC style: 192 is good, 64 uncertain, 0 bad; sub-status in bits 2 to 5, limits in bits 0 and 1.
     pub quality: u32,
-    /// The value's own time, if the back end has said one.
+    /// When it became so, as its source says, if it does.
     pub source_time: Option<SystemTime>,
+    /// When the back end has seen it so, if it says.
+    pub server_time: Option<SystemTime>,
+    /// When the session's worker was told; absent from a worker that is older than this.
+    pub received_time: Option<SystemTime>,
     /// The back end's own code of the quality.
     pub raw_status: u32,
 }
@@ -117,6 +121,11 @@ impl Sample {
     pub const fn is_good(&self) -> bool {
         self.quality & 0xc0 == 0xc0
     }
+
+    /// The time that says most: the source's, else the back end's, else the worker's.
+    pub fn time(&self) -> Option<SystemTime> {
+        self.source_time.or(self.server_time).or(self.received_time)
+    }
 }
 
 impl From<v1::Sample> for Sample {
@@ -125,6 +134,8 @@ impl From<v1::Sample> for Sample {
             value: sample.value.unwrap_or_default().into(),
             quality: sample.quality,
             source_time: sample.source_time.and_then(time),
+            server_time: sample.server_time.and_then(time),
+            received_time: sample.received_time.and_then(time),
             raw_status: sample.raw_status,
         }
     }

@@ -5,7 +5,7 @@
 //! array of more than [`MAX_ELEMENTS`]) is none, and its quality says so.
 
 use data_encoding::BASE64;
-use moorline_backend::contract::{Quality, Sample, Status, StatusCategory, Value};
+use moorline_backend::contract::{Quality, Sample, Status, StatusCategory, Times, Value};
 use moorline_types::Timestamp;
 use opcua::types::{DataValue, DateTime, StatusCode, UAString, Variant};
 
@@ -17,8 +17,7 @@ const MAX_ELEMENTS: usize = 1_024;
 /// The longest text that is told, in bytes. What is longer does not fit into an event either.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// The value, with its quality and its time: its own if it has one, else the server's, else `received`. Beside it what
-/// the server says of it.
+/// The value, with its quality and its times. Beside it what the server says of it.
 pub(crate) fn sample(data: &DataValue, received: Timestamp) -> (Sample, Status) {
     let code = data.status.unwrap_or(StatusCode::Good);
     let mut status = quality::status(code);
@@ -32,9 +31,8 @@ pub(crate) fn sample(data: &DataValue, received: Timestamp) -> (Sample, Status) 
         }
         Value::Null
     });
-    let times = [data.source_timestamp, data.server_timestamp];
-    let at = times.into_iter().flatten().find_map(|time| timestamp(&time)).unwrap_or(received);
-    (Sample { value, quality, at, raw: code.bits() }, status)
+    let [source, server] = [data.source_timestamp, data.server_timestamp].map(|time| timestamp(&time?));
+    (Sample::new(value, quality, Times { source, server, received }, code.bits()), status)
 }
 
 /// What was read or told cannot be: the sample and the status of that.
@@ -160,16 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn its_own_time_goes_before_the_servers_and_that_before_ours() {
+    fn a_value_has_every_time_that_it_came_with_and_ours() {
         let [source, server, ours] = [1_000, 2_000, 3_000].map(Timestamp::from_unix_millis);
         let mut data = DataValue::value_only(1_i32);
-        assert_eq!(sample(&data, ours).0.at, ours);
-        data.server_timestamp = Some(date_time(server));
-        assert_eq!(sample(&data, ours).0.at, server);
-        data.source_timestamp = Some(date_time(source));
-        assert_eq!(sample(&data, ours).0.at, source);
-        data.source_timestamp = Some(DateTime::null());
-        assert_eq!(sample(&data, ours).0.at, server, "no time is no time");
+        let mut check = |source_timestamp, server_timestamp, expected| {
+            (data.source_timestamp, data.server_timestamp) = (source_timestamp, server_timestamp);
+            let sample = sample(&data, ours).0;
+            assert_eq!((sample.at, sample.source, sample.server, sample.received), expected);
+        };
+        let both = [source, server].map(|time| Some(date_time(time)));
+        check(None, None, (ours, None, None, Some(ours)));
+        check(None, both[1], (server, None, Some(server), Some(ours)));
+        check(both[0], both[1], (source, Some(source), Some(server), Some(ours)));
+        // No time is no time.
+        check(Some(DateTime::null()), both[1], (server, None, Some(server), Some(ours)));
     }
 
     proptest! {

@@ -58,6 +58,20 @@ async fn every_type_is_read_told_written_and_read_back() {
 }
 
 #[tokio::test]
+async fn a_value_has_the_servers_two_times() {
+    let server = server().await;
+    let mut session = Session::open(&server.url(), "").await;
+    let at = session.advised("Int32").await;
+    let (told, _) = session.sample(at).await;
+    let read = session.read(&tags::item("Int32")).await.sample.unwrap();
+    for sample in [told, read] {
+        assert!(sample.source.is_some() && sample.server >= sample.source, "{sample:?}");
+        assert!(sample.received.is_some() && sample.at == sample.source.unwrap(), "{sample:?}");
+    }
+    session.close().await;
+}
+
+#[tokio::test]
 async fn a_name_may_be_a_path_a_uri_or_unknown() {
     let server = server().await;
     let mut session = Session::open(&server.url(), "").await;

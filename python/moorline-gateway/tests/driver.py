@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 from moorline_gateway import (
@@ -28,6 +29,7 @@ from moorline_gateway import (
     Position,
     Reading,
     Refused,
+    Sample,
     Server,
     Session,
     SnapshotComplete,
@@ -112,7 +114,8 @@ class Driver:
         return {}
 
     async def do_write(self, asked: Json) -> Json:
-        written = await self.sessions[asked["session"]].write(item_of(asked), asked["value"])
+        at = datetime.fromtimestamp(asked["at"] / 1000, UTC) if "at" in asked else None
+        written = await self.sessions[asked["session"]].write(item_of(asked), asked["value"], source_time=at)
         return {"command": written.command_id, "repeated": written.repeated}
 
     async def do_read(self, asked: Json) -> Json:
@@ -201,7 +204,22 @@ def reading_told(reading: Reading) -> Json:
         case Failure(message=message):
             return {"item": reading.item, "failure": message}
         case sample:
-            return {"item": reading.item, "value": sample.value, "good": sample.is_good}
+            return {"item": reading.item} | sample_told(sample)
+
+
+def sample_told(sample: Sample) -> Json:
+    return {
+        "value": sample.value,
+        "good": sample.is_good,
+        "source": millis(sample.source_time),
+        "server": millis(sample.server_time),
+        "received": millis(sample.received_time),
+        "time": millis(sample.time),
+    }
+
+
+def millis(at: datetime | None) -> int | None:
+    return round(at.timestamp() * 1000) if at else None
 
 
 def item_told(told: Event | Gap) -> Json:
@@ -210,7 +228,7 @@ def item_told(told: Event | Gap) -> Json:
             return {"gap": {"after": after, "oldest": oldest, "cause": cause.name.lower()}}
         case Event(sequence=sequence, item=item, body=DataChange(sample)):
             handle = item.handle if item else 0
-            return {"change": {"sequence": sequence, "handle": handle, "value": sample.value, "good": sample.is_good}}
+            return {"change": {"sequence": sequence, "handle": handle} | sample_told(sample)}
         case Event(sequence=sequence, statuses=statuses, body=WriteComplete(command)):
             success = all(status.success for status in statuses)
             return {"written": {"sequence": sequence, "command": command, "success": success}}

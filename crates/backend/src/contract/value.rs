@@ -45,18 +45,53 @@ impl Quality {
     }
 }
 
-/// A value with its quality and its time.
+/// A value with its quality and its times. [`Sample::new`] makes one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// The value.
     pub value: Value,
     /// How good it is.
     pub quality: Quality,
-    /// When it was so, by the back end's clock.
+    /// When it was so, as well as is known: [`Times::best`].
     pub at: Timestamp,
+    /// See [`Times::source`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Timestamp>,
+    /// See [`Times::server`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Timestamp>,
+    /// See [`Times::received`]. Absent from a worker that knows one time only, `at`, and does not say whose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Timestamp>,
     /// The back end's own code of the quality; zero if it has none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub raw: u32,
+}
+
+/// The times of a value, each by the clock of whoever has noted it. Nothing is put in the place of one that is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// When it became so, as its source says: a sensor, a controller, whoever has written it.
+    pub source: Option<Timestamp>,
+    /// When the back end has seen it so.
+    pub server: Option<Timestamp>,
+    /// When the worker was told.
+    pub received: Timestamp,
+}
+
+impl Times {
+    /// The one that says most: the source's, else the back end's, else the worker's.
+    pub fn best(self) -> Timestamp {
+        self.source.or(self.server).unwrap_or(self.received)
+    }
+}
+
+impl Sample {
+    /// A value with its quality, its times, and the back end's own code of the quality.
+    pub fn new(value: Value, quality: Quality, times: Times, raw: u32) -> Self {
+        let Times { source, server, received } = times;
+        Self { value, quality, at: times.best(), source, server, received: Some(received), raw }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -121,5 +156,31 @@ impl Status {
     /// It did not, as the back end says.
     pub const fn failed(category: StatusCategory, detail: i32) -> Self {
         Self { success: false, category, source: StatusSource::RespondingLmx, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_reads_back_with_the_times_that_it_has() {
+        let [source, server, received] = [1, 2, 3].map(Timestamp::from_unix_millis);
+        for (source, server, best) in
+            [(Some(source), Some(server), source), (None, Some(server), server), (None, None, received)]
+        {
+            let times = Times { source, server, received };
+            let sample = Sample::new(Value::Integer(7), Quality::GOOD, times, 0);
+            assert_eq!((sample.at, sample.source, sample.server), (best, source, server));
+            let text = serde_json::to_string(&sample).unwrap();
+            assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), sample, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sample_of_an_earlier_worker_has_its_one_time() {
+        let sample: Sample = serde_json::from_str(r#"{"value":7,"quality":192,"at":5}"#).unwrap();
+        assert_eq!((sample.at, sample.source), (Timestamp::from_unix_millis(5), None));
+        assert_eq!((sample.server, sample.received), (None, None));
     }
 }

@@ -11,7 +11,7 @@ use super::options::{FaultKind, PlantOptions, TagOptions};
 use super::wave::Wave;
 use crate::contract::{
     Command, CommandResult, Done, Event, EventBody, ItemAt, Quality, Reading, Sample, ServerHandle, SessionState,
-    Status, StatusCategory, UserHandle, Value, Write,
+    Status, StatusCategory, Times, UserHandle, Value, Write,
 };
 use crate::{BackendFault, OpenError};
 use items::{Item, Servers};
@@ -38,14 +38,24 @@ pub struct Plant {
     events: VecDeque<Result<Event, BackendFault>>,
 }
 
-/// The end of a write: when, what is said, and what is then in which tag.
-type Later = (Timestamp, Event, Option<(String, Value)>);
+/// The end of a write: when, what is said, and what is then in a tag.
+type Later = (Timestamp, Event, Option<Written>);
+
+/// What a write puts into a tag, with its own time if it has one.
+#[derive(Debug)]
+struct Written {
+    key: String,
+    value: Value,
+    source: Option<Timestamp>,
+}
 
 #[derive(Debug)]
 struct Tag {
     name: String,
     options: TagOptions,
     value: Value,
+    /// Since when it is so.
+    since: Timestamp,
 }
 
 impl Plant {
@@ -62,7 +72,7 @@ impl Plant {
                     options.wave.at(0, 0).unwrap_or_default()
                 }
             };
-            (name.to_lowercase(), Tag { name: name.clone(), options: options.clone(), value })
+            (name.to_lowercase(), Tag { name: name.clone(), options: options.clone(), value, since: now })
         };
         let mut faults: Vec<_> = options
             .faults
@@ -109,8 +119,8 @@ impl Plant {
             return self.fail(kind);
         }
         if let Some((_, event, written)) = self.later.pop_front_if(|(at, ..)| *at <= due) {
-            if let Some((tag, value)) = written {
-                self.set(due, &tag, value);
+            if let Some(Written { key, value, source }) = written {
+                self.set(due, source.unwrap_or(due), &key, value);
             }
             return self.events.push_back(Ok(event));
         }
@@ -142,19 +152,19 @@ impl Plant {
             .filter_map(|(key, tag)| Some((key.clone(), tag.options.wave.at(elapsed, self.tick)?)))
             .collect();
         for (key, value) in moved {
-            self.set(at, &key, value);
+            self.set(at, at, &key, value);
         }
         let told = self.servers.flush(at);
         self.events.extend(told.into_iter().map(Ok));
     }
 
-    /// A tag has a value; whoever is advised is told if it is another.
-    fn set(&mut self, at: Timestamp, key: &str, value: Value) {
+    /// A tag has a value since a time of its own; whoever is advised is told if it is another.
+    fn set(&mut self, at: Timestamp, since: Timestamp, key: &str, value: Value) {
         let Some(tag) = self.tags.get_mut(key) else { return };
         if tag.value == value {
             return;
         }
-        tag.value = value;
+        (tag.value, tag.since) = (value, since);
         if let Some(limit) = tag.options.alarm_above
             && let Some(event) = self.alarms.observe(at, &tag.name, limit, &tag.value)
         {
@@ -226,7 +236,8 @@ impl Plant {
         let (sample, status) = match self.tags.get(&key) {
             Some(tag) => (sample(tag, now), if tag.options.broken { bad() } else { Status::OK }),
             None => {
-                let sample = Sample { value: Value::Null, quality: Quality::BAD_CONFIGURATION, at: now, raw: 0 };
+                let times = Times { source: None, server: Some(now), received: now };
+                let sample = Sample::new(Value::Null, Quality::BAD_CONFIGURATION, times, 0);
                 (sample, Status::failed(StatusCategory::ConfigurationError, 0))
             }
         };
@@ -257,7 +268,7 @@ impl Plant {
     }
 
     fn write(&mut self, now: Timestamp, id: &str, write: &Write) -> Result<Done, CommandResult> {
-        let Write { at, value, user, verifier, .. } = write;
+        let Write { at, value, user, verifier, source_time } = write;
         let item = self.servers.item(*at)?;
         if !item.advised {
             return Err(CommandResult::invalid("the item is not advised, so its type is not known; advise it first"));
@@ -275,7 +286,7 @@ impl Plant {
         let said = EventBody::WriteComplete { command: id.into() };
         let event = Event { at: Some(*at), name: Some(name.into()), statuses: vec![status], said };
         let due = now + moorline_types::Millis::new(self.options.slow_write_ms);
-        self.later.push_back((due, event, written.map(|value| (key, value))));
+        self.later.push_back((due, event, written.map(|value| Written { key, value, source: *source_time })));
         Ok(Done::Nothing)
     }
 
@@ -339,7 +350,7 @@ fn judge(tag: &Tag, value: &Value, signed: (bool, bool), supervisory: bool) -> (
 
 fn sample(tag: &Tag, at: Timestamp) -> Sample {
     let quality = if tag.options.broken { Quality::BAD_SENSOR_FAILURE } else { Quality::GOOD };
-    Sample { value: tag.value.clone(), quality, at, raw: 0 }
+    Sample::new(tag.value.clone(), quality, Times { source: Some(tag.since), server: Some(at), received: at }, 0)
 }
 
 const fn bad() -> Status {

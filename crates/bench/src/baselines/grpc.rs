@@ -114,7 +114,14 @@ fn message(number: u32) -> v1::StreamEventsResponse {
     let nanos = clock::unix_nanos().cast_signed();
     let time = prost_types::Timestamp { seconds: nanos / 1_000_000_000, nanos: (nanos % 1_000_000_000) as i32 };
     let value = v1::Value { kind: Some(v1::value::Kind::IntegerValue(nanos)) };
-    let sample = v1::Sample { value: Some(value), quality: 192, source_time: Some(time), raw_status: number };
+    let sample = v1::Sample {
+        value: Some(value),
+        quality: 192,
+        source_time: Some(time),
+        raw_status: number,
+        server_time: None,
+        received_time: Some(time),
+    };
     let status = v1::Status {
         success: true,
         category: v1::StatusCategory::Ok.into(),

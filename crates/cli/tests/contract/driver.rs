@@ -2,12 +2,13 @@
 //! `python/moorline-gateway/tests/driver.py`; both take the same questions and give the same answers.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use moorline_gateway_client::proto::Alarm;
 use moorline_gateway_client::{
     AlarmStream, CallError, Command, CommandId, Done, EventBody, EventStream, GapCause, GatewayClient, Invoke, Item,
-    Next, NextAlarm, OpenSession, Options, Position, ReconnectPolicy, Server, Session, Start, Value as ItemValue,
+    Next, NextAlarm, OpenSession, Options, Position, ReconnectPolicy, Sample, Server, Session, Start, User,
+    Value as ItemValue,
 };
 use serde_json::{Value, json};
 
@@ -149,17 +150,19 @@ impl Driver {
                 json!({})
             }
             "write" => {
-                let written = session.write(asked.item(), asked.0["value"].as_f64().unwrap()).await?;
-                json!({ "command": written.id.as_str(), "repeated": written.repeated })
+                let value = asked.0["value"].as_f64().unwrap();
+                let at = asked.0["at"].as_u64().map(|at| UNIX_EPOCH + Duration::from_millis(at));
+                let written = session.invoke(Command::write_as(asked.item(), value, User::NOBODY, at)).await?;
+                let (id, repeated) = (written.id.clone(), written.repeated);
+                written.done().map_err(CallError::Failed)?;
+                json!({ "command": id.as_str(), "repeated": repeated })
             }
             "read" => {
                 let readings = session.read(asked.texts("items")).await?;
                 let readings: Vec<_> = readings
                     .into_iter()
                     .map(|reading| match reading.sample {
-                        Ok(sample) => {
-                            json!({ "item": reading.item, "value": value(&sample.value), "good": sample.is_good() })
-                        }
+                        Ok(sample) => with(sample_told(&sample), json!({ "item": reading.item })),
                         Err(failure) => json!({ "item": reading.item, "failure": failure.message }),
                     })
                     .collect();
@@ -278,14 +281,34 @@ async fn next(stream: &mut EventStream, wait: Option<Duration>) -> Result<Value,
     };
     let (sequence, handle) = (event.sequence, event.item.map_or(0, |item| item.handle));
     Ok(if let EventBody::DataChange(sample) = event.body {
-        let (value, good) = (value(&sample.value), sample.is_good());
-        json!({ "change": { "sequence": sequence, "handle": handle, "value": value, "good": good } })
+        json!({ "change": with(sample_told(&sample), json!({ "sequence": sequence, "handle": handle })) })
     } else if let EventBody::WriteComplete { command } = event.body {
         let success = event.statuses.iter().all(|status| status.success);
         json!({ "written": { "sequence": sequence, "command": command.as_str(), "success": success } })
     } else {
         json!({ "other": { "sequence": sequence } })
     })
+}
+
+fn sample_told(sample: &Sample) -> Value {
+    let millis = |at: Option<SystemTime>| {
+        at.map(|at| u64::try_from(at.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap())
+    };
+    json!({
+        "value": value(&sample.value),
+        "good": sample.is_good(),
+        "source": millis(sample.source_time),
+        "server": millis(sample.server_time),
+        "received": millis(sample.received_time),
+        "time": millis(sample.time()),
+    })
+}
+
+/// What both say, in one.
+fn with(mut told: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("no object: {more}") };
+    told.as_object_mut().unwrap().extend(more);
+    told
 }
 
 fn value(value: &ItemValue) -> Value {

@@ -14,6 +14,7 @@ type Scenario = (&'static str, fn(&mut Stage));
 /// On one gateway, in this order.
 const SCENARIOS: &[Scenario] = &[
     ("values are written, read and streamed", values_are_written_read_and_streamed),
+    ("a value has every time that it came with", a_value_has_every_time_that_it_came_with),
     ("a cut connection costs a stream nothing", a_cut_connection_costs_a_stream_nothing),
     ("a stream that has seen nothing goes on too", a_stream_that_has_seen_nothing_goes_on_too),
     ("a stream goes on from a position", a_stream_goes_on_from_a_position),
@@ -111,6 +112,27 @@ fn values_are_written_read_and_streamed(stage: &mut Stage) {
     stage.close("values");
     let sessions = stage.peer.done(&json!({ "do": "sessions", "gateway": "near" }));
     assert_eq!(sessions["sessions"], json!([]));
+}
+
+fn a_value_has_every_time_that_it_came_with(stage: &mut Stage) {
+    /// In the year 2023: whatever else has noted the value has done so since.
+    const WRITTEN: u64 = 1_700_000_000_000;
+
+    stage.stream("times");
+    let mut set = stage.advise("times", "Set");
+    let first = stage.take("times", 1)[0]["change"].take();
+    let is_of_now = |time: &Value| time.as_u64().is_some_and(|time| time > WRITTEN);
+    assert!(["source", "server", "received"].iter().all(|name| is_of_now(&first[name])), "{first}");
+    (set["do"], set["session"], set["value"], set["at"]) =
+        (json!("write"), json!("times"), json!(8.5), json!(WRITTEN));
+    stage.peer.done(&set);
+    let change = stage.take("times", 1)[0]["change"].take();
+    let reading = stage.peer.done(&json!({ "do": "read", "session": "times", "items": ["Set"] }))["readings"][0].take();
+    for sample in [change, reading] {
+        assert!(sample["value"] == 8.5 && sample["source"] == WRITTEN && sample["time"] == WRITTEN, "{sample}");
+        assert!(is_of_now(&sample["server"]) && is_of_now(&sample["received"]), "{sample}");
+    }
+    stage.close("times");
 }
 
 fn a_cut_connection_costs_a_stream_nothing(stage: &mut Stage) {

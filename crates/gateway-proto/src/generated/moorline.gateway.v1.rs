@@ -520,7 +520,7 @@ pub mod value {
         StringValue(::prost::alloc::string::String),
     }
 }
-/// A value with its quality and its time. On a bad status it is not new data.
+/// A value with its quality and its times. On a bad status it is not new data.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Sample {
     #[prost(message, optional, tag = "1")]
@@ -528,11 +528,19 @@ pub struct Sample {
     /// OPC style: 192 is good, 64 uncertain, 0 bad; sub-status in bits 2 to 5, limits in bits 0 and 1.
     #[prost(uint32, tag = "2")]
     pub quality: u32,
+    /// When it became so, as its source says; absent if it does not. A session whose worker is older than `server_time`
+    /// has one time for each value, the best that it knows: it is told here.
     #[prost(message, optional, tag = "3")]
     pub source_time: ::core::option::Option<::prost_types::Timestamp>,
     /// The back end's own code of the quality.
     #[prost(uint32, tag = "4")]
     pub raw_status: u32,
+    /// When the back end has seen it so; absent if it does not say.
+    #[prost(message, optional, tag = "5")]
+    pub server_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the session's worker was told.
+    #[prost(message, optional, tag = "6")]
+    pub received_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Status {

@@ -169,11 +169,15 @@ fn value(value: backend::Value) -> v1::Value {
 }
 
 fn sample(sample: backend::Sample) -> v1::Sample {
+    // A worker that knows one time only has never said whose it is.
+    let source = if sample.received.is_some() { sample.source } else { Some(sample.at) };
     v1::Sample {
         value: Some(value(sample.value)),
         quality: sample.quality.0.into(),
-        source_time: Some(timestamp(sample.at)),
+        source_time: source.map(timestamp),
         raw_status: sample.raw,
+        server_time: sample.server.map(timestamp),
+        received_time: sample.received.map(timestamp),
     }
 }
 
@@ -274,5 +278,31 @@ pub(super) fn alarm(alarm: backend::Alarm) -> v1::Alarm {
         acknowledged_by: alarm.by,
         comment: alarm.comment,
         snapshot: alarm.snapshot,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moorline_backend::contract::{Quality, Sample, Times, Value};
+
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_unix_millis(millis)
+    }
+
+    #[test]
+    fn a_sample_of_an_earlier_worker_is_told_with_its_one_time() {
+        let earlier: Sample = serde_json::from_str(r#"{"value":7,"quality":192,"at":5}"#).unwrap();
+        let told = sample(earlier);
+        assert_eq!((told.source_time, told.server_time, told.received_time), (Some(timestamp(at(5))), None, None));
+    }
+
+    #[test]
+    fn a_time_that_the_back_end_does_not_give_is_absent() {
+        let [server, received] = [at(5), at(6)];
+        let times = Times { source: None, server: Some(server), received };
+        let told = sample(Sample::new(Value::Null, Quality::GOOD, times, 0));
+        assert_eq!(told.source_time, None);
+        assert_eq!((told.server_time, told.received_time), (Some(timestamp(server)), Some(timestamp(received))));
     }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from .proto import gateway_pb2 as pb
 from .values import Item, Server, User, Value, to_proto
@@ -50,14 +51,18 @@ def activate(item: Item) -> pb.Command:
     return pb.Command(activate=pb.Activate(server_handle=item.server.handle, item_handle=item.handle))
 
 
-def write(item: Item, value: Value, *, user: User | None = None) -> pb.Command:
-    """Writes a value, as this user or as nobody."""
+def write(
+    item: Item, value: Value, *, user: User | None = None, source_time: datetime | None = None
+) -> pb.Command:
+    """Writes a value, as this user or as nobody, with the value's own time if the back end can take one."""
     write = pb.Write(
         server_handle=item.server.handle,
         item_handle=item.handle,
         value=to_proto(value),
         user_handle=user.handle if user else 0,
     )
+    if source_time is not None:
+        write.source_time.FromDatetime(source_time)
     return pb.Command(write=write)
 
 

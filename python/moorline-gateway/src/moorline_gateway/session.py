@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import grpc
 
@@ -137,10 +138,17 @@ class Session:
         await self._done(commands.activate(item))
 
     async def write(
-        self, item: Item, value: Value, *, user: User | None = None, command_id: str | None = None
+        self,
+        item: Item,
+        value: Value,
+        *,
+        user: User | None = None,
+        source_time: datetime | None = None,
+        command_id: str | None = None,
     ) -> Written:
         """Writes a value. The answer says that the back end has taken it in; that it is complete is an event."""
-        return written(await self.invoke(commands.write(item, value, user=user), command_id=command_id))
+        command = commands.write(item, value, user=user, source_time=source_time)
+        return written(await self.invoke(command, command_id=command_id))
 
     async def write_secured(self, item: Item, value: Value, user: User, verifier: User) -> Written:
         """Writes a value as one user, with another who verifies it."""

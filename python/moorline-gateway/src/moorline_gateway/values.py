@@ -38,18 +38,28 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A value with its quality and its time. On a bad status it is not new data."""
+    """A value with its quality and its times. On a bad status it is not new data."""
 
     value: Value
     quality: int
     """OPC style: 192 is good, 64 uncertain, 0 bad; sub-status in bits 2 to 5, limits in bits 0 and 1."""
     source_time: datetime | None
+    """When it became so, as its source says, if it does."""
     raw_status: int
+    server_time: datetime | None = None
+    """When the back end has seen it so, if it says."""
+    received_time: datetime | None = None
+    """When the session's worker was told; absent from a worker that is older than this."""
 
     @property
     def is_good(self) -> bool:
         """Whether the quality is good."""
         return self.quality & 0xC0 == 0xC0
+
+    @property
+    def time(self) -> datetime | None:
+        """The time that says most: the source's, else the back end's, else the worker's."""
+        return self.source_time or self.server_time or self.received_time
 
 
 def to_proto(value: Value) -> pb.Value:
@@ -80,8 +90,14 @@ def of_proto(value: pb.Value) -> Value:
 
 
 def sample_of(sample: pb.Sample) -> Sample:
-    at = time_of(sample.source_time) if sample.HasField("source_time") else None
-    return Sample(of_proto(sample.value), sample.quality, at, sample.raw_status)
+    return Sample(
+        of_proto(sample.value),
+        sample.quality,
+        time_of(sample.source_time) if sample.HasField("source_time") else None,
+        sample.raw_status,
+        time_of(sample.server_time) if sample.HasField("server_time") else None,
+        time_of(sample.received_time) if sample.HasField("received_time") else None,
+    )
 
 
 def time_of(at: Timestamp) -> datetime:

@@ -128,6 +128,25 @@ fn a_write_is_complete_later_and_seen_by_whoever_is_advised() {
 }
 
 #[test]
+fn a_value_has_the_time_since_when_it_is_so_and_the_one_at_which_it_is_told() {
+    let mut bench = Bench::new(r#"{"tick_ms":1000,"tags":{"Set":{"wave":"memory","value":1}}}"#);
+    let item = bench.item("Set");
+    let times = |sample: &Sample| (sample.source, sample.server, sample.at);
+    let told = |said: &[EventBody]| {
+        let EventBody::DataChange(sample) = &said[0] else { panic!("{said:?}") };
+        times(sample)
+    };
+    assert_eq!(told(&bench.until(0)), (Some(at(0)), Some(at(0)), at(0)));
+    bench.until(500);
+    let Command::Write(write) = Bench::write(item, Value::Integer(2)) else { panic!() };
+    bench.done(Command::Write(Write { source_time: Some(at(300)), ..write }));
+    assert_eq!(told(&bench.until(500)), (Some(at(300)), Some(at(500)), at(300)));
+    bench.until(700);
+    let Done::Readings(read) = bench.done(Command::Read { items: vec!["Set".to_owned()] }) else { panic!() };
+    assert_eq!(times(read[0].sample.as_ref().unwrap()), (Some(at(300)), Some(at(700)), at(300)));
+}
+
+#[test]
 fn what_makes_no_sense_is_answered_and_changes_nothing() {
     let mut bench = Bench::new("{}");
     let unadvised = bench.added("Plant.Setpoint", false);

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use moorline_backend::contract::{
-    Command, CommandResult, Done, Event, EventBody, ItemAt, ItemHandle, Quality, Sample, ServerHandle, Status, Value,
+    Command, CommandResult, Done, Event, EventBody, ItemAt, ItemHandle, Quality, Sample, ServerHandle, Status, Times,
+    Value,
 };
 use moorline_backend::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener, host};
 use moorline_types::{Json, Timestamp};
@@ -136,13 +137,9 @@ impl Backend for Running {
         self.left -= 1;
         self.number = self.number.wrapping_add(1);
         let nanos = clock::unix_nanos();
-        let sample = Sample {
-            value: Value::Integer(i64::try_from(nanos).unwrap_or(i64::MAX)),
-            quality: Quality::GOOD,
-            at: Timestamp::from_unix_millis(nanos / 1_000_000),
-            raw: self.number,
-        };
-        let said = EventBody::DataChange(sample);
+        let (value, now) = (i64::try_from(nanos).unwrap_or(i64::MAX), Timestamp::from_unix_millis(nanos / 1_000_000));
+        let times = Times { source: Some(now), server: None, received: now };
+        let said = EventBody::DataChange(Sample::new(Value::Integer(value), Quality::GOOD, times, self.number));
         Ok(Event { at: Some(AT), name: Some(NAME.into()), statuses: vec![Status::OK], said })
     }
 

@@ -120,6 +120,8 @@ pub(super) fn value(value: &Held) -> Value {
 fn sample(sample: &Sample) -> Value {
     json!({
         "value": value(&sample.value), "quality": sample.quality, "source_time": sample.source_time.and_then(written),
+        "server_time": sample.server_time.and_then(written), "received_time": sample.received_time.and_then(written),
+        "raw_status": sample.raw_status,
     })
 }
 

@@ -114,7 +114,7 @@ impl Row {
             (Some(sample), false) => quality(sample.quality),
             (None, false) => String::new(),
         };
-        let at = sample.and_then(|sample| sample.source_time).map(show::time_of_day).unwrap_or_default();
+        let at = sample.and_then(Sample::time).map(show::time_of_day).unwrap_or_default();
         let value = sample.map(|sample| value(&sample.value)).unwrap_or_default();
         [name, value, quality, at, format!("{:.1}", self.rate.per_second(now))]
     }
@@ -196,6 +196,7 @@ const fn place(second: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use moorline_gateway_client::Server;
+    use moorline_gateway_proto::v1;
 
     use super::*;
     use crate::output::Color;
@@ -205,7 +206,7 @@ mod tests {
     }
 
     fn sample(value: impl Into<Value>, quality: u32) -> Sample {
-        Sample { value: value.into(), quality, source_time: None, raw_status: 0 }
+        Sample::from(v1::Sample { value: Some(value.into().into()), quality, ..v1::Sample::default() })
     }
 
     fn shown(tags: &Tags, at: u64) -> String {

@@ -581,16 +581,20 @@ class Value(_message.Message):
     def __init__(self, bool_value: _Optional[bool] = ..., integer_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ...) -> None: ...
 
 class Sample(_message.Message):
-    __slots__ = ("value", "quality", "source_time", "raw_status")
+    __slots__ = ("value", "quality", "source_time", "raw_status", "server_time", "received_time")
     VALUE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TIME_FIELD_NUMBER: _ClassVar[int]
     RAW_STATUS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_TIME_FIELD_NUMBER: _ClassVar[int]
     value: Value
     quality: int
     source_time: _timestamp_pb2.Timestamp
     raw_status: int
-    def __init__(self, value: _Optional[_Union[Value, _Mapping]] = ..., quality: _Optional[int] = ..., source_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., raw_status: _Optional[int] = ...) -> None: ...
+    server_time: _timestamp_pb2.Timestamp
+    received_time: _timestamp_pb2.Timestamp
+    def __init__(self, value: _Optional[_Union[Value, _Mapping]] = ..., quality: _Optional[int] = ..., source_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., raw_status: _Optional[int] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Status(_message.Message):
     __slots__ = ("success", "category", "detected_by", "detail")
