@@ -172,6 +172,28 @@ fn what_makes_no_sense_is_told_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_write_is_waited_for_as_long_as_one_likes_and_says_how_it_went() {
+    let gateway = Gateway::with(CONFIG, &[]);
+    let options = r#"{"slow_write_ms":2500,"tags":{"Set":{"wave":"memory","value":1},"Count":{"wave":"counter"}}}"#;
+    let session = told(&gateway, &["open", "--options", options]);
+    let (printed, code, said) = tried(&gateway, &["write", &session, "Set", "2", "--timeout", "1s"]);
+    assert_eq!((printed.as_str(), code), ("", Some(5)), "{said}");
+    assert!(said.contains("within 1000 ms") && said.contains("may yet be carried out"), "{said}");
+    let (server, item) = advised(&gateway, &session, "Set");
+    let at = ["--server-handle", &server, "--item-handle", &item];
+    let write = |value| [&["invoke", &session, "--wait", "--json", "write"], &at[..], &["--value", value]].concat();
+    let answer = told_json(&gateway, &write("3"));
+    assert_eq!(answer["completions"][0]["statuses"][0]["success"], true, "{answer}");
+    assert_eq!(told(&gateway, &["read", &session, "Set"]), "Set 3 good");
+    let (printed, code, _) = tried(&gateway, &write("high"));
+    assert_eq!(code, Some(5), "{printed}");
+    let answer: Value = serde_json::from_str(&printed).unwrap();
+    let ended = &answer["completions"][0];
+    assert_eq!((&answer["result"]["success"], &ended["statuses"][0]["success"]), (&json!(true), &json!(false)));
+    assert_eq!(ended["item_handle"].to_string(), item);
+}
+
+#[test]
 fn sessions_are_listed_by_their_state_and_shown_one_by_one() {
     let gateway = Gateway::with(CONFIG, &[]);
     assert_eq!(tried(&gateway, &["list"]), (String::new(), Some(0), "no sessions\n".to_owned()));

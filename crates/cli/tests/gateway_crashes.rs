@@ -152,7 +152,8 @@ async fn command(
     let id = session.session_id.clone();
     let asking = plant::meanwhile(async move {
         let command = Some(v1::Command { body: Some(plant::register()) });
-        let request = v1::InvokeRequest { session_id: id, command_id: "once".to_owned(), timeout: None, command };
+        let request =
+            v1::InvokeRequest { session_id: id, command_id: "once".to_owned(), command, ..Default::default() };
         drop(api.invoke(request).await);
     });
     held.wait(case);

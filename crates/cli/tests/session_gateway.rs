@@ -47,7 +47,7 @@ async fn open(api: &mut Api) -> v1::Session {
 async fn invoke(api: &mut Api, session: &str, id: &str, body: Body) -> v1::InvokeResponse {
     let command = Some(v1::Command { body: Some(body) });
     let (session_id, command_id) = (session.to_owned(), id.to_owned());
-    let request = v1::InvokeRequest { session_id, command_id, timeout: None, command };
+    let request = v1::InvokeRequest { session_id, command_id, timeout: None, command, until_complete: false };
     within(api.invoke(request)).await.unwrap().into_inner()
 }
 
@@ -293,12 +293,13 @@ fn the_command_line_opens_reads_writes_and_closes() {
     let listed = told(&gateway, &["list"]);
     assert!(listed.lines().any(|row| row.trim().starts_with("ready") && row.contains(&id)), "{listed}");
     told(&gateway, &["write", &id, "Plant.Setpoint", "-7.5"]);
-    wait_for("the write to be complete", || {
-        told(&gateway, &["read", &id, "Plant.Setpoint"]) == "Plant.Setpoint -7.5 good"
-    });
+    assert_eq!(told(&gateway, &["read", &id, "Plant.Setpoint"]), "Plant.Setpoint -7.5 good", "it was waited for");
     for (args, code, reason) in [
         (&["read", &id, "Nowhere"][..], 5, ""),
         (&["write", &id, "Plant.Setpoint", "[1]"], 2, "an item has no [1]"),
+        (&["write", &id, "Plant.Setpoint", "high"], 5, "was not written: the back end says configuration_error 5"),
+        (&["write", &id, "Plant.Counter", "1"], 5, "was not written: the back end says security_error 3"),
+        (&["write", &id, "Plant.Setpoint", "1", "--timeout", "0s"], 5, "timeout must be"),
         (&["close", "session-0"], 5, "there is no session session-0"),
         (&["open", "--backend", "opcua"], 5, "there are: simulated"),
     ] {

@@ -43,11 +43,20 @@ pub struct Invoke {
     pub id: Option<CommandId>,
     /// How long the answer may take; what the session says unless it is given.
     pub timeout: Option<Duration>,
+    /// Whether to wait until what it begins is complete: a write, a pause, the end of one.
+    pub until_complete: bool,
+}
+
+impl Invoke {
+    /// A command, whose answer is to come when what it begins is complete.
+    pub const fn until_complete(command: Command) -> Self {
+        Self { command, id: None, timeout: None, until_complete: true }
+    }
 }
 
 impl From<Command> for Invoke {
     fn from(command: Command) -> Self {
-        Self { command, id: None, timeout: None }
+        Self { command, id: None, timeout: None, until_complete: false }
     }
 }
 

@@ -19,9 +19,21 @@ pub struct Invoked {
     pub worker_sequence: u64,
     /// Whether the answer was there already, because the command is a repetition.
     pub repeated: bool,
+    /// How each write and operation has ended that it began, in the order in which they did, if that was waited for.
+    pub completions: Vec<v1::Completion>,
 }
 
 impl Invoked {
+    /// How what it began has ended, as far as that was waited for.
+    ///
+    /// # Errors
+    /// What the back end says of the first that has not gone well.
+    pub fn ended(&self) -> Result<(), Failure> {
+        let failed = |ended: &&v1::Completion| ended.statuses.iter().any(|status| !status.success);
+        let failed = self.completions.iter().find(failed);
+        failed.map_or(Ok(()), |ended| Err(Failure::of_statuses(&ended.statuses)))
+    }
+
     /// What the command has brought. Readings and the parts of a bulk are brought whether or not all of them could be.
     ///
     /// # Errors
@@ -120,7 +132,7 @@ pub struct Written {
 
 impl Written {
     pub(crate) fn of(invoked: Invoked) -> Result<Self, CallError> {
-        let Invoked { id, worker_sequence, repeated, result } = invoked;
+        let Invoked { id, worker_sequence, repeated, result, .. } = invoked;
         done(result).map_err(CallError::Failed)?;
         Ok(Self { id, worker_sequence, repeated })
     }

@@ -109,6 +109,19 @@ pub struct Failure {
     pub hresult: i32,
 }
 
+impl Failure {
+    /// Of something that the back end has taken in and has not done then.
+    pub(crate) fn of_statuses(statuses: &[v1::Status]) -> Self {
+        let failed = statuses.iter().filter(|status| !status.success);
+        let failed = failed.map(|status| {
+            let category = status.category().as_str_name().trim_start_matches("STATUS_CATEGORY_");
+            format!("{} {}", category.to_ascii_lowercase(), status.detail)
+        });
+        let message = format!("the back end says {}", failed.collect::<Vec<_>>().join(", "));
+        Self { message, statuses: statuses.to_vec(), hresult: 0 }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.message.is_empty() { "the back end has not done it" } else { &self.message })

@@ -74,13 +74,14 @@ impl Session {
     /// # Errors
     /// If the gateway refuses, or there is no answer. That the back end has not done it is in the answer.
     pub async fn invoke(&self, invoke: impl Into<Invoke>) -> Result<Invoked, CallError> {
-        let Invoke { command, id, timeout } = invoke.into();
+        let Invoke { command, id, timeout, until_complete } = invoke.into();
         let id = id.unwrap_or_else(|| self.caller.command_id());
         let request = v1::InvokeRequest {
             session_id: self.id.to_string(),
             command_id: id.as_str().to_owned(),
             timeout: timeout.and_then(length),
             command: Some(command.into()),
+            until_complete,
         };
         let patience = Patience::of(timeout.unwrap_or(self.command_timeout) + ANSWER_GRACE);
         let attempt = |mut api: Api| {
@@ -90,7 +91,8 @@ impl Session {
         let repeat = Repeat::Named(Some(id.clone()));
         let answer = self.caller.call(repeat, patience, Backoff::default(), attempt).await?;
         let result = answer.result.ok_or(without("result"))?;
-        Ok(Invoked { id, result, worker_sequence: answer.worker_sequence, repeated: answer.repeated })
+        let v1::InvokeResponse { worker_sequence, repeated, completions, .. } = answer;
+        Ok(Invoked { id, result, worker_sequence, repeated, completions })
     }
 
     async fn done(&self, command: Command) -> Result<Done, CallError> {
@@ -191,6 +193,19 @@ impl Session {
     /// See [`Self::register`].
     pub async fn write(&self, item: Item, value: impl Into<Value>) -> Result<Written, CallError> {
         Written::of(self.invoke(Command::write(item, value)).await?)
+    }
+
+    /// Writes a value, and waits until that is complete.
+    ///
+    /// # Errors
+    /// See [`Self::register`]; also if the back end has taken it in and says then that it was not written.
+    pub async fn write_until_complete(&self, item: Item, value: impl Into<Value>) -> Result<Written, CallError> {
+        let invoked = self.invoke(Invoke::until_complete(Command::write(item, value))).await?;
+        if invoked.result.success && invoked.completions.is_empty() {
+            return Err(without("completion"));
+        }
+        invoked.ended().map_err(CallError::Failed)?;
+        Written::of(invoked)
     }
 
     /// Writes a value as one user, with another who verifies it.
@@ -328,7 +343,8 @@ impl Session {
         let repeat = Repeat::Named(Some(id.clone()));
         let answer = self.caller.call(repeat, patience, Backoff::default(), attempt).await?;
         let result = answer.result.ok_or(without("result"))?;
-        Invoked { id, result, worker_sequence: 0, repeated: false }.done().map(drop).map_err(CallError::Failed)
+        let invoked = Invoked { id, result, worker_sequence: 0, repeated: false, completions: Vec::new() };
+        invoked.done().map(drop).map_err(CallError::Failed)
     }
 
     /// Ends the session in order.

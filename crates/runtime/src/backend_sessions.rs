@@ -18,6 +18,7 @@
 //! Deliberately absent: the API's messages and its status codes, which are the server's; a queue for a subscriber, who
 //! reads the journal.
 
+mod completions;
 mod drive;
 mod error;
 mod guard;
@@ -45,6 +46,7 @@ use crate::sync::lock;
 use kept::Kept;
 use shared::Session;
 
+pub use completions::Completion;
 pub use error::SessionError;
 pub use id::GatewaySessionId;
 pub use invoke::Invoked;

@@ -58,6 +58,50 @@ async fn what_cannot_be_opened_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_may_be_waited_for_and_whoever_asks_again_is_told_how_it_went() {
+    let bench = Bench::start(backend_options()).await;
+    let session = bench.open().await;
+    let at = item(&session, "Set").await;
+    let first = within(session.complete(Some("w"), None, write(at, 7))).await.unwrap();
+    assert!(first.result.success && !first.repeated, "{first:?}");
+    let [ended] = &first.completions[..] else { panic!("{first:?}") };
+    assert!(ended.at == Some(at) && ended.statuses[0].success && ended.worker_seq > first.worker_seq, "{first:?}");
+    let again = within(session.complete(Some("w"), None, write(at, 7))).await.unwrap();
+    assert_eq!((again.repeated, &again.completions), (true, &first.completions));
+    let suspended = within(session.complete(None, None, Command::Suspend(at))).await.unwrap();
+    assert_eq!(suspended.completions.len(), 1);
+    let begins_nothing = within(session.complete(None, None, Command::SessionState)).await.unwrap();
+    assert_eq!(begins_nothing.completions, []);
+    let hasty = within(session.invoke(None, None, write(at, 8))).await.unwrap();
+    assert_eq!(hasty.completions, [], "nobody waits who has not said so");
+    let nowhere = item(&session, "Nowhere").await;
+    let commands = vec![write(at, 9), write(nowhere, 9), Command::SessionState];
+    let several = within(session.complete(None, None, Command::Bulk { commands })).await.unwrap();
+    let ended: Vec<_> = several.completions.iter().map(|ended| (ended.at, ended.statuses[0].success)).collect();
+    assert_eq!(ended, [(Some(at), true), (Some(nowhere), false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_takes_too_long_can_be_waited_for_again() {
+    let bench = Bench::start(backend_options()).await;
+    let options = r#"{"tick_ms":31536000000,"slow_write_ms":60000,"tags":{"Set":{"wave":"memory","value":0}}}"#;
+    let request = OpenRequest { options: Some(Json::parse(options).unwrap()), ..OpenRequest::default() };
+    let session = within(bench.sessions.open(&ada(), request)).await.unwrap();
+    let at = item(&session, "Set").await;
+    let brief = Some(Millis::from_secs(1));
+    let late = within(session.complete(Some("w"), brief, write(at, 7))).await.unwrap_err();
+    assert!(matches!(late, SessionError::CommandTimeout { .. }), "{late}");
+    assert_eq!(session.summary().pending_commands, 0);
+    let patient = Some(Millis::from_secs(120));
+    let again = within(session.complete(Some("w"), patient, write(at, 7))).await.unwrap();
+    assert!(again.repeated && again.completions.len() == 1, "{again:?}");
+    let waiting = session.complete(Some("v"), patient, write(at, 8));
+    let (ended, closed) = tokio::join!(within(waiting), within(session.close()));
+    assert!(matches!(ended, Err(SessionError::SessionOver { .. })), "{ended:?}");
+    closed.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn there_are_as_many_sessions_as_may_be_and_a_closed_one_makes_room() {
     let bench = Bench::start(BackendOptions { max_sessions: 1, ..backend_options() }).await;
     let session = bench.open().await;

@@ -118,6 +118,10 @@ class Driver:
         written = await self.sessions[asked["session"]].write(item_of(asked), asked["value"], source_time=at)
         return {"command": written.command_id, "repeated": written.repeated}
 
+    async def do_write_until_complete(self, asked: Json) -> Json:
+        written = await self.sessions[asked["session"]].write_until_complete(item_of(asked), asked["value"])
+        return {"command": written.command_id, "repeated": written.repeated}
+
     async def do_read(self, asked: Json) -> Json:
         readings = await self.sessions[asked["session"]].read(asked["items"])
         return {"readings": [reading_told(reading) for reading in readings]}

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command as Clap, value_parser};
 use serde_json::{Map, Value};
 
-use super::grammar::json;
+use super::grammar::{duration, json};
 
 mod invoke;
 
@@ -19,7 +19,7 @@ pub(crate) enum GatewayCommand {
     Get { session: String, json: bool },
     Invoke(Invoke),
     Read { session: String, items: Vec<String>, json: bool },
-    Write { session: String, item: String, value: String },
+    Write { session: String, item: String, value: String, timeout: Option<Duration> },
     Stream(Stream),
     Alarms { session: String, json: bool },
     Acknowledge { session: String, alarm: String, comment: String },
@@ -47,6 +47,8 @@ pub(crate) struct Invoke {
     /// Its name; empty if it has none.
     pub(crate) id: String,
     pub(crate) timeout: Option<Duration>,
+    /// Whether to wait until what the command begins is complete.
+    pub(crate) wait: bool,
     pub(crate) command: InvokeCommand,
     pub(crate) json: bool,
 }
@@ -105,7 +107,7 @@ pub(super) fn grammar() -> Clap {
             Arg::new("items").value_name("ITEM").required(true).action(ArgAction::Append).help("The items' names"),
         );
     let write = Clap::new("write")
-        .about("Write a value to an item")
+        .about("Write a value to an item, and wait until that is complete")
         .arg(session())
         .arg(Arg::new("item").value_name("ITEM").required(true).help("The item's name"))
         .arg(
@@ -114,6 +116,17 @@ pub(super) fn grammar() -> Clap {
                 .required(true)
                 .allow_negative_numbers(true)
                 .help("JSON: a number, true, false or null; anything else is text"),
+        )
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .value_name("DURATION")
+                .value_parser(duration)
+                .help("How long that may take, such as 5s [default: the session's]"),
+        )
+        .after_help(
+            "The exit code is 5 if the back end has not written it, or has not said so in time: then it may yet be\n\
+             written.",
         );
     let stream = Clap::new("stream")
         .about("Show a session's events as they come: on a terminal as a live table of its items")
@@ -200,7 +213,12 @@ pub(super) fn gateway_of(matches: &ArgMatches) -> Option<GatewayCommand> {
         "get" => GatewayCommand::Get { session: session(), json: of.get_flag("json") },
         "invoke" => GatewayCommand::Invoke(invoke::read(session(), of)),
         "read" => GatewayCommand::Read { session: session(), items: texts("items"), json: of.get_flag("json") },
-        "write" => GatewayCommand::Write { session: session(), item: text("item"), value: text("value") },
+        "write" => GatewayCommand::Write {
+            session: session(),
+            item: text("item"),
+            value: text("value"),
+            timeout: of.get_one("timeout").copied(),
+        },
         "stream" => GatewayCommand::Stream(Stream {
             session: session(),
             items: texts("items"),

@@ -5,9 +5,12 @@ mod show;
 mod stream;
 mod tags;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, anyhow};
 use moorline_gateway_client::{
-    CommandId, GatewayClient, Invoke as Command, NextAlarm, OpenSession, Options, ReconnectPolicy, Session, Written,
+    Command, CommandId, Failure, GatewayClient, Invoke, Invoked, NextAlarm, OpenSession, Options, ReconnectPolicy,
+    Session, Value,
 };
 use moorline_gateway_proto::v1::SessionState;
 
@@ -45,15 +48,24 @@ pub(crate) async fn run(command: GatewayCommand, connection: &Connection, output
             // What could not be read is said in its line, and by the exit code to a script.
             return Ok(if readings.iter().all(|one| one.sample.is_ok()) { Exit::Success } else { Exit::Refused });
         }
-        GatewayCommand::Write { session, item, value } => {
+        GatewayCommand::Write { session, item, value, timeout } => {
             let value = request::value(&value)?;
-            let Written { id, .. } = write(&attach(&session).await?, item, value).await?;
-            let told = "how it went is told to whoever streams the session's events";
-            output.note(format_args!("the back end has taken it in as {id}; {told}"));
+            let invoked = write(&attach(&session).await?, item, value, timeout).await?;
+            let id = invoked.id.clone();
+            if invoked.result.success && invoked.completions.is_empty() {
+                // An earlier gateway waits for nothing.
+                output
+                    .note(format_args!("the back end has taken it in as {id}; this gateway does not say how it went"));
+                return Ok(Exit::Success);
+            }
+            let ended = invoked.ended().and_then(|()| invoked.done());
+            ended.map_err(|failure| anyhow!("{id} was not written: {failure}").context(Stop(Exit::Refused)))?;
+            output.note(format_args!("written as {id}"));
         }
         GatewayCommand::Invoke(invoke) => {
             let (id, timeout) = (Some(invoke.id).filter(|id| !id.is_empty()).map(CommandId::new), invoke.timeout);
-            let command = Command { command: request::command(invoke.command)?.into(), id, timeout };
+            let until_complete = invoke.wait;
+            let command = Invoke { command: request::command(invoke.command)?.into(), id, timeout, until_complete };
             return self::invoke(&attach(&invoke.session).await?, command, invoke.json, output).await;
         }
         GatewayCommand::Stream(stream) => return stream::run(stream, connection, output).await,
@@ -97,26 +109,30 @@ fn state(word: &str) -> Option<SessionState> {
     SessionState::from_str_name(&format!("SESSION_STATE_{}", word.to_uppercase()))
 }
 
-async fn invoke(session: &Session, command: Command, json: bool, output: &Output) -> Result<Exit> {
+async fn invoke(session: &Session, command: Invoke, json: bool, output: &Output) -> Result<Exit> {
     let invoked = session.invoke(command).await?;
-    let (answer, success) = (json.then(|| request::answer(&invoked)).transpose()?, invoked.result.success);
+    let (answer, ended) = (json.then(|| request::answer(&invoked)).transpose()?, invoked.ended());
+    let success = invoked.result.success && ended.is_ok();
     if let Some(answer) = answer {
         output.line(answer);
         return Ok(if success { Exit::Success } else { Exit::Refused });
     }
-    let done = invoked.done().map_err(|failure| anyhow!("{failure}").context(Stop(Exit::Refused)))?;
+    let refused = |failure: Failure| anyhow!("{failure}").context(Stop(Exit::Refused));
+    let done = invoked.done().map_err(refused)?;
     // What was not done of several is said in its line.
     show::done(&done).iter().for_each(|line| output.line(line));
+    ended.map_err(refused)?;
     Ok(if success { Exit::Success } else { Exit::Refused })
 }
 
 /// A client session and an item of its own, for one write.
-async fn write(session: &Session, item: String, value: moorline_gateway_client::Value) -> Result<Written> {
+async fn write(session: &Session, item: String, value: Value, timeout: Option<Duration>) -> Result<Invoked> {
     let server = session.register("moorline gateway write").await?;
     let written = async {
         let item = session.add_item(server, item).await?;
         session.advise(item).await?;
-        session.write(item, value).await
+        let write = Invoke { timeout, ..Invoke::until_complete(Command::write(item, value)) };
+        session.invoke(write).await
     }
     .await;
     session.unregister(server).await?;

@@ -94,7 +94,7 @@ pub(crate) async fn invoke(api: &mut Api, session: &str, id: &str, body: Body) -
         loop {
             let command = Some(v1::Command { body: Some(body.clone()) });
             let (session_id, command_id) = (session.to_owned(), id.to_owned());
-            let request = v1::InvokeRequest { session_id, command_id, timeout: None, command };
+            let request = v1::InvokeRequest { session_id, command_id, timeout: None, command, until_complete: false };
             match api.invoke(request).await {
                 Ok(answer) => return Some(answer.into_inner()),
                 Err(status) if status.code() == Code::Unavailable => {

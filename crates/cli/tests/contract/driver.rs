@@ -135,6 +135,7 @@ impl Driver {
                     command: Command::register(asked.text("name")),
                     id: Some(CommandId::new(asked.text("command"))),
                     timeout: asked.seconds("timeout"),
+                    until_complete: false,
                 };
                 let invoked = session.invoke(invoke).await?;
                 let (command, repeated) = (invoked.id.clone(), invoked.repeated);
@@ -156,6 +157,11 @@ impl Driver {
                 let (id, repeated) = (written.id.clone(), written.repeated);
                 written.done().map_err(CallError::Failed)?;
                 json!({ "command": id.as_str(), "repeated": repeated })
+            }
+            "write_until_complete" => {
+                let value = asked.0["value"].as_f64().unwrap();
+                let written = session.write_until_complete(asked.item(), value).await?;
+                json!({ "command": written.id.as_str(), "repeated": written.repeated })
             }
             "read" => {
                 let readings = session.read(asked.texts("items")).await?;

@@ -15,6 +15,7 @@ type Scenario = (&'static str, fn(&mut Stage));
 const SCENARIOS: &[Scenario] = &[
     ("values are written, read and streamed", values_are_written_read_and_streamed),
     ("a value has every time that it came with", a_value_has_every_time_that_it_came_with),
+    ("a write may be waited for", a_write_may_be_waited_for),
     ("a cut connection costs a stream nothing", a_cut_connection_costs_a_stream_nothing),
     ("a stream that has seen nothing goes on too", a_stream_that_has_seen_nothing_goes_on_too),
     ("a stream goes on from a position", a_stream_goes_on_from_a_position),
@@ -123,8 +124,7 @@ fn a_value_has_every_time_that_it_came_with(stage: &mut Stage) {
     let first = stage.take("times", 1)[0]["change"].take();
     let is_of_now = |time: &Value| time.as_u64().is_some_and(|time| time > WRITTEN);
     assert!(["source", "server", "received"].iter().all(|name| is_of_now(&first[name])), "{first}");
-    (set["do"], set["session"], set["value"], set["at"]) =
-        (json!("write"), json!("times"), json!(8.5), json!(WRITTEN));
+    (set["do"], set["session"], set["value"], set["at"]) = (json!("write"), json!("times"), json!(8.5), json!(WRITTEN));
     stage.peer.done(&set);
     let change = stage.take("times", 1)[0]["change"].take();
     let reading = stage.peer.done(&json!({ "do": "read", "session": "times", "items": ["Set"] }))["readings"][0].take();
@@ -133,6 +133,40 @@ fn a_value_has_every_time_that_it_came_with(stage: &mut Stage) {
         assert!(is_of_now(&sample["server"]) && is_of_now(&sample["received"]), "{sample}");
     }
     stage.close("times");
+}
+
+fn a_write_may_be_waited_for(stage: &mut Stage) {
+    let options = r#"{"slow_write_ms":300,"tags":{"Set":{"wave":"memory","value":1.5},"Count":{"wave":"counter"}}}"#;
+    stage.open_with("slow writes", options);
+    let read = json!({ "do": "read", "session": "slow writes", "items": ["Set"] });
+    let mut write = stage.advise("slow writes", "Set");
+    (write["do"], write["session"], write["value"]) = (json!("write_until_complete"), json!("slow writes"), json!(7.5));
+    assert_eq!(stage.peer.done(&write)["repeated"], false);
+    assert_eq!(stage.peer.done(&read)["readings"][0]["value"], 7.5, "it is written when that is answered");
+    // The connection goes while it is under way: the repetition waits for the same write.
+    write["value"] = json!(8.5);
+    stage.proxy.deafen();
+    stage.peer.ask(&write);
+    let watcher = &mut stage.watcher;
+    wait_for("the value to be written", || watcher.done(&read)["readings"][0]["value"] == 8.5);
+    stage.proxy.cut();
+    assert_eq!(stage.peer.answer().unwrap()["repeated"], true);
+    // The gateway goes: the next one finds in the journal how it went.
+    write["value"] = json!(9.5);
+    stage.proxy.deafen();
+    stage.peer.ask(&write);
+    let watcher = &mut stage.watcher;
+    wait_for("the value to be written", || watcher.done(&read)["readings"][0]["value"] == 9.5);
+    stage.kill(|stage| {
+        stage.proxy.cut();
+    });
+    assert_eq!(stage.peer.answer().unwrap()["repeated"], true);
+    let mut refused = stage.advise("slow writes", "Count");
+    (refused["do"], refused["session"], refused["value"]) = (write["do"].clone(), write["session"].clone(), json!(1.0));
+    stage.peer.ask(&refused);
+    let (kind, code, _) = words(&stage.peer.answer().unwrap_err());
+    assert_eq!((kind.as_str(), code.as_str()), ("failed", "FAILED_PRECONDITION"));
+    stage.close("slow writes");
 }
 
 fn a_cut_connection_costs_a_stream_nothing(stage: &mut Stage) {

@@ -48,7 +48,12 @@ impl Stage {
 
     /// A session that both drivers know under this name.
     pub(crate) fn open(&mut self, name: &str) {
-        let opened = self.peer.done(&json!({ "do": "open", "gateway": "near", "session": name, "options": PLANT }));
+        self.open_with(name, PLANT);
+    }
+
+    /// The same with another plant.
+    pub(crate) fn open_with(&mut self, name: &str, plant: &str) {
+        let opened = self.peer.done(&json!({ "do": "open", "gateway": "near", "session": name, "options": plant }));
         let id = &opened["session_id"];
         self.watcher.done(&json!({ "do": "attach", "gateway": "near", "session": name, "session_id": id }));
     }

@@ -24,7 +24,7 @@ pub struct OpenSessionResponse {
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<Session>,
     /// What this gateway can do in a session: `unary-invoke`, `bulk-invoke`, `stream-events`, `replay-gap`, `alarms`,
-    /// `reattach`.
+    /// `reattach`, `until-complete`.
     #[prost(string, repeated, tag = "2")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -164,6 +164,11 @@ pub struct InvokeRequest {
     pub timeout: ::core::option::Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "4")]
     pub command: ::core::option::Option<Command>,
+    /// Whether to wait until the writes, pauses and ends of pauses are complete that the command begins. How each went is in
+    /// the answer then, and in the session's events all the same. What is complete with its answer is answered as ever. The
+    /// timeout is for all of it.
+    #[prost(bool, tag = "5")]
+    pub until_complete: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
@@ -291,7 +296,8 @@ pub struct Activate {
     #[prost(int32, tag = "2")]
     pub item_handle: i32,
 }
-/// Writes; answered when the back end has taken it in, and completed by a WriteComplete event.
+/// Writes; answered when the back end has taken it in, and completed by a WriteComplete event. With `until_complete` it is
+/// answered after that.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Write {
     #[prost(int32, tag = "1")]
@@ -376,6 +382,23 @@ pub struct InvokeResponse {
     /// Whether the answer was there already, because the command is a repetition.
     #[prost(bool, tag = "4")]
     pub repeated: bool,
+    /// How each write and operation has ended, in the order in which they did, if that was waited for.
+    #[prost(message, repeated, tag = "5")]
+    pub completions: ::prost::alloc::vec::Vec<Completion>,
+}
+/// How a write or an operation has ended.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Completion {
+    /// The number of the event that says so.
+    #[prost(uint64, tag = "1")]
+    pub worker_sequence: u64,
+    #[prost(int32, tag = "2")]
+    pub server_handle: i32,
+    #[prost(int32, tag = "3")]
+    pub item_handle: i32,
+    /// What the back end says of it; it went well if each is a success.
+    #[prost(message, repeated, tag = "4")]
+    pub statuses: ::prost::alloc::vec::Vec<Status>,
 }
 /// What became of a command. A bulk's has one part for each of its commands, in their order.
 #[derive(Clone, PartialEq, ::prost::Message)]

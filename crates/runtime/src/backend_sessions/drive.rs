@@ -15,7 +15,8 @@ use moorline_types::{Json, StreamId, StreamSeq, WorkerId, WorkerSeq, limits};
 use moorline_worker::message::Command;
 use tokio::sync::{oneshot, watch};
 
-use super::shared::{Inner, Session};
+use super::completions::{self, Completion};
+use super::shared::{Inner, Replied, Session, Waiting};
 use super::trim::Carried;
 use super::{BackendSessions, SessionError};
 use crate::hold::{self, Point};
@@ -205,11 +206,17 @@ impl Driver {
                 Err(error) => tracing::error!(%error, %seq, "an answer of a back end cannot be read"),
             }
         } else if kind == EVENT_KIND {
+            let family = family_of(&event.body);
             if self.is_caught_up {
-                self.sessions.metrics().event(family_of(&event.body));
+                self.sessions.metrics().event(family);
             }
+            let ended =
+                completions::FAMILIES.contains(&family).then(|| completions::completion(seq, &event.body)).flatten();
             let is_much = self.session.with(|inner| {
                 inner.highest = inner.highest.max(seq);
+                if let Some((command, completion)) = ended {
+                    take_in_completion(inner, &command, &completion);
+                }
                 if !inner.is_open && is_opening(&event.body) {
                     inner.is_open = true;
                     inner.machine.handle_opened();
@@ -334,10 +341,42 @@ fn take_in_answer(inner: &mut Inner, seq: WorkerSeq, answer: &Answer) {
         .map(|(command, _)| *command)
         .collect();
     for command in asked {
-        inner.machine.handle_answer(command);
-        if let Some(waiting) = inner.waiting.remove(&command) {
-            waiting.reply.send(Ok((answer.clone(), seq))).unwrap_or_default();
+        match inner.waiting.get_mut(&command).and_then(|waiting| waiting.awaited.as_mut()) {
+            Some(awaited) => {
+                awaited.answered(answer, seq);
+                reply_if_complete(inner, command);
+            }
+            None => reply(inner, command, Replied { answer: answer.clone(), worker_seq: seq, completions: Vec::new() }),
         }
+    }
+}
+
+/// Something has ended that a command began.
+fn take_in_completion(inner: &mut Inner, command: &str, completion: &Completion) {
+    inner.completions.note(command, completion.clone());
+    let mut told = Vec::new();
+    for (number, waiting) in inner.waiting.iter_mut().filter(|(_, waiting)| *waiting.invocation.id == *command) {
+        if let Some(awaited) = &mut waiting.awaited {
+            awaited.completed(completion.clone());
+            told.push(*number);
+        }
+    }
+    told.into_iter().for_each(|number| reply_if_complete(inner, number));
+}
+
+fn reply_if_complete(inner: &mut Inner, command: CommandNumber) {
+    let waiting = inner.waiting.get_mut(&command);
+    let complete = waiting.and_then(|Waiting { awaited, invocation, .. }| awaited.as_mut()?.take(&invocation.command));
+    if let Some((answer, worker_seq, completions)) = complete {
+        reply(inner, command, Replied { answer, worker_seq, completions });
+    }
+}
+
+fn reply(inner: &mut Inner, command: CommandNumber, replied: Replied) {
+    inner.machine.handle_answer(command);
+    if let Some(waiting) = inner.waiting.remove(&command) {
+        // Whoever asked may have gone.
+        waiting.reply.send(Ok(replied)).unwrap_or_default();
     }
 }
 

@@ -5,8 +5,9 @@ use moorline_core::backend_session::ItemAccess;
 use moorline_types::{Millis, WorkerSeq};
 use tokio::sync::oneshot;
 
+use super::completions::{Awaited, Completion};
 use super::guard::{Guarded, guard};
-use super::shared::Waiting;
+use super::shared::{Replied, Waiting};
 use super::{SessionError, SessionHandle};
 use crate::mint;
 
@@ -26,6 +27,8 @@ pub struct Invoked {
     pub worker_seq: WorkerSeq,
     /// Whether the command was carried out earlier.
     pub repeated: bool,
+    /// How the writes and operations have ended that it began, in the order in which they did, if that was waited for.
+    pub completions: Vec<Completion>,
 }
 
 impl SessionHandle {
@@ -41,6 +44,29 @@ impl SessionHandle {
         timeout: Option<Millis>,
         command: Command,
     ) -> Result<Invoked, SessionError> {
+        self.carry_out(id, timeout, command, false).await
+    }
+
+    /// The same, and waits until the writes and operations have ended that the command begins.
+    ///
+    /// # Errors
+    /// See [`Self::invoke`]; the time that it may take is the time for both.
+    pub async fn complete(
+        &self,
+        id: Option<&str>,
+        timeout: Option<Millis>,
+        command: Command,
+    ) -> Result<Invoked, SessionError> {
+        self.carry_out(id, timeout, command, true).await
+    }
+
+    async fn carry_out(
+        &self,
+        id: Option<&str>,
+        timeout: Option<Millis>,
+        command: Command,
+        until_complete: bool,
+    ) -> Result<Invoked, SessionError> {
         let gateway = &self.sessions.0.gateway;
         let id = self.name(id)?;
         let access = ItemAccess::of(&self.principal.grants.constraints)?;
@@ -49,19 +75,22 @@ impl SessionHandle {
         let (number, unread) = self.session.tell(|inner| {
             let Guarded { command, unread } = guard(&access, inner, command)?;
             let number = inner.machine.handle_invoke(gateway.now(), timeout)?;
-            inner.waiting.insert(number, Waiting { invocation: Invocation { id: id.clone(), by, command }, reply });
+            let awaited = until_complete.then(|| Awaited::after(inner.completions.of(&id)));
+            let invocation = Invocation { id: id.clone(), by, command };
+            inner.waiting.insert(number, Waiting { invocation, reply, awaited });
             Ok::<_, SessionError>((number, unread))
         })?;
         tracing::debug!(session = %self.session.about.job, ?number, "a command is sent");
         let over = |_| SessionError::SessionOver { state: self.session.state.borrow().clone() };
-        let (Answer { id, mut result, repeated, backend }, worker_seq) = replied.await.map_err(over)??;
+        let Replied { answer, worker_seq, completions } = replied.await.map_err(over)??;
+        let Answer { id, mut result, repeated, backend } = answer;
         if let Done::Readings(readings) = &mut result.done {
             for (place, reading) in unread {
                 readings.insert(place.min(readings.len()), reading);
                 result.success = false;
             }
         }
-        Ok(Invoked { id, result, backend, worker_seq, repeated })
+        Ok(Invoked { id, result, backend, worker_seq, repeated, completions })
     }
 
     fn name(&self, id: Option<&str>) -> Result<Box<str>, SessionError> {

@@ -12,6 +12,7 @@ use moorline_core::record::Accepted;
 use moorline_types::{JobId, Millis, PrincipalId, StreamSeq, Tag, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::{Notify, oneshot, watch};
 
+use super::completions::{Awaited, Completion, Completions};
 use super::{BackendOptions, GatewaySessionId, SessionError, SessionSummary, id};
 use crate::sync::lock;
 
@@ -56,6 +57,8 @@ pub(super) struct Inner {
     pub(super) cursors: HashMap<SubscriberId, StreamSeq>,
     /// Commands that wait for their answers.
     pub(super) waiting: HashMap<CommandNumber, Waiting>,
+    /// How the last writes and operations have ended.
+    pub(super) completions: Completions,
     /// What ends the streams of those who are disconnected.
     pub(super) streams: HashMap<SubscriberId, watch::Sender<Option<Disconnect>>>,
     /// What items are called, by which is judged who may write them.
@@ -68,7 +71,17 @@ pub(super) struct Inner {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) invocation: Invocation,
-    pub(super) reply: oneshot::Sender<Result<(Answer, WorkerSeq), SessionError>>,
+    pub(super) reply: oneshot::Sender<Result<Replied, SessionError>>,
+    /// What it waits for beside its answer, if it does.
+    pub(super) awaited: Option<Awaited>,
+}
+
+/// What whoever asked is told.
+#[derive(Debug)]
+pub(super) struct Replied {
+    pub(super) answer: Answer,
+    pub(super) worker_seq: WorkerSeq,
+    pub(super) completions: Vec<Completion>,
 }
 
 impl Session {
@@ -129,6 +142,7 @@ impl Session {
             journal_bytes: 0,
             cursors: HashMap::new(),
             waiting: HashMap::new(),
+            completions: Completions::default(),
             streams: HashMap::new(),
             items: BTreeMap::new(),
             worker: None,

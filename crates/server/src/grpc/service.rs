@@ -27,7 +27,8 @@ const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: usize = 1_000;
 
 /// What this gateway can do in a session.
-const CAPABILITIES: [&str; 6] = ["unary-invoke", "bulk-invoke", "stream-events", "replay-gap", "alarms", "reattach"];
+const CAPABILITIES: [&str; 7] =
+    ["unary-invoke", "bulk-invoke", "stream-events", "replay-gap", "alarms", "reattach", "until-complete"];
 
 /// The metadata with which a client says how long it waits.
 const DEADLINE: &str = "grpc-timeout";
@@ -180,7 +181,10 @@ impl SessionGateway for Calls {
         let command = from_proto::command(asked.command).map_err(|status| *status)?;
         let handle = self.control(&who, &asked.session_id, AuditAction::Invoke)?;
         let id = from_proto::text(asked.command_id);
-        let invoked = handle.invoke(id.as_deref(), timeout, command).await;
+        let invoked = match asked.until_complete {
+            true => handle.complete(id.as_deref(), timeout, command).await,
+            false => handle.invoke(id.as_deref(), timeout, command).await,
+        };
         let invoked = invoked.map_err(|error| status(&asked.session_id, &error))?;
         Ok(Response::new(to_proto::invoked(invoked)))
     }

@@ -3,7 +3,7 @@
 use moorline_backend::contract as backend;
 use moorline_core::backend_session::{CloseReason, Gap, State};
 use moorline_gateway_proto::v1;
-use moorline_runtime::backend_sessions::{Invoked, SessionSummary, StreamItem, StreamedEvent};
+use moorline_runtime::backend_sessions::{Completion, Invoked, SessionSummary, StreamItem, StreamedEvent};
 use moorline_types::{Epoch, Millis, Timestamp};
 
 /// A point in time.
@@ -83,6 +83,16 @@ pub(super) fn invoked(invoked: Invoked) -> v1::InvokeResponse {
         result: Some(result(invoked.result, &invoked.backend)),
         worker_sequence: invoked.worker_seq.get(),
         repeated: invoked.repeated,
+        completions: invoked.completions.into_iter().map(completion).collect(),
+    }
+}
+
+fn completion(Completion { worker_seq, at, statuses }: Completion) -> v1::Completion {
+    v1::Completion {
+        worker_sequence: worker_seq.get(),
+        server_handle: at.map_or(0, |at| at.server.0),
+        item_handle: at.map_or(0, |at| at.item.0),
+        statuses: self::statuses(&statuses),
     }
 }
 

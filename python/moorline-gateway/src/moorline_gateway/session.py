@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,6 +49,8 @@ class Invoked:
     """The number that the worker gave its answer: every event of the session with a smaller one came before it."""
     repeated: bool
     """Whether the answer was there already, because the command is a repetition."""
+    completions: tuple[pb.Completion, ...] = ()
+    """How each write and operation has ended that it began, in the order in which they did, if that was waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +87,29 @@ class Session:
         return await about(self._caller, self.id)
 
     async def invoke(
-        self, command: pb.Command, *, command_id: str | None = None, timeout: float | None = None
+        self,
+        command: pb.Command,
+        *,
+        command_id: str | None = None,
+        timeout: float | None = None,
+        until_complete: bool = False,
     ) -> Invoked:
         """Has the worker carry out a command, under a name of its own unless it has one. It is asked for again, under the
         same name, while connections are lost and time is left, and is carried out once. That the back end has not done it
-        is in the answer."""
+        is in the answer. With `until_complete` the answer comes when what the command begins is complete: a write, a
+        pause, the end of one."""
         name = command_id or self._caller.command_id()
-        request = pb.InvokeRequest(session_id=self.id, command_id=name, command=command)
+        request = pb.InvokeRequest(
+            session_id=self.id, command_id=name, command=command, until_complete=until_complete
+        )
         if timeout is not None:
             request.timeout.CopyFrom(duration_of(timeout))
         seconds = (self._command_timeout if timeout is None else timeout) + ANSWER_GRACE_SEC
         answer = await self._caller.call(INVOKE, request, Repeat.NAMED, seconds=seconds, command_id=name)
         if not answer.HasField("result"):
             raise Unreadable("result")
-        return Invoked(name, answer.result, answer.worker_sequence, answer.repeated)
+        completions = tuple(answer.completions)
+        return Invoked(name, answer.result, answer.worker_sequence, answer.repeated, completions)
 
     async def _done(self, command: pb.Command, brings: str | None = None) -> pb.CommandResult:
         """What a command that has to succeed has brought; readings and parts are brought whether or not all succeed."""
@@ -149,6 +160,21 @@ class Session:
         """Writes a value. The answer says that the back end has taken it in; that it is complete is an event."""
         command = commands.write(item, value, user=user, source_time=source_time)
         return written(await self.invoke(command, command_id=command_id))
+
+    async def write_until_complete(
+        self, item: Item, value: Value, *, user: User | None = None, command_id: str | None = None
+    ) -> Written:
+        """Writes a value, and waits until that is complete. Raises `Failed` also if the back end has taken it in and says
+        then that it was not written."""
+        command = commands.write(item, value, user=user)
+        invoked = await self.invoke(command, command_id=command_id, until_complete=True)
+        taken_in = written(invoked)
+        if not invoked.completions:
+            raise Unreadable("completion")
+        for ended in invoked.completions:
+            if not all(status.success for status in ended.statuses):
+                raise Failed(failure_of_statuses(ended.statuses))
+        return taken_in
 
     async def write_secured(self, item: Item, value: Value, user: User, verifier: User) -> Written:
         """Writes a value as one user, with another who verifies it."""
@@ -253,6 +279,19 @@ def ended(error: OutcomeUnknown) -> Closed:
 
 def failure_of(result: pb.CommandResult) -> Failure:
     return Failure(result.message, tuple(result.statuses), result.hresult)
+
+
+def failure_of_statuses(statuses: Sequence[pb.Status]) -> Failure:
+    """Of something that the back end has taken in and has not done then."""
+    failed = [f"{category_of(status.category)} {status.detail}" for status in statuses if not status.success]
+    return Failure(f"the back end says {', '.join(failed)}", tuple(statuses))
+
+
+def category_of(category: int) -> str:
+    """A category of a status as the API names it."""
+    is_known = category in pb.StatusCategory.values()
+    name = pb.StatusCategory.Name(pb.StatusCategory.ValueType(category)) if is_known else "UNKNOWN"
+    return name.removeprefix("STATUS_CATEGORY_").lower()
 
 
 def brought(result: pb.CommandResult, brings: str | None) -> pb.CommandResult:

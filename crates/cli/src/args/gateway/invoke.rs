@@ -91,7 +91,7 @@ const COMMANDS: &[Command] = &[
     ("activate", "End an item's pause", &[SERVER, ITEM]),
     (
         "write",
-        "Write an item that is advised; that it is complete is an event",
+        "Write an item that is advised; that it is complete is an event, or with --wait the answer",
         &[SERVER, ITEM, VALUE, USER, SOURCE_TIME],
     ),
     (
@@ -147,6 +147,10 @@ pub(super) fn grammar(session: Arg) -> Clap {
             .value_name("DURATION")
             .value_parser(duration)
             .help("How long the answer may take, such as 5s [default: the session's]"),
+        Arg::new("wait")
+            .long("wait")
+            .action(ArgAction::SetTrue)
+            .help("Wait until what it begins is complete: a write, a pause, the end of one"),
         json("Print the whole answer as JSON, in one line"),
     ];
     let by_json = Arg::new("command")
@@ -166,8 +170,9 @@ pub(super) fn grammar(session: Arg) -> Clap {
         .after_help(
             "The command is one of those above with its flags, or --command with JSON, whose fields are those\n\
              of moorline.gateway.v1; `bulk` has several commands, which are carried out one after the other,\n\
-             in one round trip. A write is answered when the back end has taken it in; whether it is complete\n\
-             is an event. The exit code is 5 if the command, or one of several, was not carried out.\n\n\
+             in one round trip. A write is answered when the back end has taken it in; how it went is an event,\n\
+             and with --wait a part of the answer. The exit code is 5 if the command, or one of several, was not\n\
+             carried out.\n\n\
              Examples:\n  \
              H=$(moorline gateway invoke $S register --client-name line1)\n  \
              I=$(moorline gateway invoke $S add-item --server-handle $H --item Plant.Setpoint)\n  \
@@ -218,6 +223,7 @@ pub(super) fn read(session: String, of: &ArgMatches) -> Invoke {
         session,
         id: of.get_one::<String>("id").cloned().unwrap_or_default(),
         timeout: of.get_one("timeout").copied(),
+        wait: of.get_flag("wait"),
         command: if is_both { InvokeCommand::Twice } else { command },
         json: of.get_flag("json"),
     }

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use moorline_gateway_client::Invoked;
 use moorline_gateway_proto::v1;
+use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ const MAX_COMMAND_BYTES: u64 = 16 << 20;
 const COMMAND: &str = "moorline.gateway.v1.Command";
 const VALUE: &str = "moorline.gateway.v1.Value";
 const RESULT: &str = "moorline.gateway.v1.CommandResult";
+const COMPLETION: &str = "moorline.gateway.v1.Completion";
 
 /// The command that was asked for.
 pub(super) fn command(asked: InvokeCommand) -> Result<v1::Command> {
@@ -89,15 +91,20 @@ fn descriptor(name: &str) -> Result<MessageDescriptor> {
 
 /// An answer with every field, by its name in the API.
 pub(super) fn answer(invoked: &Invoked) -> Result<Value> {
-    let mut result = DynamicMessage::new(descriptor(RESULT)?);
-    result.transcode_from(&invoked.result).context("the answer")?;
-    let options =
-        SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false).skip_default_fields(false);
-    let result = result.serialize_with_options(serde_json::value::Serializer, &options).context("the answer")?;
+    let result = as_json(RESULT, &invoked.result)?;
+    let completions: Result<Vec<_>> = invoked.completions.iter().map(|one| as_json(COMPLETION, one)).collect();
     Ok(json!({
         "command_id": invoked.id.as_str(), "worker_sequence": invoked.worker_sequence, "repeated": invoked.repeated,
-        "result": result,
+        "result": result, "completions": completions?,
     }))
+}
+
+fn as_json(name: &str, message: &impl Message) -> Result<Value> {
+    let mut dynamic = DynamicMessage::new(descriptor(name)?);
+    dynamic.transcode_from(message).context("the answer")?;
+    let options =
+        SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false).skip_default_fields(false);
+    dynamic.serialize_with_options(serde_json::value::Serializer, &options).context("the answer")
 }
 
 fn standard_input() -> Result<String> {

@@ -247,16 +247,18 @@ class KillWorkerResponse(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., final_state: _Optional[_Union[SessionState, str]] = ...) -> None: ...
 
 class InvokeRequest(_message.Message):
-    __slots__ = ("session_id", "command_id", "timeout", "command")
+    __slots__ = ("session_id", "command_id", "timeout", "command", "until_complete")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_COMPLETE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     command_id: str
     timeout: _duration_pb2.Duration
     command: Command
-    def __init__(self, session_id: _Optional[str] = ..., command_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., command: _Optional[_Union[Command, _Mapping]] = ...) -> None: ...
+    until_complete: bool
+    def __init__(self, session_id: _Optional[str] = ..., command_id: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., until_complete: _Optional[bool] = ...) -> None: ...
 
 class Command(_message.Message):
     __slots__ = ("register", "unregister", "add_item", "remove_item", "advise", "un_advise", "suspend", "activate", "write", "write_secured", "authenticate_user", "set_buffered_update_interval", "read", "subscribe_alarms", "refresh_alarms", "get_session_state", "get_worker_info", "bulk")
@@ -443,16 +445,30 @@ class GetWorkerInfo(_message.Message):
     def __init__(self) -> None: ...
 
 class InvokeResponse(_message.Message):
-    __slots__ = ("command_id", "result", "worker_sequence", "repeated")
+    __slots__ = ("command_id", "result", "worker_sequence", "repeated", "completions")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     WORKER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REPEATED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     result: CommandResult
     worker_sequence: int
     repeated: bool
-    def __init__(self, command_id: _Optional[str] = ..., result: _Optional[_Union[CommandResult, _Mapping]] = ..., worker_sequence: _Optional[int] = ..., repeated: _Optional[bool] = ...) -> None: ...
+    completions: _containers.RepeatedCompositeFieldContainer[Completion]
+    def __init__(self, command_id: _Optional[str] = ..., result: _Optional[_Union[CommandResult, _Mapping]] = ..., worker_sequence: _Optional[int] = ..., repeated: _Optional[bool] = ..., completions: _Optional[_Iterable[_Union[Completion, _Mapping]]] = ...) -> None: ...
+
+class Completion(_message.Message):
+    __slots__ = ("worker_sequence", "server_handle", "item_handle", "statuses")
+    WORKER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SERVER_HANDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_HANDLE_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    worker_sequence: int
+    server_handle: int
+    item_handle: int
+    statuses: _containers.RepeatedCompositeFieldContainer[Status]
+    def __init__(self, worker_sequence: _Optional[int] = ..., server_handle: _Optional[int] = ..., item_handle: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ...) -> None: ...
 
 class CommandResult(_message.Message):
     __slots__ = ("success", "message", "statuses", "hresult", "backend", "server_handle", "item_handle", "user_handle", "interval_ms", "readings", "session_state", "worker_info", "results")
