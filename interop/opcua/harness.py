@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,18 @@ MAX_LINE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
+class Site:
+    """A server with secured endpoints: how clients call it, and where its certificates are."""
+
+    url: str
+    certificates: Path
+
+    def user(self) -> tuple[Path, Path]:
+        """The certificate and the key of the user who has one."""
+        return self.certificates / "user" / "cert.der", self.certificates / "user" / "key.pem"
+
+
+@dataclass(frozen=True)
 class Kit:
     """The program of the test kit."""
 
@@ -33,22 +46,43 @@ class Kit:
     @asynccontextmanager
     async def server(self) -> AsyncIterator[str]:
         """Its server, and how clients call it."""
-        async with listening(await self.start("serve")) as url:
-            yield url
+        async with listening(await self.start("serve")) as site:
+            yield site.url
+
+    @asynccontextmanager
+    async def secured_server(self) -> AsyncIterator[Site]:
+        """Its server with secured endpoints."""
+        async with listening(await self.start("serve", "--secured", "yes")) as site:
+            yield site
 
     @asynccontextmanager
     async def worker(self, url: str) -> AsyncIterator[Worker]:
         """The worker's back end, open to a server."""
-        process = await self.start("drive", "--server", address(url))
+        async with self.opened("--server", address(url)) as opened:
+            if not isinstance(opened, Worker):
+                raise RuntimeError(f"the back end does not open: {opened}")
+            yield opened
+
+    @asynccontextmanager
+    async def worker_with(self, home: Path, url: str, endpoint: str) -> AsyncIterator[Worker | str]:
+        """The same, with an endpoint that is set up so; or why it does not open. What it keeps is in `home`."""
+        file = home / "opcua.toml"
+        file.write_text(f'[endpoints.test]\nurl = "{url}"\npublishing_interval_ms = 50\n{endpoint}\n')
+        async with self.opened("--config", str(file)) as opened:
+            yield opened
+
+    @asynccontextmanager
+    async def opened(self, *args: str) -> AsyncIterator[Worker | str]:
+        process = await self.start("drive", *args)
         try:
             worker = Worker(process)
-            await worker.line(lambda line: line == "open")
-            yield worker
+            line = await worker.line(lambda line: line == "open" or "refused" in line)
+            yield worker if line == "open" else line["refused"]["reason"]
         finally:
             await end(process)
 
     async def cuts(self, url: str | None, *args: str) -> dict[str, Any]:
-        """What came of cutting the worker's back end off from a server, the kit's own if none is named."""
+        """What came of cutting the worker off from a server, the kit's own if none is named."""
         server = [] if url is None else ["--server", address(url)]
         process = await self.start("cuts", *server, *args)
         out, _ = await process.communicate()
@@ -123,8 +157,15 @@ def address(url: str) -> str:
 @asynccontextmanager
 async def asyncua_server() -> AsyncIterator[str]:
     """The server of asyncua, and how clients call it."""
-    async with listening(await start(sys.executable, str(HERE / "server.py"))) as url:
-        yield url
+    async with listening(await start(sys.executable, str(HERE / "server.py"))) as site:
+        yield site.url
+
+
+@asynccontextmanager
+async def secured_asyncua_server() -> AsyncIterator[Site]:
+    """The server of asyncua with secured endpoints."""
+    async with listening(await start(sys.executable, str(HERE / "server.py"), "--secured")) as site:
+        yield site
 
 
 async def start(program: str | Path, *args: str) -> asyncio.subprocess.Process:
@@ -136,14 +177,15 @@ async def start(program: str | Path, *args: str) -> asyncio.subprocess.Process:
 
 
 @asynccontextmanager
-async def listening(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
+async def listening(process: asyncio.subprocess.Process) -> AsyncIterator[Site]:
     """A server that says first where it listens, and ends when its standard input does."""
     try:
         async with asyncio.timeout(PATIENCE_SEC):
             line = (await process.stdout.readline()).decode().strip()
-        if not line.startswith("listening url="):
+        said = re.fullmatch(r"listening url=(\S+) certificates=(.+)", line)
+        if said is None:
             raise RuntimeError(f"the server did not start: {line!r}")
-        yield line.removeprefix("listening url=")
+        yield Site(said[1], Path(said[2]))
     finally:
         await end(process)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import as_client
 import as_worker
 import harness
+import secured
 
 # A scenario that has not ended by then does not end.
 DEADLINE_SEC = 300
@@ -31,26 +32,42 @@ async def main(program: str, part: str = "", *args: str) -> int:
         failed += await run("the worker and the test kit", as_worker.SCENARIOS, part, kit, url)
     async with kit.server() as url:
         failed += await run("asyncua and the test kit", as_client.SCENARIOS, part, kit, url)
+    async with harness.secured_asyncua_server() as site:
+        failed += await run("the worker and secured asyncua", secured.OF_WORKER, part, kit, site)
+    async with kit.secured_server() as site:
+        failed += await run("the worker and the secured test kit", secured.OF_WORKER, part, kit, site)
+        failed += await run("asyncua and the secured test kit", secured.OF_CLIENT, part, kit, site)
     print(f"{failed} scenarios failed" if failed else "every scenario passed")
     return 1 if failed else 0
 
 
 async def cuts(kit: harness.Kit, *args: str) -> int:
-    """The table of docs/opcua.md."""
-    print("| server | seed | cuts | cut for | values | lost | doubled | out of order | gaps told | slowest return |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    outcomes = [row("async-opcua", await kit.cuts(None, *args))]
-    async with harness.asyncua_server() as url:
-        outcomes.append(row("asyncua", await kit.cuts(url, *args)))
-    return 0 if all(outcomes) else 1
+    """The table of docs/opcua.md: with each server, who is told of the values. All of them at once: they mostly wait."""
+    gateway = ("--gateway", str(kit.program.parent))
+
+    async def ours(*how: str) -> dict:
+        return await kit.cuts(None, *how, *args)
+
+    async def asyncuas(*how: str) -> dict:
+        async with harness.asyncua_server() as url:
+            return await kit.cuts(url, *how, *args)
+
+    outcomes = await asyncio.gather(ours(), ours(*gateway), asyncuas(), asyncuas(*gateway))
+    print("| server | told to | seed | cuts | cut for | values | lost | doubled | out of order | gaps told | slowest return |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    told = ("the worker", "a client of a gateway")
+    who = [(server, whom) for server in ("async-opcua", "asyncua") for whom in told]
+    exact = [row(server, whom, outcome) for (server, whom), outcome in zip(who, outcomes, strict=True)]
+    return 0 if all(exact) else 1
 
 
-def row(server: str, outcome: dict) -> bool:
+def row(server: str, whom: str, outcome: dict) -> bool:
     """Prints a row; whether nothing was lost and nothing came twice."""
     counts = outcome["counts"]
     cells = [
-        server, outcome["seed"], outcome["cuts"], f"{outcome['cut_seconds']:.0f} s", counts["values"], counts["lost"],
-        counts["doubled"], counts["out_of_order"], counts["gaps_told"], f"{outcome['slowest_return_seconds']:.2f} s",
+        server, whom, outcome["seed"], outcome["cuts"], f"{outcome['cut_seconds']:.0f} s", counts["values"],
+        counts["lost"], counts["doubled"], counts["out_of_order"], counts["gaps_told"],
+        f"{outcome['slowest_return_seconds']:.2f} s",
     ]
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
     exact = counts["lost"] == counts["doubled"] == counts["out_of_order"] == 0
@@ -59,7 +76,7 @@ def row(server: str, outcome: dict) -> bool:
     return exact
 
 
-async def run(who: str, scenarios: list, part: str, kit: harness.Kit, url: str) -> int:
+async def run(who: str, scenarios: list, part: str, kit: harness.Kit, site: str | harness.Site) -> int:
     failed = 0
     for scenario in scenarios:
         if part not in scenario.__name__:
@@ -67,7 +84,7 @@ async def run(who: str, scenarios: list, part: str, kit: harness.Kit, url: str) 
         started = time.monotonic()
         try:
             async with asyncio.timeout(DEADLINE_SEC):
-                await scenario(kit, url)
+                await scenario(kit, site)
             verdict = "ok"
         except Exception:
             failed += 1

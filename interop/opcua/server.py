@@ -1,15 +1,19 @@
 """The server that nobody here wrote, with the same tags as ours: asyncua on a free port, until standard input ends.
 
-The first line that it prints is `listening url=...`. What is wanted of it is written to tags, as to our server.
+The first line that it prints is `listening url=... certificates=...`. With `--secured` it has secured endpoints too, and
+trusts every client. What is wanted of it is written to tags, as to our server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from uuid import UUID
 
+import certificates
 from asyncua import Node, Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
 
@@ -52,13 +56,20 @@ PROTECTED = ("Refused", "Secured")
 
 
 class Users:
-    """Anonymous users may write what is not protected, and one user with a password everything."""
+    """Anonymous users may write what is not protected; one with a password and one with a certificate everything."""
+
+    def __init__(self, certificate: bytes | None = None) -> None:
+        self.certificate = certificate
 
     def get_user(self, iserver, username=None, password=None, certificate=None):
-        if username is None:
+        if username is not None:
+            known = (username, password) == (USER, PASSWORD)
+            return User(role=UserRole.Admin, name=username) if known else None
+        if certificate and certificate == self.certificate:
+            return User(role=UserRole.Admin, name=certificates.USER)
+        # Of whoever says no name, asyncua hands on the certificate of the client's program, if there is one.
+        if not certificate or certificates.is_of_program(certificate):
             return User(role=UserRole.User)
-        if (username, password) == (USER, PASSWORD):
-            return User(role=UserRole.Admin, name=username)
         return None
 
 
@@ -173,20 +184,37 @@ def say(event, field: str, value: bool, text: str) -> None:
     event.data_types[f"{field}/Id"] = T.Boolean
 
 
-async def main() -> None:
-    server = Server(user_manager=Users())
+async def secure(server: Server, directory: Path) -> None:
+    """Gives a server a certificate, and secured endpoints."""
+    certificate, key = certificates.of_server(directory)
+    await server.load_certificate(certificate)
+    await server.load_private_key(key)
+    await server.set_application_uri(certificates.SERVER_URI)
+    policies = ua.SecurityPolicyType
+    server.set_security_policy([
+        policies.NoSecurity, policies.Basic256Sha256_SignAndEncrypt, policies.Basic256Sha256_Sign,
+        policies.Aes128Sha256RsaOaep_SignAndEncrypt, policies.Aes256Sha256RsaPss_SignAndEncrypt,
+    ])
+
+
+async def main(directory: Path, *, secured: bool) -> None:
+    certificate, _ = certificates.of_user(directory) if secured else (None, None)
+    server = Server(user_manager=Users(certificate and certificate.read_bytes()))
     await server.init()
     server.set_endpoint("opc.tcp://127.0.0.1:0/")
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+    if secured:
+        await secure(server, directory)
     plant = Plant(server)
     await plant.build()
     async with server:
         port = server.bserver._server.sockets[0].getsockname()[1]
         counting = asyncio.create_task(plant.count())
-        print(f"listening url=opc.tcp://127.0.0.1:{port}/", flush=True)
+        print(f"listening url=opc.tcp://127.0.0.1:{port}/ certificates={directory}", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         counting.cancel()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory() as made:
+        asyncio.run(main(Path(made), secured="--secured" in sys.argv))

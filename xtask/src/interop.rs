@@ -43,10 +43,14 @@ fn run_with(peer: &Peer, python: &str, args: &[&str]) -> Result<()> {
     command::run(python, &all)
 }
 
-/// Builds the test kit of OPC UA, and lets it cut the worker off from both servers.
+/// Builds the test kit of OPC UA, the worker and the gateway, and lets the kit cut the worker off from both servers.
 pub(crate) fn cuts(args: &[&str]) -> Result<()> {
     let python = ASYNCUA.environment.interpreter()?;
-    command::cargo(&["build", "--locked", "--package", "moorline-opcua-testkit"], &[])?;
+    let mut build = vec!["build", "--locked", "--bins"];
+    build.extend(
+        ["moorline-opcua-testkit", "moorline-opcua", "moorline-cli"].iter().flat_map(|name| ["--package", name]),
+    );
+    command::cargo(&build, &[])?;
     let mut all = vec!["cuts"];
     all.extend(args);
     run_with(&ASYNCUA, &python, &all)

@@ -1,8 +1,8 @@
 //! `cargo xtask opcua-cuts`: the OPC UA worker is cut off from its server again and again, and what was lost is counted.
 //!
-//! The test of the test kit does it a few times with the kit's own server in every run of the tests; this does it longer,
-//! and with a server that nobody here wrote too, and prints what [docs/opcua.md](../../docs/opcua.md)
-//! has as a table.
+//! Two tests do it a few times with the test kit's own server in every run of the tests: one looks at what the worker is
+//! told, one at what a client of a gateway is. This does both for longer, and with a server that nobody here wrote too, and
+//! prints what [docs/opcua.md](../../docs/opcua.md) has as a table.
 
 use anyhow::Result;
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use moorline_backend::contract::{CommandResult, Event, Invocation};
-use moorline_backend::{Backend, BackendFault};
+use moorline_backend::{Backend, BackendFault, OpenError};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 
@@ -13,6 +13,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 enum Line<'a> {
     /// The back end is open.
     Open,
+    /// It cannot be opened.
+    Refused {
+        reason: String,
+    },
     Answer {
         id: &'a str,
         result: CommandResult,
@@ -26,6 +30,11 @@ enum Line<'a> {
     Unreadable {
         reason: String,
     },
+}
+
+/// Says why the back end cannot be opened.
+pub(crate) fn refused(error: &OpenError) -> io::Result<()> {
+    print(&Line::Refused { reason: error.to_string() })
 }
 
 /// Carries out the commands of standard input, an [`Invocation`] in each line, until it ends.

@@ -8,8 +8,8 @@
 //! - [`Muffler`] stands there too, and loses requests to publish, so that the server answers and tells nothing.
 //! - [`Recorder`] reads along, for what must not be seen on the way.
 //! - [`Tally`] counts what a client was told of the counting tag: what was lost, and what came twice.
-//! - [`Schedule`] draws from a seed when is cut and how; [`Trial`] lets it happen to a back end.
-//! - [`worker`] is the worker's back end, set up for such a server.
+//! - [`Schedule`] draws from a seed when is cut and how; [`Trial`] lets it happen to whoever [`watch`]es.
+//! - [`worker`] is the worker's back end, set up for such a server; [`gateway`] is a gateway with the worker, in processes.
 //!
 //! The server in `interop/opcua/` has the same tags and is made of other software. What is deliberately absent: history,
 //! methods of its own, and any notion of time but the machine's.
@@ -19,6 +19,7 @@
 mod alarms;
 mod clock;
 mod cuts;
+pub mod gateway;
 mod muffler;
 pub mod pki;
 mod plant;
@@ -29,6 +30,7 @@ mod server;
 pub mod tags;
 mod tally;
 mod tasks;
+pub mod watch;
 mod way;
 pub mod worker;
 

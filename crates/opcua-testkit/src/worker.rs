@@ -30,16 +30,24 @@ impl Default for Wanted {
 pub async fn open(url: &str, wanted: Wanted, directory: &Path) -> Result<Opened, OpenError> {
     let unavailable = |reason: String| OpenError::Unavailable { reason };
     let file = directory.join("opcua.toml");
-    std::fs::write(&file, settings(url, wanted)).map_err(|error| unavailable(error.to_string()))?;
-    let settings = Settings::load(&file).map_err(|error| unavailable(error.to_string()))?;
+    let text = format!("[endpoints.test]\n{}", endpoint(url, wanted));
+    std::fs::write(&file, text).map_err(|error| unavailable(error.to_string()))?;
+    open_with(&file).await
+}
+
+/// Opens it as a file says, without variables.
+///
+/// # Errors
+/// If the file is none of settings, or the server does not answer.
+pub async fn open_with(file: &Path) -> Result<Opened, OpenError> {
+    let settings = Settings::load(file).map_err(|error| OpenError::Unavailable { reason: error.to_string() })?;
     OpcUa::new(settings, BTreeMap::new()).open(None).await
 }
 
-/// The settings, with times that are short enough for a test.
-fn settings(url: &str, Wanted { publishing_ms, queue }: Wanted) -> String {
+/// What is said of an endpoint in its settings, with times that are short enough for a test.
+pub fn endpoint(url: &str, Wanted { publishing_ms, queue }: Wanted) -> String {
     format!(
-        "[endpoints.test]\n\
-         url = \"{url}\"\n\
+        "url = \"{url}\"\n\
          security_policy = \"None\"\n\
          security_mode = \"None\"\n\
          insecure_passwords = true\n\

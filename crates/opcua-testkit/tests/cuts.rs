@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use moorline_opcua_testkit::watch::OfBackend;
 use moorline_opcua_testkit::worker::{self, Wanted};
 use moorline_opcua_testkit::{Options, Outcome, Proxy, Schedule, TestServer, Trial};
 
@@ -27,7 +28,7 @@ async fn run(seed: u64, wanted: Wanted) -> Outcome {
     let url = format!("opc.tcp://{}/", network.address());
     let mut backend = worker::open(&url, wanted, directory.path()).await.unwrap();
     let schedule = Schedule::new(seed, CUTS).at_most(LONGEST);
-    let outcome = Trial::new(&mut *backend, &network).run(schedule).await;
+    let outcome = Trial::new(&mut OfBackend::new(&mut *backend), &network).run(schedule).await;
     backend.close().await;
     outcome.unwrap_or_else(|failure| panic!("seed {seed}: {failure}"))
 }

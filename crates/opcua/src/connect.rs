@@ -107,7 +107,8 @@ impl Server {
                 let own = CertificateStore::new(&self.settings.pki_dir).own_certificate_path();
                 format!("the server does not trust our certificate: {code}; let the server trust {}", own.display())
             }
-            code => no_connection(code),
+            code if quality::is_of_connection(code) => no_connection(code),
+            code => format!("the server opens no session: {code}"),
         }
     }
 

@@ -2,17 +2,18 @@
 //! `kill -9`.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use moorline_gateway_client::{
-    Event, EventBody, EventStream, GatewayClient, Item, Next, NextAlarm, OpenSession, Options as Connect, Session,
-    Start, Value,
+    Event, EventBody, EventStream, Item, Next, NextAlarm, OpenSession, Session, Start, Value,
 };
-use moorline_opcua_testkit::{Options, TestServer, tags};
+use moorline_opcua_testkit::gateway::{self, Gateway};
+use moorline_opcua_testkit::watch::OfGateway;
+use moorline_opcua_testkit::{Options, Proxy, Schedule, TestServer, Trial, tags};
+use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,74 +39,15 @@ fn moorline() -> &'static Path {
     })
 }
 
-/// A gateway in a directory of its own. Killed when it is dropped; its workers end by themselves soon after.
-struct Gateway {
-    child: Child,
-    home: tempfile::TempDir,
-}
-
-impl Gateway {
-    fn start(home: tempfile::TempDir) -> Self {
-        let path = |name: &str| home.path().join(name);
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(path("log")).unwrap();
-        let mut child = Command::new(moorline())
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
-            .arg(path("moorline.toml"))
-            .arg("--data-dir")
-            .arg(path("data"))
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("OPCUA_OPERATOR", tags::PASSWORD)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let gateway = Self { child, home };
-        assert!(line.starts_with("listening"), "{line:?}:\n{}", gateway.log());
-        gateway
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.home.path().join("log")).unwrap()
-    }
-
-    fn kill(mut self) -> tempfile::TempDir {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        std::mem::replace(&mut self.home, tempfile::tempdir().unwrap())
-    }
-
-    async fn client(&self) -> GatewayClient {
-        let read = |name: &str| std::fs::read_to_string(self.home.path().join("data").join(name)).unwrap();
-        let endpoint: serde_json::Value = serde_json::from_str(&read("gateway.json")).unwrap();
-        let connect = Connect::new(endpoint["grpc"].as_str().unwrap(), read("admin.token").trim());
-        GatewayClient::connect(connect).await.unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Killed already, or now.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().map(drop).unwrap_or_default();
-    }
-}
-
-fn home(server: &TestServer) -> tempfile::TempDir {
-    let home = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: String| std::fs::write(home.path().join(name), text).unwrap();
-    let worker = env!("CARGO_BIN_EXE_moorline-opcua");
-    let gateway = "listen = \"127.0.0.1:0\"\nbackends = [\"opcua\"]\nopcua_config = \"opcua.toml\"";
-    let orphans = "max_orphan_lifetime = \"1m\"";
-    write("moorline.toml", format!("[gateway]\n{gateway}\nopcua_program = \"{worker}\"\n{orphans}\n"));
+fn home(url: &str) -> TempDir {
     let endpoint = "security_policy = \"None\"\nsecurity_mode = \"None\"\ninsecure_passwords = true\n\
                     user = \"operator\"\npassword_env = \"OPCUA_OPERATOR\"\n\
                     publishing_interval_ms = 50\nsampling_interval_ms = 0\nqueue_size = 10000";
-    write("opcua.toml", format!("[endpoints.plant]\nurl = \"{}\"\n{endpoint}\n", server.url()));
-    home
+    gateway::home(Path::new(env!("CARGO_BIN_EXE_moorline-opcua")), &format!("url = \"{url}\"\n{endpoint}\n")).unwrap()
+}
+
+async fn start(home: TempDir) -> Gateway {
+    within(Gateway::start(moorline(), home)).await.unwrap()
 }
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
@@ -147,8 +89,8 @@ async fn follow(events: &mut EventStream, counter: Item, from: i64, counts: i64)
 #[tokio::test]
 async fn live_values_writes_and_alarms_outlive_the_gateway_without_a_gap() {
     let server = TestServer::start(Options::default()).await.unwrap();
-    let gateway = Gateway::start(home(&server));
-    let client = gateway.client().await;
+    let gateway = start(home(&server.url())).await;
+    let client = gateway.client().await.unwrap();
     let session = within(client.open(OpenSession::new("line 1"))).await.unwrap();
     let line = session.register("line 1").await.unwrap();
     let counter = session.add_item(line, tags::item(tags::COUNTER)).await.unwrap();
@@ -163,8 +105,8 @@ async fn live_values_writes_and_alarms_outlive_the_gateway_without_a_gap() {
 
     let (id, position) = (session.id().to_owned(), events.position().clone());
     let worker = session.worker_info().await.unwrap().pid;
-    let gateway = Gateway::start(gateway.kill());
-    let client = gateway.client().await;
+    let gateway = start(gateway.kill().await.unwrap()).await;
+    let client = gateway.client().await.unwrap();
     let session = within(client.attach(&id)).await.unwrap();
     let mut events = within(session.events(Start::After(position))).await.unwrap();
     follow(&mut events, counter, seen, 200).await;
@@ -190,8 +132,8 @@ async fn live_values_writes_and_alarms_outlive_the_gateway_without_a_gap() {
     };
     assert_eq!((acknowledged.alarm_id, acknowledged.comment.as_str()), (raised.alarm_id, "seen"));
     within(session.close()).await.unwrap();
-    assert!(reveals(&gateway.home.path().join("log")).is_empty());
-    for entry in std::fs::read_dir(gateway.home.path().join("data/workers")).unwrap() {
+    assert!(reveals(&gateway.home().join("log")).is_empty());
+    for entry in std::fs::read_dir(gateway.home().join("data/workers")).unwrap() {
         let path = entry.unwrap().path();
         assert!(reveals(&path).is_empty(), "{}: {:?}", path.display(), reveals(&path));
     }
@@ -215,9 +157,9 @@ fn reveals(file: &Path) -> Vec<&'static str> {
 #[tokio::test]
 async fn a_server_that_is_not_there_and_an_address_of_the_clients_are_refused_with_their_reason() {
     let mut server = TestServer::start(Options::default()).await.unwrap();
-    let gateway = Gateway::start(home(&server));
+    let gateway = start(home(&server.url())).await;
     server.crash().await;
-    let client = gateway.client().await;
+    let client = gateway.client().await.unwrap();
     for (options, word) in
         [("", "opc.tcp"), (r#"{"url":"opc.tcp://elsewhere"}"#, "url"), (r#"{"endpoint":"x"}"#, "plant")]
     {
@@ -225,4 +167,19 @@ async fn a_server_that_is_not_there_and_an_address_of_the_clients_are_refused_wi
         let Err(refused) = within(client.open(open)).await else { panic!("it is open: {options}") };
         assert!(refused.to_string().contains(word), "{options}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn a_client_loses_nothing_and_is_told_nothing_twice_while_the_worker_is_cut_off() {
+    let seed = std::env::var("MOORLINE_OPCUA_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let server = TestServer::start(Options::default()).await.unwrap();
+    let network = Proxy::to(server.address()).await.unwrap();
+    let gateway = start(home(&format!("opc.tcp://{}/", network.address()))).await;
+    let mut client = within(OfGateway::open(&gateway.client().await.unwrap())).await.unwrap();
+    let schedule = Schedule::new(seed, 3).at_most(Duration::from_millis(700));
+    let outcome = Trial::new(&mut client, &network).run(schedule).await;
+    let outcome = outcome.unwrap_or_else(|failure| panic!("seed {seed}: {failure}\n{}", gateway.log()));
+    assert!(outcome.counts.is_exact(), "seed {seed}: {outcome:?}");
+    assert!(outcome.connections > outcome.cuts, "seed {seed}: the cuts have cut nothing: {outcome:?}");
+    within(client.close()).await.unwrap();
 }

@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("worker", &["types"]),
     ("agents", &["types", "worker"]),
     ("backend", &["types", "worker"]),
-    ("opcua", &["types", "worker", "backend"]),
+    ("opcua", &["types", "backend"]),
     ("runtime", &["types", "core", "store", "worker", "backend"]),
     (
         "server",
@@ -28,8 +28,8 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("sim", &["types", "core", "store", "worker", "runtime"]),
     ("fuzz", &["types", "wire", "core"]),
     ("counted", &["types", "wire", "core", "store"]),
-    ("bench", &["types", "worker", "backend", "gateway-proto", "gateway-client"]),
-    ("opcua-testkit", &["types", "backend", "opcua"]),
+    ("bench", &["types", "backend", "gateway-proto", "gateway-client"]),
+    ("opcua-testkit", &["types", "backend", "opcua", "gateway-client"]),
     ("xtask", &[]),
 ];
 
