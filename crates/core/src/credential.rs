@@ -11,6 +11,8 @@
 //!   is intended and not told of is withdrawn.
 //! - A document goes when the upstream has said that there is no such credential any more, and for no other reason.
 //!   [`Revocations`] asks until it does.
+//! - What a child is given is taken off its parent's credential before the child's works, and comes back when that is
+//!   withdrawn: [`Caps`].
 //!
 //! A value is sealed before it is written down, and is nowhere once its credential is withdrawn. What a job's records
 //! say of a credential is no secret.
@@ -23,9 +25,11 @@ use serde::{Deserialize, Serialize};
 use crate::lease::budget::Budget;
 use crate::lease::{Pattern, Terms};
 
+mod caps;
 mod custody;
 mod revocations;
 
+pub use caps::{Capped, Caps, Sharing, Standing, Wanted};
 pub use custody::{Custody, Stage};
 pub use revocations::{Answer, MAX_FAILING, Revocation, Revocations};
 
@@ -85,9 +89,8 @@ impl Constraints {
     /// The same in the words of a lease, as a client is shown them.
     pub fn to_json(&self) -> Json {
         let mut constraints = serde_json::Map::new();
-        let budget: Vec<_> = self.budget.iter().map(|(currency, amount)| format!("{currency}:{amount}")).collect();
-        if !budget.is_empty() {
-            constraints.insert(COST_BUDGET.to_owned(), budget.into());
+        if !self.budget.is_empty() {
+            constraints.insert(COST_BUDGET.to_owned(), self.budget.to_texts().into());
         }
         let models: Vec<_> = self.models.iter().map(Pattern::as_str).collect();
         constraints.insert(Capability::ModelUse.as_str().to_owned(), models.into());

@@ -3,7 +3,8 @@
 //! - What is intended is in the store before the upstream is asked; what is live got there with the record that tells of
 //!   it. Whatever else is there is withdrawn, at once or at the next start.
 //! - Values are in memory and in the store as they were sealed, and are opened for whoever is to be shown one.
-//! - One task asks the upstream to withdraw, again and again, and looks whether it could issue.
+//! - One task asks the upstream to withdraw, again and again, tells it what the credentials of jobs that have delegated
+//!   may spend, and looks whether it could issue.
 //!
 //! | a gateway dies | what the next start finds | what it does |
 //! | --- | --- | --- |
@@ -11,7 +12,7 @@
 //! | before its answer is taken in | intended, no job | withdraws |
 //! | before the job's first record is committed | intended, no job | withdraws |
 //! | before a child's first record is committed | intended, no child, which its parent holds | withdraws; another is issued for that child |
-//! | while the job runs | live, an open job | keeps it |
+//! | while the job runs | live, an open job | keeps it, and tells the upstream anew what may be spent with it |
 //! | while a value is replaced | intended beside live | withdraws what is intended; the job has another one issued |
 //! | before the prior value is withdrawn | two live ones | withdraws the older |
 //! | after the job's end was told | live, a job that is over | withdraws |
@@ -23,8 +24,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use moorline_core::Refusal;
 use moorline_core::credential::{
-    BEARER, Constraints, Custody, MAX_FAILING, Provisioned, Revocation, Revocations, Stage,
+    BEARER, Caps, Constraints, Custody, MAX_FAILING, Provisioned, Revocation, Revocations, Sharing, Stage,
 };
+use moorline_core::lease::Terms;
 use moorline_core::record::Accepted;
 use moorline_store::{Collection, DocKey, Expect, ReadError, Store};
 use moorline_types::{CredentialId, JobId, Millis, PrincipalId, Timestamp};
@@ -36,13 +38,14 @@ use crate::gateway::{no_entropy, put_reason};
 use crate::mint;
 use crate::sync::lock;
 
+mod caps;
 mod keeper;
 mod pending;
 mod provisioner;
 mod seal;
 
 pub(crate) use pending::Pending;
-pub use provisioner::{Issued, NotIssued, Order, Provisioner, Value};
+pub use provisioner::{Cap, Issued, NotIssued, Order, Provisioner, Value};
 pub use seal::SealKey;
 
 /// The longest that a provisioner is waited for, whatever it says of itself: its own deadlines are shorter. So long a
@@ -98,6 +101,8 @@ struct Shared {
     wake: Notify,
     /// Counts what was withdrawn, for those who wait for it.
     withdrawn: watch::Sender<u64>,
+    /// Counts what the upstream was told of what may be spent, likewise.
+    told: watch::Sender<u64>,
     /// Whether the upstream has been looked at.
     looked: watch::Sender<bool>,
     /// Room for what waits for a credential.
@@ -114,10 +119,21 @@ struct State {
     /// learns that it is committed.
     announced: HashMap<CredentialId, Custody>,
     revocations: Revocations,
+    /// How jobs share their budgets with their children, as far as those were given any.
+    sharings: HashMap<JobId, Sharing>,
+    caps: Caps,
     /// Why the upstream could not issue or withdraw when it was looked at last.
     trouble: Option<String>,
     /// It has failed since.
     is_doubted: bool,
+}
+
+impl State {
+    /// The credential is to be withdrawn.
+    fn handle_wanted(&mut self, now: Timestamp, custody: Custody) {
+        self.revocations.handle_wanted(now, custody.clone());
+        self.reckon_above(now, &custody);
+    }
 }
 
 impl Credentials {
@@ -129,12 +145,16 @@ impl Credentials {
             held: HashMap::new(),
             announced: HashMap::new(),
             revocations: Revocations::default(),
+            sharings: HashMap::new(),
+            caps: Caps::default(),
             trouble,
             is_doubted: false,
         });
-        let (wake, withdrawn, looked) = (Notify::new(), watch::Sender::new(0), watch::Sender::new(false));
+        let (wake, looked) = (Notify::new(), watch::Sender::new(false));
+        let (withdrawn, told) = (watch::Sender::new(0), watch::Sender::new(0));
         let (pending, turns) = (Semaphore::new(MAX_PENDING), Semaphore::new(MAX_AT_ONCE));
-        Self(Arc::new(Shared { store, clock, key, provisioning, state, wake, withdrawn, looked, pending, turns }))
+        let shared = Shared { store, clock, key, provisioning, state, wake, withdrawn, told, looked, pending, turns };
+        Self(Arc::new(shared))
     }
 
     /// Whether there is an upstream.
@@ -193,16 +213,19 @@ impl Credentials {
         let now = self.0.clock.now();
         let Some(constraints) = self.constraints(now, accepted) else { return Ok(None) };
         let issue = mint::credential_id(now).map_err(no_entropy)?;
-        self.issue(now, (issue, issue), job, &accepted.principal, constraints).await.map(Some)
+        self.issue(now, (issue, issue), job, accepted, constraints).await.map(Some)
     }
 
-    /// The same for a child that is to be accepted. One that the last gateway has left waiting finds this one's upstream
-    /// looked at.
+    /// The same for a child that is to be accepted, when its parent's credential is kept to what the child leaves it. One
+    /// that the last gateway has left waiting finds this one's upstream looked at.
     pub(crate) async fn issue_for_child(&self, child: JobId, accepted: &Accepted) -> Result<Option<Pending>, Refusal> {
         if self.is_configured() {
             let mut looked = self.0.looked.subscribe();
             // An upstream that does not say how it is, is in trouble, which is told below.
             drop(tokio::time::timeout(ISSUE_PATIENCE, looked.wait_for(|looked| *looked)).await);
+            if let Some(parent) = &accepted.parent {
+                self.until_kept(parent.job).await?;
+            }
         }
         self.issue_for(child, accepted).await
     }
@@ -215,12 +238,24 @@ impl Credentials {
         accepted: &Accepted,
     ) -> Result<Pending, Refusal> {
         let now = self.0.clock.now();
-        let Some(constraints) = self.constraints(now, accepted) else {
+        let Some(mut constraints) = self.constraints(now, accepted) else {
             return Err(Refusal::CredentialUnavailable { reason: "no upstream is configured".to_owned() });
         };
-        let issue = mint::credential_id(now).map_err(no_entropy)?;
-        let issued = self.issue(now, (credential, issue), job, &accepted.principal, constraints).await;
-        issued.inspect_err(|refusal| tracing::warn!(%job, %credential, %refusal, "a credential is not replaced yet"))
+        // The order of a credential's issues is that of their names, also of two of the same millisecond.
+        let after =
+            self.current(job, credential).map_or(now, |prior| now.max(prior.issue.minted_at() + Millis::new(1)));
+        let issue = mint::credential_id(after).map_err(no_entropy)?;
+        {
+            let caps = &mut lock(&self.0.state).caps;
+            // What its children have now, it has not; what they get while it is made, it is told of when the job has it.
+            constraints.budget = caps.budget(job).cloned().unwrap_or(constraints.budget);
+            caps.handle_replacing(job);
+        }
+        let issued = self.issue(now, (credential, issue), job, accepted, constraints).await;
+        issued.inspect_err(|refusal| {
+            tracing::warn!(%job, %credential, %refusal, "a credential is not replaced yet");
+            self.handle_replaced(job);
+        })
     }
 
     fn constraints(&self, now: Timestamp, accepted: &Accepted) -> Option<Constraints> {
@@ -233,9 +268,10 @@ impl Credentials {
         now: Timestamp,
         (credential, issue): (CredentialId, CredentialId),
         job: JobId,
-        principal: &PrincipalId,
+        accepted: &Accepted,
         constraints: Constraints,
     ) -> Result<Pending, Refusal> {
+        let principal = &accepted.principal;
         let unavailable = |reason: &str| Refusal::CredentialUnavailable { reason: reason.to_owned() };
         let (Some(Provisioning { provisioner, .. }), Some(key)) = (&self.0.provisioning, &self.0.key) else {
             return Err(unavailable("no upstream is configured"));
@@ -248,6 +284,8 @@ impl Credentials {
             upstream: provisioner.upstream().to_owned(),
             since: now,
             stage: Stage::Intended,
+            above: self.above(accepted),
+            share: Terms::read(&accepted.lease).unwrap_or_default().budget,
         };
         let intended = Bytes::from(custody.encode());
         let put = self.0.store.put(&document(issue), intended, Expect::Absent).await;
@@ -277,6 +315,14 @@ impl Credentials {
                 Err(Refusal::CredentialUnavailable { reason })
             }
         }
+    }
+
+    /// The jobs above that have credentials too, the parent first.
+    fn above(&self, accepted: &Accepted) -> Vec<JobId> {
+        let Some(parent) = &accepted.parent else { return Vec::new() };
+        let state = lock(&self.0.state);
+        let held = state.held.get(&parent.job).and_then(|of_parent| of_parent.first());
+        held.map(|custody| [parent.job].into_iter().chain(custody.above.iter().copied()).collect()).unwrap_or_default()
     }
 
     /// The job's credentials as its submitter is shown them: with the present value of each. Nobody else is shown any.
@@ -357,19 +403,25 @@ impl Credentials {
 
     fn withdraw(&self, job: JobId, what: impl Fn(&Custody) -> bool) {
         let now = self.0.clock.now();
-        let State { held, revocations, .. } = &mut *lock(&self.0.state);
-        if let Some(of_job) = held.get_mut(&job) {
-            let wanted = of_job.extract_if(.., |custody| what(custody));
-            wanted.for_each(|custody| revocations.handle_wanted(now, custody));
+        let mut state = lock(&self.0.state);
+        if let Some(of_job) = state.held.get_mut(&job) {
+            let wanted: Vec<_> = of_job.extract_if(.., |custody| what(custody)).collect();
             if of_job.is_empty() {
-                held.remove(&job);
+                state.forget(job);
             }
+            wanted.into_iter().for_each(|custody| state.handle_wanted(now, custody));
         }
+        drop(state);
         self.0.wake.notify_one();
     }
 
     fn hold(&self, custody: Custody) {
-        lock(&self.0.state).held.entry(custody.job).or_default().push(custody);
+        let (now, job) = (self.0.clock.now(), custody.job);
+        let mut state = lock(&self.0.state);
+        state.held.entry(job).or_default().push(custody);
+        state.reckon(now, job);
+        drop(state);
+        self.0.wake.notify_one();
     }
 
     /// Reads what earlier gateways have left. To be called before jobs are taken up.

@@ -143,6 +143,10 @@ impl JobTask {
                 });
             }
             self.release_committed();
+            // Before anything is issued for a child.
+            if let Some(sharing) = self.job.poll_sharing() {
+                self.credentials.share(self.job.id(), sharing);
+            }
             if self.perform_effects() {
                 break true;
             }

@@ -188,6 +188,79 @@ async fn what_a_client_submits_below_its_job_has_a_credential_which_it_is_shown(
     assert!(upstream.live().is_empty());
 }
 
+fn amounts(amounts: &[(&str, &str)]) -> Vec<(String, String)> {
+    amounts.iter().map(|(value, amount)| ((*value).to_owned(), (*amount).to_owned())).collect()
+}
+
+/// Before the child's works, and when that is gone: at no time are both good for the same sum.
+#[tokio::test(start_paused = true)]
+async fn what_a_child_is_given_is_taken_off_its_parents_credential_and_comes_back_with_its_own() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    ada.submit(planning("holder", "null")).await.unwrap();
+    let child = see_child(&mut ada).await;
+    assert_eq!(upstream.budgets(), amounts(&[("sk-0", "1.5"), ("sk-1", "0.5")]));
+    ada.subscribe(&child.to_string(), with_history()).await.unwrap();
+    upstream.on_revoke(Fault::Down);
+    ada.cancel(&child.to_string(), None).await.unwrap();
+    see_to_end(&mut ada, child).await;
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(upstream.budgets(), amounts(&[("sk-0", "1.5"), ("sk-1", "0.5")]), "the child's may be good yet");
+    upstream.on_revoke(Fault::None);
+    bench.gateway.credentials().hurry();
+    all_over(&bench.gateway).await;
+}
+
+/// A share that goes to a child without models comes off too, and what is not told is told again.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_cannot_change_a_budget_refuses_a_child_and_is_told_until_it_can() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    let parent = ada.submit(SubmitRequest { lease: Json::parse(LEASE).unwrap(), ..asking_patient() }).await.unwrap();
+    upstream.on_cap(Fault::Down);
+    let below = |lease: &str, name: &str| SubmitRequest {
+        lease: Json::parse(lease).unwrap(),
+        parent: Some(SubmitParent { job: parent.job.to_string(), delegate_id: Some(name.to_owned()) }),
+        ..asking_patient()
+    };
+    let refused = ada.submit(below(WITHIN, "a")).await.unwrap_err();
+    assert!(matches!(refused, Refusal::CredentialUnavailable { .. }), "{refused}");
+    assert_eq!(upstream.budgets(), amounts(&[("sk-0", "2")]), "nothing was issued for it");
+    ada.submit(below(r#"{"cost.budget":["USD:0.25"]}"#, "b")).await.expect("it needs no credential");
+    upstream.on_cap(Fault::None);
+    until("the upstream is told", || upstream.budgets() == amounts(&[("sk-0", "1.75")])).await;
+    let child = ada.submit(below(WITHIN, "a")).await.unwrap();
+    assert_eq!(upstream.budgets(), amounts(&[("sk-0", "1.25"), ("sk-1", "0.5")]));
+    ada.cancel(&child.job.to_string(), None).await.unwrap();
+    until("it comes back", || upstream.budgets() == amounts(&[("sk-0", "1.75")])).await;
+
+    upstream.on_cap(Fault::Refuses);
+    ada.submit(below(WITHIN, "c")).await.expect("an upstream that changes nothing keeps nobody from delegating");
+    ada.cancel(&parent.job.to_string(), None).await.unwrap();
+    see_to_end(&mut ada, parent.job).await;
+    assert!(upstream.live().is_empty());
+}
+
+fn asking_patient() -> SubmitRequest {
+    SubmitRequest { takes_credentials: true, ..request("patient", "null") }
+}
+
+/// A value that comes in the place of another one is made for what the children leave.
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_replaced_while_children_run_allows_what_they_leave() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    let parent = ada.submit(planning("holder", "null")).await.unwrap();
+    see_child(&mut ada).await;
+    bench.gateway.rotate_credential(&parent.job.to_string(), None).await.unwrap();
+    until("the prior one is withdrawn", || upstream.budgets() == amounts(&[("sk-1", "0.5"), ("sk-2", "1.5")])).await;
+    ada.cancel(&parent.job.to_string(), None).await.unwrap();
+    all_over(&bench.gateway).await;
+}
+
 /// A delegation counts as a submission of the job's owner, a refused one too, and is refused beyond the owner's rate.
 #[tokio::test(start_paused = true)]
 async fn what_agents_delegate_counts_as_submitted_by_their_jobs_owner() {

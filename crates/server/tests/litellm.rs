@@ -7,9 +7,10 @@ mod common;
 use std::sync::Arc;
 
 use common::virtual_keys::{Fault, Kit, MASTER};
-use moorline_core::credential::{Answer, Constraints};
+use moorline_core::credential::{Answer, Capped, Constraints};
+use moorline_core::lease::budget::Budget;
 use moorline_runtime::Clock;
-use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Value};
+use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Value};
 use moorline_server::provisioning;
 use moorline_types::{CredentialId, JobId, Json, Millis, PrincipalId, Timestamp};
 use serde_json::json;
@@ -113,6 +114,41 @@ async fn a_replacement_gets_what_is_left_and_the_prior_key_ends_soon() {
     assert_eq!(kit.key(&name(2).to_string()).unwrap()["max_budget"], json!(1.75));
     assert_eq!(kit.key(&name(1).to_string()).unwrap()["duration"], "120s");
     assert!(!kit.asked().iter().any(|asked| asked.contains(first.value.expose())), "no value is in an address");
+
+    kit.spend(second.value.expose(), 1.0);
+    let third = issue(&upstream, 3, FAST, Some(&second.value)).await.unwrap();
+    assert_eq!(kit.key(&name(3).to_string()).unwrap()["max_budget"], json!(0.75), "what was spent before is spent");
+    kit.spend(third.value.expose(), 1.0);
+    issue(&upstream, 4, FAST, Some(&third.value)).await.unwrap();
+    assert_eq!(kit.key(&name(4).to_string()).unwrap()["max_budget"], json!(0), "nothing is left, and not less");
+}
+
+async fn cap(upstream: &Arc<dyn Provisioner>, n: u8, value: &Value, budget: &str) -> Capped {
+    upstream.cap(Cap { issue: name(n), value, budget: &Budget::new([budget]).unwrap() }).await
+}
+
+#[tokio::test]
+async fn a_key_is_kept_to_another_total_of_which_its_predecessors_have_spent_a_part() {
+    let kit = Kit::start(&["tier-fast/a"]).await;
+    let upstream = litellm(&kit);
+    let first = issue(&upstream, 1, FAST, None).await.unwrap();
+    kit.spend(first.value.expose(), 0.75);
+    assert_eq!(cap(&upstream, 1, &first.value, "USD:2").await, Capped::Done);
+    assert_eq!(kit.max_budget(first.value.expose()), Some(json!(2)), "what it has spent counts against it");
+    let second = issue(&upstream, 2, FAST, Some(&first.value)).await.unwrap();
+    for (budget, expected) in [("USD:2", json!(1.25)), ("USD:0.5", json!(0)), ("EUR:1", json!(0))] {
+        assert_eq!(cap(&upstream, 2, &second.value, budget).await, Capped::Done);
+        assert_eq!(kit.max_budget(second.value.expose()), Some(expected), "{budget}");
+    }
+    assert_eq!(upstream.revoke(name(2)).await, Answer::Revoked);
+    assert_eq!(cap(&upstream, 2, &second.value, "USD:1").await, Capped::Done, "what is not there spends nothing");
+    for path in ["/key/info", "/key/update"] {
+        for fault in [Fault::Status(500), Fault::Status(400), Fault::Rubbish, Fault::AnswerLost] {
+            kit.fault(path, fault);
+            assert!(matches!(cap(&upstream, 1, &first.value, "USD:1").await, Capped::Failed(_)), "{path} {fault:?}");
+        }
+        kit.fault(path, Fault::None);
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use moorline_types::{CredentialId, EventKind, JobId, Millis, Offset, StreamId, T
 use serde::Deserialize;
 
 use crate::check::{Violation, read_stream};
+use crate::upstream::Allowed;
 use crate::world::World;
 
 /// How long before a job's end an upstream's failure explains that a credential is still good then: a request that is
@@ -128,6 +129,38 @@ pub(crate) async fn check(world: &World, families: &Families) -> Vec<Violation> 
         }
     }
     violations.extend(check_credentials(world, &accounts).await);
+    violations.extend(check_allowed(world, &accounts));
+    violations
+}
+
+/// The upstream has never let a job and those below it spend more than the job may.
+fn check_allowed(world: &World, accounts: &BTreeMap<JobId, Account>) -> Vec<Violation> {
+    let parent_of = |job: JobId| accounts.get(&job)?.accepted.parent.as_ref().map(|parent| parent.job);
+    let mut live: BTreeMap<JobId, BTreeMap<CredentialId, Units>> = BTreeMap::new();
+    let mut violations = Vec::new();
+    for Allowed { issue, job, amount: allowed } in world.upstream.allowed() {
+        let of_job = live.entry(job).or_default();
+        match allowed {
+            Some(amount) => drop(of_job.insert(issue, amount)),
+            None => drop(of_job.remove(&issue)),
+        }
+        // Of several values of a job each counts what was spent with those before: not more than the largest is spent.
+        let mut sums: BTreeMap<JobId, Units> = BTreeMap::new();
+        for (job, issues) in &live {
+            let Some(amount) = issues.values().max() else { continue };
+            for above in std::iter::successors(Some(*job), |job| parent_of(*job)) {
+                let sum = sums.entry(above).or_default();
+                *sum = sum.plus(*amount);
+            }
+        }
+        let too_much = |(above, sum): (JobId, Units)| {
+            let account = accounts.get(&above).filter(|account| !account.issues.is_empty())?;
+            let may = amount(cents(&account.accepted));
+            let problem = format!("the upstream lets it and those below spend {sum} from {issue} of {job} on");
+            (sum > may).then_some(Violation::Budget(above, problem))
+        };
+        violations.extend(sums.into_iter().filter_map(too_much));
+    }
     violations
 }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_core::credential::Answer;
-use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Provisioning, Value};
+use moorline_core::credential::{Answer, Capped};
+use moorline_core::lease::budget::Budget;
+use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Provisioning, Value};
 use moorline_runtime::{Clock, TaskKind, Tasks};
-use moorline_types::{CredentialId, JobId, Millis, Timestamp};
+use moorline_types::{CredentialId, JobId, Millis, Timestamp, Units};
 
 /// How long a credential is good: short enough that jobs outlive theirs and are given another value.
 const LIFETIME: Millis = Millis::from_secs(20);
@@ -45,6 +46,15 @@ pub struct Given {
     pub withdrawn: Option<Timestamp>,
 }
 
+/// What may be spent with a credential from some moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    pub(crate) issue: CredentialId,
+    pub(crate) job: JobId,
+    /// Nothing, once it is withdrawn.
+    pub(crate) amount: Option<Units>,
+}
+
 /// See the module's documentation. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -57,6 +67,8 @@ struct State {
     on_issue: Conduct,
     on_revoke: Conduct,
     given: BTreeMap<CredentialId, Given>,
+    /// What was allowed, in the order in which it was.
+    allowed: Vec<Allowed>,
     /// The moment until which some request to withdraw was not answered well.
     troubled: Vec<Timestamp>,
 }
@@ -78,6 +90,11 @@ impl Upstream {
     /// Everything that it has ever issued, by name.
     pub fn given(&self) -> BTreeMap<CredentialId, Given> {
         self.state().given.clone()
+    }
+
+    /// What may be spent with which credential, from the first to the last.
+    pub(crate) fn allowed(&self) -> Vec<Allowed> {
+        self.state().allowed.clone()
     }
 
     /// Whether a request to withdraw was not answered well between these two moments.
@@ -121,6 +138,10 @@ impl Upstream {
     }
 }
 
+fn dollars(budget: &Budget) -> Option<Units> {
+    budget.get("USD")
+}
+
 /// The server behind the trait: requests go on without whoever made them.
 #[async_trait]
 impl Provisioner for Upstream {
@@ -131,8 +152,10 @@ impl Provisioner for Upstream {
     async fn issue(&self, order: Order<'_>) -> Result<Issued, NotIssued> {
         let (issue, given) = (order.issue, Given { job: order.job, withdrawn: None });
         let conduct = self.state().on_issue;
+        let (job, amount) = (order.job, dollars(&order.constraints.budget));
         let carry_out = move |state: &mut State| {
             state.given.entry(issue).or_insert(given);
+            state.allowed.push(Allowed { issue, job, amount });
         };
         self.request(conduct, carry_out).await.map_err(NotIssued::Unavailable)?;
         Ok(Issued {
@@ -151,6 +174,7 @@ impl Provisioner for Upstream {
         let carry_out = move |state: &mut State| {
             if let Some(given) = state.given.get_mut(&issue) {
                 given.withdrawn.get_or_insert(clock.now());
+                state.allowed.push(Allowed { issue, job: given.job, amount: None });
             }
         };
         let answered = self.request(conduct, carry_out).await;
@@ -163,6 +187,19 @@ impl Provisioner for Upstream {
             Ok(()) if is_there => Answer::Revoked,
             Ok(()) => Answer::Absent,
         }
+    }
+
+    async fn cap(&self, cap: Cap<'_>) -> Capped {
+        let (issue, amount) = (cap.issue, dollars(cap.budget));
+        // One that is carried out late is told again, but not before it can spoil what is checked here.
+        let conduct = self.state().on_issue;
+        let conduct = if conduct == Conduct::Overtaken { Conduct::Down } else { conduct };
+        let carry_out = move |state: &mut State| {
+            if let Some(given) = state.given.get(&issue).filter(|given| given.withdrawn.is_none()) {
+                state.allowed.push(Allowed { issue, job: given.job, amount });
+            }
+        };
+        self.request(conduct, carry_out).await.map_or_else(Capped::Failed, |()| Capped::Done)
     }
 
     async fn check(&self) -> Result<(), String> {

@@ -17,11 +17,11 @@ const FIRST_WAIT: Millis = Millis::from_secs(1);
 const LONGEST_WAIT: Millis = Millis::from_secs(300);
 
 /// Requests under way at once: enough to catch up with a thousand after an outage within minutes, and no load.
-const MAX_AT_ONCE: usize = 4;
+pub(super) const MAX_AT_ONCE: usize = 4;
 
 /// How long after its request an issue may still be carried out. The request itself is given up after at most a minute,
 /// and the servers on its way keep it for as long again.
-const SETTLES_AFTER: Millis = Millis::from_secs(120);
+pub(super) const SETTLES_AFTER: Millis = Millis::from_secs(120);
 
 /// Revocations that fail at once before new credentials are not issued any more: an upstream that does not withdraw
 /// what it has issued must not issue more (spec 14). A few are a hiccup.
@@ -109,9 +109,9 @@ impl Revocations {
         false
     }
 
-    /// The document of a credential that is gone has been removed.
-    pub fn handle_forgotten(&mut self, issue: CredentialId) {
-        self.0.remove(&issue);
+    /// The document of a credential that is gone has been removed. Answers what it said.
+    pub fn handle_forgotten(&mut self, issue: CredentialId) -> Option<Custody> {
+        self.0.remove(&issue).map(|revocation| revocation.custody)
     }
 
     /// Every one is due now: somebody has repaired the upstream. Answers how many.
@@ -136,7 +136,8 @@ impl Revocations {
     }
 }
 
-fn wait(failed: u32) -> Millis {
+/// How long is waited after an attempt that has failed, as so many have before.
+pub(super) fn wait(failed: u32) -> Millis {
     let doubled = FIRST_WAIT.get().saturating_mul(1_u64.checked_shl(failed).unwrap_or(u64::MAX));
     Millis::new(doubled.min(LONGEST_WAIT.get()))
 }

@@ -21,6 +21,7 @@ use moorline_types::{Capability, EventKind, JobId, Json, StreamSeq, Timestamp, U
 use serde::Deserialize;
 
 use super::{Job, Report, Status};
+use crate::credential::Sharing;
 use crate::lease::budget::{Budget, Charge, Counters, REMAINING, Shortfall};
 use crate::lease::{Grants, Target, TargetError, Terms};
 use crate::record::{Accepted, Event, Fact, Reserved, Settled};
@@ -33,6 +34,8 @@ pub struct Authority {
     counters: Counters,
     /// What children were given that have not ended.
     reserved: BTreeMap<JobId, Budget>,
+    /// Whether that or what ended children have spent is another since it was told.
+    is_shared_anew: bool,
 }
 
 /// Why an operation is not allowed.
@@ -94,7 +97,7 @@ impl Authority {
         // cannot be read, nothing is allowed.
         let Terms { grants, budget } = Terms::read(&accepted.lease).unwrap_or_default();
         let (counters, expires_at) = (Counters::new(&budget), accepted.expires_at);
-        Self { grants, expires_at, counters, reserved: BTreeMap::new() }
+        Self { grants, expires_at, counters, reserved: BTreeMap::new(), is_shared_anew: false }
     }
 
     /// What may be done.
@@ -192,6 +195,7 @@ impl Authority {
     pub(super) fn set_aside(&mut self, child: JobId, budget: Budget) -> Result<(), Shortfall> {
         self.counters.set_aside(&budget)?;
         self.reserved.insert(child, budget);
+        self.is_shared_anew = true;
         Ok(())
     }
 
@@ -205,7 +209,18 @@ impl Authority {
     pub(super) fn replay_settled(&mut self, settled: &Settled) {
         if let Some(budget) = self.reserved.remove(&settled.child) {
             self.counters.settle(&budget, settled.spent.iter().map(|(currency, units)| (&**currency, *units)));
+            self.is_shared_anew = true;
         }
+    }
+
+    /// A start does not know what upstreams were told before. Whatever is set aside may not have been recorded.
+    pub(super) fn handle_recovered(&mut self) {
+        self.is_shared_anew = self.grants.patterns(&Capability::AgentDelegate).is_some();
+    }
+
+    /// A job that begins has shared nothing.
+    pub(super) fn handle_begun(&mut self) {
+        self.is_shared_anew = false;
     }
 }
 
@@ -225,8 +240,7 @@ impl Job {
             return Err(ReserveError::Ended { status: self.status });
         }
         if !self.authority.reserved.contains_key(&child) {
-            self.authority.counters.set_aside(&budget).map_err(ReserveError::Shortfall)?;
-            self.authority.reserved.insert(child, budget.clone());
+            self.authority.set_aside(child, budget.clone()).map_err(ReserveError::Shortfall)?;
             self.waiting.push(now, &Fact::Reserved(Reserved { child, budget }));
             self.tell_remaining(now);
         }
@@ -243,6 +257,18 @@ impl Job {
         self.authority.replay_settled(&settled);
         self.waiting.push(now, &Fact::Settled(settled));
         self.tell_remaining(now);
+    }
+
+    /// How the budget stands between the job and its children, if that has changed and the job's own credential is to be
+    /// kept to it. It may be told before it is recorded: nothing is set aside of which a start would not tell anew, and
+    /// what a child gives back is in the child's records.
+    pub fn poll_sharing(&mut self) -> Option<Sharing> {
+        let changed = std::mem::take(&mut self.authority.is_shared_anew);
+        if !changed || self.accepted.credentials.is_empty() || self.status.is_terminal() {
+            return None;
+        }
+        let Authority { counters, reserved, .. } = &self.authority;
+        (!counters.is_empty()).then(|| Sharing { budget: counters.not_spent_below(), given: reserved.clone() })
     }
 
     /// An event of the agent is taken in: a cost is counted. Answers what is recorded, which is something else only for a

@@ -29,7 +29,8 @@ pub(super) struct Held {
     pub(super) is_recorded: bool,
 }
 
-/// Whether a child is to have a credential, where there are any: it may use models, and ends before its parent does.
+/// Whether a child is to have a credential, where there are any: it may use models, and ends before its parent does. A
+/// detached one may not, and the end of a parent must leave no credential of a child (spec 9.8.2).
 pub(super) fn needs_credential(accepted: &Accepted) -> bool {
     let is_detached = accepted.parent.as_ref().is_some_and(|parent| parent.detached);
     !is_detached && names_models(&accepted.lease)

@@ -67,6 +67,7 @@ impl Recovery {
     pub fn finish(self, now: Timestamp) -> Job {
         let mut job = self.job;
         job.pending_since = now;
+        job.authority.handle_recovered();
         if job.status == Status::Pending && job.cancel.is_some() {
             job.end_cancelled(now);
         }
@@ -85,6 +86,7 @@ impl Job {
     /// If it does not accept the job.
     pub fn begin(now: Timestamp, job: JobId, first: &Record, limits: JobLimits) -> Result<Self, RecoverError> {
         let mut job = Recovery::begin(job, first, limits)?.finish(now);
+        job.authority.handle_begun();
         job.effects.push_back(Effect::Dispatch);
         Ok(job)
     }

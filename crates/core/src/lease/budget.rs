@@ -95,9 +95,24 @@ impl Budget {
         self.0.get(currency).copied()
     }
 
+    /// The same as it stands in a lease.
+    pub fn to_texts(&self) -> Vec<String> {
+        self.iter().map(|(currency, amount)| format!("{currency}:{amount}")).collect()
+    }
+
     /// Whether there is no bound at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What of it is left without so much, and at least nothing. What is not bounded stays so.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let left = |currency: &str, amount: Units| match other.get(currency) {
+            Some(taken) => amount.minus(taken).max(Units::ZERO),
+            None => amount,
+        };
+        Self(self.0.iter().map(|(currency, amount)| (currency.clone(), left(currency, *amount))).collect())
     }
 }
 
@@ -110,6 +125,8 @@ pub struct Counters(BTreeMap<Box<str>, Counter>);
 struct Counter {
     initial: Units,
     spent: Units,
+    /// What of it ended children have spent.
+    spent_below: Units,
     set_aside: Units,
     /// What was left when it was told last.
     told: Units,
@@ -153,7 +170,8 @@ pub struct Shortfall {
 impl Counters {
     /// The counters of a job that begins.
     pub fn new(budget: &Budget) -> Self {
-        let counter = |initial| Counter { initial, spent: Units::ZERO, set_aside: Units::ZERO, told: initial };
+        let zero = Units::ZERO;
+        let counter = |initial| Counter { initial, spent: zero, spent_below: zero, set_aside: zero, told: initial };
         Self(budget.0.iter().map(|(currency, amount)| (currency.clone(), counter(*amount))).collect())
     }
 
@@ -231,8 +249,15 @@ impl Counters {
         for (currency, spent) in spent {
             if let Some(counter) = self.0.get_mut(currency) {
                 counter.spent = counter.spent.plus(spent);
+                counter.spent_below = counter.spent_below.plus(spent);
             }
         }
+    }
+
+    /// The budget without what ended children have spent: what the job itself and its open children have between them.
+    pub fn not_spent_below(&self) -> Budget {
+        let own = |counter: &Counter| counter.initial.minus(counter.spent_below);
+        Budget(self.0.iter().map(|(currency, counter)| (currency.clone(), own(counter))).collect())
     }
 
     /// What is left in the currencies in which that is worth telling: it has changed by a twentieth of the budget since

@@ -1,9 +1,10 @@
-//! The task that withdraws credentials, and looks whether the upstream could issue others.
+//! The task that withdraws credentials, tells the upstream what may be spent with others, and looks whether it could issue
+//! more.
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use moorline_core::credential::{Answer, Custody};
+use moorline_core::credential::{Answer, Capped, Custody, Wanted};
 use moorline_store::Expect;
 use moorline_types::{CredentialId, Millis, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ const LOOK_INTERVAL: Millis = Millis::from_secs(15);
 /// What came of a request to the upstream.
 enum Done {
     Answered(CredentialId, Answer),
+    Capped(Wanted, Capped),
     Looked,
 }
 
@@ -41,11 +43,18 @@ impl Credentials {
             while let Some(custody) = self.next(now) {
                 under_way.push(self.revoke(custody).boxed());
             }
-            let due = lock(&self.0.state).revocations.poll_timeout().filter(|at| *at > now);
-            let due = due.into_iter().chain(look_at).min();
+            while let Some(wanted) = self.next_cap(now) {
+                under_way.push(self.cap(wanted).map(|(wanted, answer)| Done::Capped(wanted, answer)).boxed());
+            }
+            let due = {
+                let state = lock(&self.0.state);
+                [state.revocations.poll_timeout(), state.caps.poll_timeout()]
+            };
+            let due = due.into_iter().flatten().filter(|at| *at > now).chain(look_at).min();
             tokio::select! {
                 Some(done) = under_way.next() => match done {
                     Done::Answered(issue, answer) => self.handle_answer(issue, answer).await,
+                    Done::Capped(wanted, answer) => self.handle_capped(&wanted, answer),
                     Done::Looked => look_at = Some(self.0.clock.now() + LOOK_INTERVAL),
                 },
                 () = self.0.clock.sleep_until(due) => {}
@@ -57,6 +66,12 @@ impl Credentials {
 
     fn next(&self, now: Timestamp) -> Option<Custody> {
         lock(&self.0.state).revocations.poll(now)
+    }
+
+    /// What the upstream is to be told next, once it was looked at: not before does it say what it is able to do.
+    fn next_cap(&self, now: Timestamp) -> Option<Wanted> {
+        let was_looked_at = *self.0.looked.borrow();
+        was_looked_at.then(|| lock(&self.0.state).caps.poll(now))?
     }
 
     async fn revoke(&self, custody: Custody) -> Done {
@@ -84,8 +99,15 @@ impl Credentials {
             return;
         }
         tracing::info!(%issue, "a credential is withdrawn");
-        lock(&self.0.state).revocations.handle_forgotten(issue);
+        self.forgotten(now, issue);
         self.0.withdrawn.send_modify(|many| *many += 1);
+    }
+
+    /// Nothing is left of the credential: what it could have spent may be spent by those above.
+    fn forgotten(&self, now: Timestamp, issue: CredentialId) {
+        let mut state = lock(&self.0.state);
+        let custody = state.revocations.handle_forgotten(issue);
+        custody.into_iter().for_each(|custody| state.reckon_above(now, &custody));
     }
 
     async fn look(&self) -> Done {

@@ -72,9 +72,12 @@ impl Drop for Pending {
         let mut state = lock(&self.credentials.0.state);
         state.announced.remove(&self.custody.issue);
         if !self.is_kept {
-            state.revocations.handle_wanted(now, self.custody.clone());
-            drop(state);
+            state.handle_wanted(now, self.custody.clone());
             self.credentials.0.wake.notify_one();
+        }
+        drop(state);
+        if self.custody.issue != self.custody.credential {
+            self.credentials.handle_replaced(self.custody.job);
         }
     }
 }
@@ -101,7 +104,8 @@ mod tests {
         let sealed = key.seal(issue, &Value::new("sk-1")).unwrap();
         let credentials = Credentials::new(store, Clock::system(), Some(key), None);
         let (upstream, principal, stage) = ("test".to_owned(), ada.clone(), Stage::Intended);
-        let custody = Custody { issue, credential: issue, job, principal, upstream, since: now, stage };
+        let (above, share) = Default::default();
+        let custody = Custody { issue, credential: issue, job, principal, upstream, since: now, stage, above, share };
         let mut pending = Pending::intended(credentials.clone(), custody);
         pending.sealed = sealed;
         let told = |principal| credentials.value_of(principal, job, issue).map(|value| value.expose().to_owned());

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use moorline_core::credential::{Answer, Constraints};
+use moorline_core::credential::{Answer, Capped, Constraints};
+use moorline_core::lease::budget::Budget;
 use moorline_types::{CredentialId, JobId, PrincipalId, Timestamp};
 
 /// The value of a credential: what opens the upstream. Shows itself to nobody.
@@ -37,10 +38,22 @@ pub struct Order<'a> {
     pub job: JobId,
     /// Whose that is.
     pub principal: &'a PrincipalId,
-    /// What its bearer is to be kept to.
+    /// What its bearer is to be kept to. What was spent with the value that it comes in the place of, and with those before
+    /// that, counts against the budget.
     pub constraints: &'a Constraints,
-    /// The value that it comes in the place of: what was spent with it is spent.
+    /// The value that it comes in the place of.
     pub replaces: Option<&'a Value>,
+}
+
+/// What an upstream is told of a credential that it has issued.
+#[derive(Debug)]
+pub struct Cap<'a> {
+    /// The name under which the upstream has it.
+    pub issue: CredentialId,
+    /// What opens the upstream.
+    pub value: &'a Value,
+    /// What may be spent in all, with it and with those that it has replaced; a currency that is not there is not bounded.
+    pub budget: &'a Budget,
 }
 
 /// What an upstream has issued.
@@ -84,6 +97,9 @@ pub trait Provisioner: fmt::Debug + Send + Sync {
 
     /// Withdraws what was issued under this name, whether or not that was ever confirmed.
     async fn revoke(&self, issue: CredentialId) -> Answer;
+
+    /// Has the bearer of a credential kept to another budget from now on.
+    async fn cap(&self, cap: Cap<'_>) -> Capped;
 
     /// Asks whether it could be done.
     ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use moorline_core::Refusal;
-use moorline_core::credential::Provisioned;
+use moorline_core::credential::{Provisioned, Sharing};
 use moorline_core::record::{Accepted, CredentialRotated};
 use moorline_store::{Change, CommittedBatch};
 use moorline_types::{Batch, CredentialId, JobId, Record, RecordKind, StreamId};
@@ -66,6 +66,11 @@ impl JobCredentials {
                 .await
                 .map_or_else(Done::NotReplaced, |pending| Done::Replaced(Box::new(pending)))
         }));
+    }
+
+    /// The job shares its budget with its children in this way from now on.
+    pub(super) fn share(&self, job: JobId, sharing: Sharing) {
+        self.credentials.share(job, sharing);
     }
 
     /// Has one issued for a child that is to be.

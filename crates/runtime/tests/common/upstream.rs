@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_core::credential::Answer;
-use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Provisioning, Value};
+use moorline_core::credential::{Answer, Capped};
+use moorline_core::lease::budget::Budget;
+use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Provisioning, Value};
 use moorline_types::{CredentialId, Millis};
 
 /// What happens to a request.
@@ -33,8 +34,11 @@ struct State {
     on_issue: Fault,
     on_revoke: Fault,
     on_check: Fault,
+    on_cap: Fault,
     /// By the name of the issue: its value.
     live: BTreeMap<CredentialId, String>,
+    /// By the name of the issue: what may be spent with it, in dollars.
+    budgets: BTreeMap<CredentialId, String>,
     /// Values in the order in which they were issued.
     issued: Vec<String>,
 }
@@ -60,6 +64,19 @@ impl Upstream {
         self.0.lock().unwrap().on_check = fault;
     }
 
+    pub(crate) fn on_cap(&self, fault: Fault) {
+        self.0.lock().unwrap().on_cap = fault;
+    }
+
+    /// What may be spent with each value that opens it, in the order of the values.
+    pub(crate) fn budgets(&self) -> Vec<(String, String)> {
+        let state = self.0.lock().unwrap();
+        let mut budgets: Vec<_> =
+            state.live.iter().map(|(issue, value)| (value.clone(), state.budgets[issue].clone())).collect();
+        budgets.sort();
+        budgets
+    }
+
     /// The values that open it.
     pub(crate) fn live(&self) -> Vec<String> {
         let mut live: Vec<_> = self.0.lock().unwrap().live.values().cloned().collect();
@@ -71,6 +88,10 @@ impl Upstream {
     pub(crate) fn issued(&self) -> Vec<String> {
         self.0.lock().unwrap().issued.clone()
     }
+}
+
+fn dollars(budget: &Budget) -> String {
+    budget.get("USD").map(|amount| amount.to_string()).unwrap_or_default()
 }
 
 async fn answer(fault: Fault) -> Result<(), String> {
@@ -97,6 +118,7 @@ impl Provisioner for Upstream {
             let value = format!("sk-{}", state.issued.len());
             if !matches!(state.on_issue, Fault::Down | Fault::Refuses) {
                 state.live.insert(order.issue, value.clone());
+                state.budgets.insert(order.issue, dollars(&order.constraints.budget));
                 state.issued.push(value.clone());
             }
             (state.on_issue, value)
@@ -125,6 +147,20 @@ impl Provisioner for Upstream {
             Ok(()) if found.is_some() => Answer::Revoked,
             Ok(()) => Answer::Absent,
         }
+    }
+
+    async fn cap(&self, cap: Cap<'_>) -> Capped {
+        let fault = {
+            let mut state = self.0.lock().unwrap();
+            if !matches!(state.on_cap, Fault::Down | Fault::Refuses) {
+                state.budgets.insert(cap.issue, dollars(cap.budget));
+            }
+            state.on_cap
+        };
+        if fault == Fault::Refuses {
+            return Capped::Unable;
+        }
+        answer(fault).await.map_or_else(Capped::Failed, |()| Capped::Done)
     }
 
     async fn check(&self) -> Result<(), String> {

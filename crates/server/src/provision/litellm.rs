@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | issue | `GET /models`, then `POST /key/generate` with an alias, models, budget and duration |
 //! | replace | `GET /key/info` for what was spent, then as above with the rest; `POST /key/update` has the prior key end soon |
+//! | cap | `GET /key/info` for what was spent before the key, `POST /key/update` with the budget |
 //! | withdraw | `POST /key/delete` by the alias; `GET /key/list` shows whether one that was not deleted is there |
 //! | look | `GET /models` |
 //!
@@ -11,6 +12,8 @@
 //!   ever came.
 //! - Patterns of a lease are replaced by the models that there are: the upstream's own wildcards also match what is
 //!   further down. A wildcard of the upstream's is passed on if the lease allows everything that it may mean.
+//! - `max_budget` is a total over a key's life. What was spent with the keys that a key has replaced is taken off it, and
+//!   kept in the key's metadata for the next time.
 //! - The upstream counts dollars. A lease whose budget has none is refused rather than not bounded.
 //! - The master key is in no log and no error. Neither is what the upstream says when it refuses, which may repeat it.
 
@@ -22,10 +25,10 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use moorline_core::credential::{Answer, Constraints};
+use moorline_core::credential::{Answer, Capped, Constraints};
 use moorline_core::lease::{Effort, Pattern, Target};
 use moorline_runtime::Clock;
-use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Value};
+use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Value};
 use moorline_types::{Capability, CredentialId, Units};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,9 @@ const PATIENCE: Patience = Patience { deadline: Duration::from_secs(10), max_byt
 
 /// The currency that the upstream counts in.
 const CURRENCY: &str = "USD";
+
+/// Where a key's metadata says what was spent with those that it has replaced.
+const SPENT_BEFORE: &str = "moorline_spent_before";
 
 /// How long a key is good that was replaced, should it not be possible to delete it.
 const PRIOR_ENDS_IN: &str = "120s";
@@ -110,6 +116,15 @@ struct Generate<'a> {
 struct Metadata<'a> {
     moorline_job: String,
     moorline_principal: &'a str,
+    /// [`SPENT_BEFORE`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moorline_spent_before: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Update<'a> {
+    key: &'a str,
+    max_budget: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +151,8 @@ struct Info {
 struct Spent {
     #[serde(default)]
     spend: Option<Box<RawValue>>,
+    #[serde(default)]
+    metadata: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -189,15 +206,19 @@ impl LiteLlm {
             return Err(NotIssued::Refused(reason.to_owned()));
         }
         let spent = match replaces {
-            None => Units::ZERO,
-            Some(prior) => self.spent(prior).await?,
+            None => None,
+            Some(prior) => Some(self.info(prior).await?.in_all()?),
         };
         let request = Generate {
             key_alias: issue.to_string(),
             models,
-            max_budget: budget.and_then(|budget| RawValue::from_string(budget.minus(spent).to_string()).ok()),
+            max_budget: budget.map(|budget| max_budget(budget, spent.unwrap_or(Units::ZERO))).transpose()?,
             duration: format!("{}s", constraints.good_until.since(self.clock.now()).get() / 1_000),
-            metadata: Metadata { moorline_job: job.to_string(), moorline_principal: principal.as_str() },
+            metadata: Metadata {
+                moorline_job: job.to_string(),
+                moorline_principal: principal.as_str(),
+                moorline_spent_before: spent.map(|spent| spent.to_string()),
+            },
         };
         let Generated { key } = self.post("/key/generate", &request).await?;
         if let Some(prior) = replaces {
@@ -212,13 +233,18 @@ impl LiteLlm {
         })
     }
 
-    /// What was spent with a key. It is named by its hash, so that its value is in no address.
-    async fn spent(&self, key: &Value) -> Result<Units, Failure> {
+    /// What is known of a key. It is named by its hash, so that its value is in no address.
+    async fn info(&self, key: &Value) -> Result<Spent, Failure> {
         let Info { info } = self.get("/key/info", &format!("?key={}", hash(key))).await?;
-        let Some(spend) = info.spend.filter(|spend| spend.get() != "null") else { return Ok(Units::ZERO) };
-        // Sums of floats have more digits than are counted: what is beyond is a fraction of nothing.
-        let spend: f64 = serde_json::from_str(spend.get()).map_err(|_| Failure::Unreadable("/key/info"))?;
-        Units::from_json_number(&format!("{spend:.12}")).map_err(|_| Failure::Unreadable("/key/info"))
+        Ok(info)
+    }
+
+    async fn update(&self, Cap { value, budget, .. }: Cap<'_>) -> Result<(), Failure> {
+        let Some(budget) = budget.get(CURRENCY) else { return Ok(()) };
+        let before = self.info(value).await?.before()?;
+        // By its value: of a key that is named by its hash some versions go on for a minute with what they have cached.
+        let update = Update { key: value.expose(), max_budget: max_budget(budget, before)? };
+        self.post::<serde::de::IgnoredAny>("/key/update", &update).await.map(drop)
     }
 
     async fn end_soon(&self, key: &Value) {
@@ -243,6 +269,38 @@ impl LiteLlm {
             Answer::Failed("it lists the key and does not delete it".into())
         })
     }
+}
+
+impl Spent {
+    /// What was spent with the keys that this one has replaced.
+    fn before(&self) -> Result<Units, Failure> {
+        match self.metadata.get(SPENT_BEFORE) {
+            None => Ok(Units::ZERO),
+            Some(spent) => {
+                spent.as_str().and_then(|spent| Units::from_json_number(spent).ok()).ok_or(Self::unreadable())
+            }
+        }
+    }
+
+    /// What was spent with this one too.
+    fn in_all(&self) -> Result<Units, Failure> {
+        let before = self.before()?;
+        let Some(spend) = self.spend.as_ref().filter(|spend| spend.get() != "null") else { return Ok(before) };
+        // Sums of floats have more digits than are counted: what is beyond is a fraction of nothing.
+        let spend: f64 = serde_json::from_str(spend.get()).map_err(|_| Self::unreadable())?;
+        let spend = Units::from_json_number(&format!("{spend:.12}")).map_err(|_| Self::unreadable())?;
+        Ok(before.plus(spend))
+    }
+
+    const fn unreadable() -> Failure {
+        Failure::Unreadable("/key/info")
+    }
+}
+
+/// What a key may spend of a budget of which so much was spent before it; a negative amount is none to the upstream.
+fn max_budget(budget: Units, before: Units) -> Result<Box<RawValue>, Failure> {
+    let rest = budget.minus(before).max(Units::ZERO);
+    RawValue::from_string(rest.to_string()).map_err(|_| Failure::Unreadable("the budget"))
 }
 
 /// The upstream's bound on what is spent; `None` if the lease has none.
@@ -312,6 +370,15 @@ impl Provisioner for LiteLlm {
 
     async fn revoke(&self, issue: CredentialId) -> Answer {
         self.delete(issue).await.unwrap_or_else(|failure| Answer::Failed(failure.to_string()))
+    }
+
+    async fn cap(&self, cap: Cap<'_>) -> Capped {
+        match self.update(cap).await {
+            Ok(()) => Capped::Done,
+            // A key that is not there opens nothing.
+            Err(Failure::Refused(StatusCode::NOT_FOUND)) => Capped::Done,
+            Err(failure) => Capped::Failed(failure.to_string()),
+        }
     }
 
     async fn check(&self) -> Result<(), String> {

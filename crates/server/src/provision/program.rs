@@ -5,12 +5,13 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use moorline_core::credential::Answer;
-use moorline_runtime::credentials::{Issued, NotIssued, Order, Provisioner, Value};
-use moorline_types::{CredentialId, Json, Timestamp};
+use moorline_core::credential::{Answer, Capped};
+use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Value};
+use moorline_types::{COST_BUDGET, CredentialId, Json, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::{Value as AnyJson, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,6 +34,8 @@ const MAX_TEXT_BYTES: usize = 8 * 1024;
 pub(super) struct Program {
     path: PathBuf,
     upstream: String,
+    /// Whether it has said that it carries out updates: earlier ones know no such request.
+    updates: AtomicBool,
 }
 
 /// What the program answers.
@@ -53,7 +56,11 @@ enum Said {
     },
     Revoked,
     Absent,
-    Ready,
+    Updated,
+    Ready {
+        #[serde(default)]
+        updates: bool,
+    },
 }
 
 /// Why there is no answer that means anything.
@@ -76,7 +83,7 @@ enum NoAnswer {
 impl Program {
     pub(super) fn new(path: PathBuf) -> Self {
         let upstream = format!("program {}", path.display());
-        Self { path, upstream }
+        Self { path, upstream, updates: AtomicBool::new(false) }
     }
 
     async fn ask(&self, request: AnyJson) -> Result<Said, NoAnswer> {
@@ -160,9 +167,12 @@ impl Provisioner for Program {
                 Ok(Issued { value: Value::new(value), endpoint, profile, constraints, good_until })
             }
             Said::Refused { reason } if fits(&reason) => Err(NotIssued::Refused(reason)),
-            Said::Issued { .. } | Said::Refused { .. } | Said::Revoked | Said::Absent | Said::Ready => {
-                Err(unavailable(NoAnswer::Unexpected))
-            }
+            Said::Issued { .. }
+            | Said::Refused { .. }
+            | Said::Revoked
+            | Said::Absent
+            | Said::Updated
+            | Said::Ready { .. } => Err(unavailable(NoAnswer::Unexpected)),
         }
     }
 
@@ -171,17 +181,36 @@ impl Provisioner for Program {
         match self.ask(request).await {
             Ok(Said::Revoked) => Answer::Revoked,
             Ok(Said::Absent) => Answer::Absent,
-            Ok(Said::Issued { .. } | Said::Refused { .. } | Said::Ready) => {
+            Ok(Said::Issued { .. } | Said::Refused { .. } | Said::Updated | Said::Ready { .. }) => {
                 Answer::Failed(NoAnswer::Unexpected.to_string())
             }
             Err(no_answer) => Answer::Failed(no_answer.to_string()),
         }
     }
 
+    async fn cap(&self, cap: Cap<'_>) -> Capped {
+        if !self.updates.load(Ordering::Relaxed) {
+            return Capped::Unable;
+        }
+        let constraints = json!({ COST_BUDGET: cap.budget.to_texts() });
+        let name = cap.issue.to_string();
+        let request = json!({ "version": VERSION, "request": "update", "name": name, "constraints": constraints });
+        match self.ask(request).await {
+            Ok(Said::Updated | Said::Absent) => Capped::Done,
+            Ok(Said::Issued { .. } | Said::Refused { .. } | Said::Revoked | Said::Ready { .. }) => {
+                Capped::Failed(NoAnswer::Unexpected.to_string())
+            }
+            Err(no_answer) => Capped::Failed(no_answer.to_string()),
+        }
+    }
+
     async fn check(&self) -> Result<(), String> {
         match self.ask(json!({ "version": VERSION, "request": "check" })).await {
-            Ok(Said::Ready) => Ok(()),
-            Ok(Said::Issued { .. } | Said::Refused { .. } | Said::Revoked | Said::Absent) => {
+            Ok(Said::Ready { updates }) => {
+                self.updates.store(updates, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Said::Issued { .. } | Said::Refused { .. } | Said::Revoked | Said::Absent | Said::Updated) => {
                 Err(NoAnswer::Unexpected.to_string())
             }
             Err(no_answer) => Err(no_answer.to_string()),

@@ -114,6 +114,11 @@ impl Kit {
         self.keys().keys.values().any(|(_, key)| key == value)
     }
 
+    /// What may be spent with this value.
+    pub(crate) fn max_budget(&self, value: &str) -> Option<AnyJson> {
+        self.keys().keys.values().find(|(_, key)| key == value).map(|(key, _)| key["max_budget"].clone())
+    }
+
     /// The aliases of all keys.
     pub(crate) fn aliases(&self) -> Vec<String> {
         self.keys().keys.keys().cloned().collect()
@@ -192,14 +197,19 @@ impl Keys {
                 json!({ "total_count": found.len(), "keys": found, "current_page": 1, "total_pages": 1 })
             }
             ("GET", "/key/info") => {
-                let spent = self.spent.get(query["key"]).copied().unwrap_or(0.0);
-                json!({ "key": query["key"], "info": { "spend": spent } })
-            }
-            ("POST", "/key/update") => {
-                let Some((key, _)) = self.keys.values_mut().find(|(_, value)| body["key"] == hash(value)) else {
+                let Some((key, _)) = self.keys.values().find(|(_, value)| query["key"] == hash(value)) else {
                     return error(404, "Key not found in database");
                 };
-                key["duration"] = body["duration"].clone();
+                let spent = self.spent.get(query["key"]).copied().unwrap_or(0.0);
+                json!({ "key": query["key"], "info": { "spend": spent, "metadata": key["metadata"] } })
+            }
+            ("POST", "/key/update") => {
+                let is_named = |value: &str| body["key"] == value || body["key"] == hash(value);
+                let Some((key, _)) = self.keys.values_mut().find(|(_, value)| is_named(value)) else {
+                    return error(404, "Key not found in database");
+                };
+                let changes = body.as_object().unwrap().iter().filter(|(name, _)| *name != "key");
+                changes.for_each(|(name, value)| key[name] = value.clone());
                 json!({ "key": body["key"] })
             }
             _ => return error(404, "Not Found"),

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::credential::Stage;
+use crate::lease::budget::Budget;
 
 const START: Timestamp = Timestamp::from_unix_millis(1_000_000);
 
@@ -14,6 +15,8 @@ fn custody(n: u8, stage: Stage) -> Custody {
         upstream: "test".to_owned(),
         since: START,
         stage,
+        above: Vec::new(),
+        share: Budget::default(),
     }
 }
 

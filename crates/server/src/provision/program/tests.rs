@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use moorline_core::credential::Constraints;
+use moorline_core::lease::budget::Budget;
 use moorline_types::{JobId, PrincipalId};
 use tempfile::TempDir;
 
@@ -120,4 +121,30 @@ async fn a_program_that_nobody_waits_for_any_more_is_ended() {
         // not a wait: how often one looks at another process
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+async fn cap(program: &Program) -> Capped {
+    let (issue, budget) = (CredentialId::mint(NOW, [1; 10]), Budget::new(["USD:1.50"]).unwrap());
+    program.cap(Cap { issue, value: &Value::new("sk-1"), budget: &budget }).await
+}
+
+#[tokio::test]
+async fn a_program_that_carries_out_updates_is_told_what_may_be_spent() {
+    let (home, program) = program(
+        r#"request=$(cat)
+case "$request" in
+*check*) echo '{"result":"ready","updates":true}' ;;
+*) echo "$request" > asked; cat answer ;;
+esac"#,
+    );
+    assert_eq!(cap(&program).await, Capped::Unable, "it has not said that it does");
+    assert_eq!(program.check().await, Ok(()));
+    for (answer, is_done) in [("updated", true), ("absent", true), ("revoked", false), ("", false)] {
+        fs::write(home.path().join("answer"), json!({ "result": answer }).to_string()).unwrap();
+        assert_eq!(cap(&program).await == Capped::Done, is_done, "{answer}");
+    }
+    let asked: AnyJson = serde_json::from_slice(&fs::read(home.path().join("asked")).unwrap()).unwrap();
+    let name = CredentialId::mint(NOW, [1; 10]).to_string();
+    let constraints = json!({ "cost.budget": ["USD:1.5"] });
+    assert_eq!(asked, json!({ "version": 1, "request": "update", "name": name, "constraints": constraints }));
 }
