@@ -11,7 +11,7 @@ use moorline_client::{
     AssembleError, Client, DEFAULT_MAX_RESULT_BYTES, Ended, Gap, JobEvent, JobHandle, JobUpdate, Missing,
     ResultAssembler,
 };
-use moorline_types::{EventKind, EventSeq, JobId};
+use moorline_types::{EventSeq, JobId};
 use serde_json::{Number, Value, json};
 
 use crate::commands::demo::Seen;
@@ -452,12 +452,7 @@ fn style(template: &str) -> ProgressStyle {
 
 /// The event's body, but for the value of a credential that was replaced: what is printed is kept.
 fn shown(event: &JobEvent) -> Value {
-    let body = value(event.body.get());
-    let is_rotation = *event.kind == *EventKind::Status.as_str() && body["phase"] == credential::CREDENTIAL_ROTATED;
-    match body["id"].as_str().filter(|_| is_rotation) {
-        Some(id) => value(credential::rotated(id, None).get()),
-        None => body,
-    }
+    value(credential::shown(&event.kind, &event.body).get())
 }
 
 fn value(text: &str) -> Value {

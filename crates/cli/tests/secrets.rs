@@ -8,7 +8,7 @@ use std::fs;
 
 use common::issuer::{Key, Publisher};
 use common::raw::{Raw, TEXT, hello};
-use common::secrets::{Sought, found_in};
+use common::secrets::{Sought, files, found_in};
 use common::upstream::{Client, Upstream, VALUE};
 use common::{Gateway, moorline, stderr, stdout, wait_for};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
@@ -150,6 +150,33 @@ fn no_value_of_a_credential_is_in_a_file_of_the_gateway() {
         assert!(!text.contains(VALUE), "a value is in {what}");
     }
     gateway.end(Signal::KILL);
+}
+
+/// The command that submits a job leaves no value of its credentials where it runs, and prints none, however it is told to
+/// print. The client below it writes no file at all.
+#[test]
+fn no_value_of_a_credential_is_printed_or_kept_by_who_submits() {
+    let upstream = Upstream::new();
+    let gateway = Gateway::with(&format!("{}lifetime = \"3s\"\n", upstream.config()), &[]);
+    let key = fs::read_to_string(gateway.data_dir().join("admin.token")).unwrap().trim().to_owned();
+    drop(Client::offered(&gateway, &key));
+    let lease = json!({ "model.use": ["tier-fast/*"], "cost.budget": ["USD:2.00"] }).to_string();
+    // Long enough for its credential to be replaced while it is followed.
+    let input = json!({ "echo": { "events": 0, "delay_ms": 2_800 } }).to_string();
+    let home = tempfile::tempdir().unwrap();
+    let submit = ["submit", "echo", "--input", &input, "--lease", &lease, "--follow"];
+    let followed = [&[][..], &["--json"]].map(|form| {
+        let mut command = gateway.command(&[&submit[..], form].concat());
+        let variables = ["HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "TMPDIR"];
+        command.current_dir(home.path()).envs(variables.map(|name| (name, home.path()))).env("RUST_LOG", "trace");
+        std::thread::spawn(move || command.output().unwrap())
+    });
+    for output in followed.map(|thread| thread.join().unwrap()) {
+        let printed = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(output.status.success() && printed.contains("credential_rotated"), "{printed}");
+        assert!(!printed.contains(VALUE), "{printed}");
+    }
+    assert_eq!(files(home.path()), Vec::<std::path::PathBuf>::new(), "nothing is kept");
 }
 
 /// Neither what lets a client or a user in, nor what items hold, is in the log of a session gateway; and a password is in

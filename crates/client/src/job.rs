@@ -1,9 +1,11 @@
 //! A job as its client sees it.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use moorline_types::{EventSeq, Json, Timestamp};
-use moorline_wire::payload::{Accepted, JobError, JobResult, Subscribed};
+use moorline_wire::payload::{Accepted, JobError, JobResult, Subscribed, credential};
 use moorline_wire::{BodyError, DecodeError, Event, JobRef, MessageType, Reason, payload};
 use tokio::sync::{mpsc, watch};
 
@@ -56,8 +58,8 @@ impl JobUpdate {
     }
 }
 
-/// An event of a job.
-#[derive(Debug, Clone, PartialEq)]
+/// An event of a job. Its `Debug` form has no value of a credential.
+#[derive(Clone, PartialEq)]
 pub struct JobEvent {
     /// The session's number of it.
     pub seq: Option<EventSeq>,
@@ -75,6 +77,19 @@ impl JobEvent {
     pub(crate) fn new(seq: Option<EventSeq>, event: payload::JobEvent) -> Self {
         let payload::JobEvent { kind, ts, body } = event;
         Self { seq, ts, event: Event::parse(&kind, &body), kind, body }
+    }
+}
+
+impl fmt::Debug for JobEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seq, ts, kind, body, event } = self;
+        let mut debug = f.debug_struct("JobEvent");
+        debug.field("seq", seq).field("ts", ts).field("kind", kind);
+        match credential::shown(kind, body) {
+            // What was read has what stood there.
+            Cow::Owned(body) => debug.field("body", &body).finish_non_exhaustive(),
+            Cow::Borrowed(body) => debug.field("body", body).field("event", event).finish(),
+        }
     }
 }
 
@@ -155,7 +170,8 @@ impl JobHandle {
         &self.id
     }
 
-    /// What the runtime said when the job was submitted or subscribed to.
+    /// What the runtime said when the job was submitted or subscribed to; without the job's credentials once
+    /// [`JobHandle::next`] has told of its end.
     pub const fn opened(&self) -> &Opened {
         &self.opened
     }
@@ -192,7 +208,18 @@ impl JobHandle {
             return Some(Err(ended(&self.state)));
         };
         self.over = update.as_ref().map_or(true, JobUpdate::is_terminal);
+        if update.as_ref().is_ok_and(JobUpdate::is_terminal) {
+            self.forget_credentials();
+        }
         Some(update)
+    }
+
+    /// A value is not kept beyond the life of its job (spec 9.8.2).
+    fn forget_credentials(&mut self) {
+        match &mut self.opened {
+            Opened::Accepted(accepted) => accepted.credentials = None,
+            Opened::Subscribed(subscribed) => subscribed.credentials = None,
+        }
     }
 
     /// Asks for the job's end. See [`crate::Client::cancel`].

@@ -6,6 +6,7 @@ mod acks;
 mod calls;
 mod chaos;
 mod connecting;
+mod credentials;
 mod ending;
 mod liveness;
 mod peer;

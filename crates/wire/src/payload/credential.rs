@@ -1,6 +1,8 @@
 //! Credentials for upstreams (spec 9.8.1).
 
-use moorline_types::Json;
+use std::borrow::Cow;
+
+use moorline_types::{EventKind, Json};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{Secret, de};
@@ -85,9 +87,58 @@ pub fn rotated(id: &str, value: Option<&Secret>) -> Json {
     Json::of(&body).unwrap_or_else(|_| Json::null())
 }
 
+/// The body of an event of this kind as it can be shown and kept: without the value of a credential, should it tell of
+/// another one. That body is then another than was given.
+pub fn shown<'a>(kind: &str, body: &'a Json) -> Cow<'a, Json> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        phase: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        id: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        credential_id: Option<Cow<'a, str>>,
+    }
+
+    if kind != EventKind::Status.as_str() {
+        return Cow::Borrowed(body);
+    }
+    match serde_json::from_str::<Named<'_>>(body.get()) {
+        Ok(Named { phase: Some(phase), id, credential_id }) if phase == CREDENTIAL_ROTATED => {
+            Cow::Owned(rotated(&id.or(credential_id).unwrap_or_default(), None))
+        }
+        Ok(_) => Cow::Borrowed(body),
+        // What is no status of the usual shape may be anything.
+        Err(_) if body.get().contains(CREDENTIAL_ROTATED) => Cow::Owned(rotated("", None)),
+        Err(_) => Cow::Borrowed(body),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tells_of_another_value_is_shown_without_it_whoever_has_written_it() {
+        let from_us = rotated("cred_1", Some(&Secret::from("sk-2")));
+        for (body, expected) in [
+            (from_us.get(), r#""id":"cred_1""#),
+            (
+                r#"{"phase":"credential_rotated","credential_id":"cred_1","credential_value":"sk-2"}"#,
+                r#""id":"cred_1""#,
+            ),
+            (r#"{"phase":"credential_rotated","details":{"value":"sk-2"}}"#, r#""id":"""#),
+            (r#"{"phase":"credential_rotated","id":7,"value":"sk-2"}"#, r#""id":"""#),
+        ] {
+            let body = Json::parse(body).unwrap();
+            let shown = shown("status", &body);
+            assert!(!shown.get().contains("sk-2") && shown.get().contains(expected), "{}", shown.get());
+        }
+        for (kind, body) in [("status", r#"{"phase":"running"}"#), ("status", "7"), ("log", from_us.get())] {
+            let body = Json::parse(body).unwrap();
+            assert!(matches!(shown(kind, &body), Cow::Borrowed(_)), "{kind} {}", body.get());
+        }
+    }
 
     #[test]
     fn a_credential_of_an_unknown_scheme_is_passed_over_and_one_of_a_known_scheme_has_to_be_whole() {

@@ -1,11 +1,13 @@
 //! `job.event` and `job.result` (spec 8).
 
+use std::fmt;
+
 use moorline_types::{EventKind, Json, Timestamp};
 
 use crate::{FinalStatus, Received, de};
 
-/// Something happened in a job.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Something happened in a job. Its `Debug` form has no value of a credential.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JobEvent {
     /// What it is about. Text, because a client may meet a kind that is newer than it is.
     pub kind: Box<str>,
@@ -15,6 +17,14 @@ pub struct JobEvent {
     /// The kind's own fields; [`crate::Event::parse`] reads them.
     #[serde(default = "de::empty_object", deserialize_with = "de::json_object")]
     pub body: Json,
+}
+
+impl fmt::Debug for JobEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, ts, body } = self;
+        let body = super::credential::shown(kind, body);
+        f.debug_struct("JobEvent").field("kind", kind).field("ts", ts).field("body", &body).finish()
+    }
 }
 
 impl JobEvent {
