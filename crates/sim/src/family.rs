@@ -15,9 +15,8 @@ use crate::check::{Violation, read_stream};
 use crate::upstream::Allowed;
 use crate::world::World;
 
-/// How long before a job's end an upstream's failure explains that a credential is still good then: a request that is
-/// answered late, and the wait after one that has failed.
-const EXPLAINS: Millis = Millis::from_secs(60);
+/// How long a job's end waits for its credentials to be withdrawn: not longer, whatever the upstream does.
+const PATIENCE: Millis = Millis::from_secs(5);
 
 /// The records of jobs, by job.
 pub(crate) type Families = BTreeMap<JobId, Vec<CommittedRecord>>;
@@ -301,11 +300,8 @@ async fn check_credentials(world: &World, accounts: &BTreeMap<JobId, Account>) -
             };
             let Some((end, ..)) = account.end else { continue };
             let is_in_time = given.withdrawn.is_some_and(|withdrawn| withdrawn <= end);
-            let since = Timestamp::from_unix_millis(end.as_unix_millis().saturating_sub(EXPLAINS.get()));
-            // A new value whose record the store does not take puts the withdrawal off, and the end does not wait for
-            // it for ever.
-            let is_explained = world.upstream.was_troubled(since, end + EXPLAINS)
-                || world.faults.iter().any(|(from, to)| *from <= end + EXPLAINS && to.is_none_or(|to| to >= since));
+            let since = Timestamp::from_unix_millis(end.as_unix_millis().saturating_sub(PATIENCE.get()));
+            let is_explained = world.upstream.explains(*issue, since, end);
             if !is_in_time && !is_explained {
                 wrong("is good when its end is told");
             }

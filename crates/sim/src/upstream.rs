@@ -17,6 +17,12 @@ const LIFETIME: Millis = Millis::from_secs(20);
 /// How long a request takes that is answered late, or carried out late: less than what a gateway takes for impossible.
 const LATE: Duration = Duration::from_secs(25);
 
+/// The same, as the clock counts.
+const LATE_MILLIS: Millis = Millis::from_secs(LATE.as_secs());
+
+/// Requests to withdraw that a gateway has under way at once.
+const AT_ONCE: usize = 4;
+
 /// What becomes of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Conduct {
@@ -69,8 +75,16 @@ struct State {
     given: BTreeMap<CredentialId, Given>,
     /// What was allowed, in the order in which it was.
     allowed: Vec<Allowed>,
-    /// The moment until which some request to withdraw was not answered well.
-    troubled: Vec<Timestamp>,
+    /// Requests to withdraw that were not answered well.
+    troubled: Vec<Trouble>,
+}
+
+/// A request to withdraw that was not answered well, if it ever was.
+#[derive(Debug)]
+struct Trouble {
+    issue: CredentialId,
+    asked: Timestamp,
+    answered: Timestamp,
 }
 
 impl Upstream {
@@ -97,9 +111,15 @@ impl Upstream {
         self.state().allowed.clone()
     }
 
-    /// Whether a request to withdraw was not answered well between these two moments.
-    pub(crate) fn was_troubled(&self, from: Timestamp, to: Timestamp) -> bool {
-        self.state().troubled.iter().any(|at| (from..=to).contains(at))
+    /// Why a credential may be good yet at an end that has waited for its withdrawal since `from`: a request to withdraw it
+    /// was not answered well before; or as many requests as a gateway has under way at once were slow, and it had to wait
+    /// for its turn.
+    pub(crate) fn explains(&self, issue: CredentialId, from: Timestamp, end: Timestamp) -> bool {
+        let state = self.state();
+        let mut asked = state.troubled.iter().filter(|trouble| trouble.asked <= end);
+        let is_slow = |trouble: &&Trouble| trouble.answered > trouble.asked && trouble.answered >= from;
+        let of_others = asked.clone().filter(is_slow).count();
+        asked.any(|trouble| trouble.issue == issue) || of_others >= AT_ONCE
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -177,11 +197,12 @@ impl Provisioner for Upstream {
                 state.allowed.push(Allowed { issue, job: given.job, amount: None });
             }
         };
-        let answered = self.request(conduct, carry_out).await;
         if conduct != Conduct::Well {
-            let now = self.clock.now();
-            self.state().troubled.push(now);
+            let asked = self.clock.now();
+            let answered = if conduct == Conduct::Slow { asked + LATE_MILLIS } else { asked };
+            self.state().troubled.push(Trouble { issue, asked, answered });
         }
+        let answered = self.request(conduct, carry_out).await;
         match answered {
             Err(error) => Answer::Failed(error),
             Ok(()) if is_there => Answer::Revoked,

@@ -66,8 +66,6 @@ pub struct World {
     pub cancelled: Vec<JobId>,
     /// When the worker died. Only then may a job have lost its worker.
     pub deaths: Vec<Timestamp>,
-    /// From when to when the store refused; the last may go on.
-    pub faults: Vec<(Timestamp, Option<Timestamp>)>,
     /// Who has issued the jobs' credentials.
     pub upstream: Upstream,
     /// How many credentials the last gateway has yet to withdraw when everything is over.
@@ -128,7 +126,6 @@ impl Simulation {
             repeated: Vec::new(),
             cancelled: Vec::new(),
             deaths: Vec::new(),
-            faults: Vec::new(),
             upstream,
             not_withdrawn: 0,
         };
@@ -366,19 +363,11 @@ impl Simulation {
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
 
-    fn end_fault(&mut self) {
-        if let Some((_, to)) = self.world.faults.last_mut() {
-            to.get_or_insert(self.clock.now());
-        }
-    }
-
     fn toggle_faults(&mut self) {
-        self.end_fault();
         let faults = self.world.store.faults();
         if self.faulty {
             faults.allow();
         } else {
-            self.world.faults.push((self.clock.now(), None));
             let kinds = [StoreFault::Full, StoreFault::Io, StoreFault::ReadOnly];
             let kind = kinds[self.rng.usize(..kinds.len())];
             if self.rng.bool() { faults.refuse_appends(kind) } else { faults.refuse_writes(kind) }
@@ -404,7 +393,6 @@ impl Simulation {
         tokio::time::sleep(Duration::from_millis(self.rng.u64(0..100))).await;
         self.gateway.tasks().stopping().cancel();
         self.world.store.faults().allow();
-        self.end_fault();
         self.faulty = false;
         let down = self.rng.u64(0..2_000) * self.rng.u64(0..10);
         tokio::time::sleep(Duration::from_millis(down)).await;
@@ -419,7 +407,6 @@ impl Simulation {
 
     async fn finish(mut self) -> World {
         self.world.store.faults().allow();
-        self.end_fault();
         self.world.upstream.conducts_itself(Conduct::Well, Conduct::Well);
         // A job that ends may still have delegated something, which goes on if it is detached.
         let mut asked = BTreeSet::new();

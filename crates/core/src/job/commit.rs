@@ -50,7 +50,7 @@ impl Job {
                 self.handle_cancel_committed(now);
             }
             if record.kind == RecordKind::JobCredentialRotated {
-                self.handle_rotation_committed();
+                self.handle_rotation_committed(now);
             }
         }
         // When the job is over, the reports that came too late need not be kept by the worker either.

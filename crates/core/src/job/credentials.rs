@@ -46,7 +46,8 @@ struct Rotation {
 #[derive(Debug)]
 struct Held {
     ending: Fact,
-    until: Timestamp,
+    /// Not told yet while the record of a new value is on its way, which comes before the end in any case.
+    until: Option<Timestamp>,
 }
 
 impl Credentials {
@@ -76,7 +77,7 @@ impl Credentials {
 
     /// Until when the job's end waits.
     pub(super) fn patience(&self) -> Option<Timestamp> {
-        self.held.as_ref().map(|held| held.until)
+        self.held.as_ref()?.until
     }
 
     pub(super) const fn is_end_held(&self) -> bool {
@@ -90,11 +91,12 @@ impl Job {
         if !self.credentials.are_out {
             return self.waiting.push(now, &ending);
         }
-        self.credentials.held = Some(Box::new(Held { ending, until: now + REVOCATION_PATIENCE }));
         // A new value that is not the job's yet would be missed.
-        if self.credentials.replaced.is_none() {
+        let until = self.credentials.replaced.is_none().then(|| now + REVOCATION_PATIENCE);
+        if until.is_some() {
             self.effects.push_back(Effect::Revoke);
         }
+        self.credentials.held = Some(Box::new(Held { ending, until }));
     }
 
     /// The job's credentials are withdrawn, as [`Effect::Revoke`] wants it.
@@ -162,9 +164,12 @@ impl Job {
     }
 
     /// The record of a replacement is committed: what was before can go.
-    pub(super) fn handle_rotation_committed(&mut self) {
+    pub(super) fn handle_rotation_committed(&mut self, now: Timestamp) {
         if let Some(rotation) = &mut self.credentials.rotation {
             rotation.is_under_way = false;
+        }
+        if let Some(held) = &mut self.credentials.held {
+            held.until.get_or_insert(now + REVOCATION_PATIENCE);
         }
         if let Some(CredentialRotated { credential, issue, .. }) = self.credentials.replaced.take() {
             self.tell_credentials();

@@ -83,6 +83,28 @@ fn an_upstream_that_is_away_keeps_a_result_back_for_a_moment_only() {
     assert_eq!(bench.endings(), [Status::Success], "that it is withdrawn at last ends nothing twice");
 }
 
+/// The store takes neither record as long as it refuses, so nobody is kept from anything.
+#[test]
+fn an_end_does_not_give_up_on_a_new_value_whose_record_is_on_its_way() {
+    let mut bench = bench(None);
+    bench.pass(Millis::from_secs(45 * 60));
+    bench.settle();
+    bench.effects.clear();
+    let new = rotated(&bench, 2);
+    assert!(bench.job.handle_rotated(bench.now, new));
+    assert!(bench.job.poll_append().is_some(), "the store has it and does not answer");
+    bench.report(1, result()).unwrap();
+    bench.pass(Millis::from_secs(60));
+    assert_eq!((bench.job.poll_effect(), bench.job.poll_timeout()), (None, None), "nothing can be withdrawn yet");
+    bench.job.handle_committed(bench.now);
+    let effects: Vec<_> = std::iter::from_fn(|| bench.job.poll_effect()).collect();
+    assert_eq!(effects, [Effect::Revoke]);
+    assert_eq!(bench.job.poll_append(), None, "the end waits for that");
+    bench.job.handle_revoked(bench.now);
+    bench.settle();
+    assert_eq!(bench.endings(), [Status::Success]);
+}
+
 #[test]
 fn a_job_without_credentials_ends_at_once() {
     let mut bench = Bench::running(None);
