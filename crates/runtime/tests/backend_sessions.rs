@@ -15,7 +15,7 @@ use moorline_core::backend_session::{
 use moorline_runtime::backend_sessions::{
     BackendOptions, OpenRequest, SessionError, SessionHandle, StreamItem, SubscribeFrom,
 };
-use moorline_types::{Json, Millis, Scope, Scopes, Timestamp, WorkerSeq};
+use moorline_types::{Json, Millis, Principal, Scope, Scopes, Timestamp, WorkerSeq};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_is_opened_used_watched_and_closed() {
@@ -111,14 +111,16 @@ async fn there_are_as_many_sessions_as_may_be_and_a_closed_one_makes_room() {
     bench.open().await;
 }
 
+/// Somebody of the team.
+fn tagged(name: &str, scopes: Scopes) -> Principal {
+    let mut principal = principal(name, scopes);
+    principal.grants.tags = ["team".parse().unwrap()].into();
+    principal
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_is_its_owners_and_seen_by_its_tag() {
     let bench = Bench::start(backend_options()).await;
-    let tagged = |name: &str, scopes: Scopes| {
-        let mut principal = principal(name, scopes);
-        principal.grants.tags = [("team").parse().unwrap()].into();
-        principal
-    };
     let tag = Some("team".parse().unwrap());
     let marked = bench.open_as(&tagged("ada", Scopes::JOBS), OpenRequest { tag, ..OpenRequest::default() }).await;
     let untagged = bench.open_as(&tagged("ada", Scopes::JOBS), OpenRequest::default()).await;
@@ -147,11 +149,6 @@ async fn a_session_is_its_owners_and_seen_by_its_tag() {
 #[tokio::test(start_paused = true)]
 async fn whoever_may_look_at_a_session_need_not_be_allowed_to_use_it() {
     let bench = Bench::start(backend_options()).await;
-    let tagged = |name: &str, scopes: Scopes| {
-        let mut principal = principal(name, scopes);
-        principal.grants.tags = [("team").parse().unwrap()].into();
-        principal
-    };
     let tag = Some("team".parse().unwrap());
     let session = bench.open_as(&tagged("ada", Scopes::JOBS), OpenRequest { tag, ..OpenRequest::default() }).await;
     let id = session.summary().id.to_string();

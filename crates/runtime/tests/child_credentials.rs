@@ -12,31 +12,14 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::upstream::{Fault, Upstream};
+use common::upstream::{Fault, Upstream, bench, documents, until, values};
 use common::{Bench, all_over, fact, logs, memory, options, pass, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::quota::{Quota, QuotaReached};
 use moorline_core::record::{Fact, Output};
-use moorline_runtime::{Delivery, JobSummary, SessionHandle, SubmitParent, SubmitRequest};
-use moorline_store::{Collection, MemoryStore, Store as _, TailLimits};
-use moorline_types::{JobId, Json, Millis, Quotas};
-
-const HOUR: Millis = Millis::from_secs(3_600);
-
-async fn bench(store: Arc<MemoryStore>, upstream: &Arc<Upstream>) -> Bench {
-    let bench = Bench::provisioned(store, options(), Some(upstream.provisioning(HOUR))).await;
-    until("the upstream was looked at", || bench.gateway.credentials().is_offered()).await;
-    bench
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waited = async {
-        while !is_so() {
-            pass(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(7_200), waited).await.unwrap_or_else(|_| panic!("{what}"));
-}
+use moorline_runtime::{Delivery, SessionHandle, SubmitParent, SubmitRequest};
+use moorline_store::TailLimits;
+use moorline_types::{JobId, Json, Quotas};
 
 const LEASE: &str = r#"{"agent.delegate":["*"],"model.use":["tier-fast/*"],"cost.budget":["USD:2.00"]}"#;
 const WITHIN: &str = r#"{"model.use":["tier-fast/a"],"cost.budget":["USD:0.50"]}"#;
@@ -46,10 +29,6 @@ fn planning(agent: &str, input: &str) -> SubmitRequest {
     let input = format!(r#"{{"jobs":[{{"agent":"{agent}","input":{input},"lease":{WITHIN}}}]}}"#);
     let lease = Json::parse(LEASE).unwrap();
     SubmitRequest { lease, takes_credentials: true, ..request("planner", &input) }
-}
-
-fn values(session: &SessionHandle, job: &JobSummary) -> Vec<String> {
-    session.credentials(job).into_iter().map(|(_, value)| value.expose().to_owned()).collect()
 }
 
 fn children(seen: &[Delivery]) -> Vec<JobId> {
@@ -72,10 +51,6 @@ fn result(seen: &[Delivery]) -> Vec<String> {
     let Fact::Result(success) = fact(seen.last().unwrap()) else { panic!("{seen:?}") };
     let Output::Inline(json) = success.output else { panic!("a streamed result") };
     json.to().unwrap()
-}
-
-async fn documents(bench: &Bench) -> usize {
-    bench.store.list(Collection::Credentials, None, 100).await.unwrap().len()
 }
 
 #[tokio::test(start_paused = true)]

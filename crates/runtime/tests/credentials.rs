@@ -12,47 +12,21 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::upstream::{Fault, Upstream};
-use common::{Bench, assert_dense, fact, logs, memory, options, pass, request, see, see_to_end, with_history};
+use common::upstream::{Fault, Upstream, bench, documents, until, values};
+use common::{assert_dense, fact, logs, memory, pass, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::record::{Cause, CredentialRotated, Fact};
-use moorline_runtime::{Delivery, Gateway, JobSummary, SessionHandle, SubmitRequest};
-use moorline_store::{Collection, MemoryStore, Store as _, StoreFault, TailLimits};
-use moorline_types::{JobId, Json, Millis};
-
-const HOUR: Millis = Millis::from_secs(3_600);
-
-/// A gateway whose upstream was found to be well.
-async fn bench(store: Arc<MemoryStore>, upstream: &Arc<Upstream>) -> Bench {
-    let bench = Bench::provisioned(store, options(), Some(upstream.provisioning(HOUR))).await;
-    until("the upstream was looked at", || bench.gateway.credentials().is_offered()).await;
-    bench
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let waited = async {
-        while !is_so() {
-            pass(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(7_200), waited).await.unwrap_or_else(|_| panic!("{what}"));
-}
+use moorline_runtime::{Delivery, Gateway, SessionHandle, SubmitRequest};
+use moorline_store::{StoreFault, TailLimits};
+use moorline_types::{JobId, Json};
 
 fn asking(agent: &str, input: &str) -> SubmitRequest {
     let lease = Json::parse(r#"{"model.use":["tier-fast/*"],"cost.budget":["USD:2.00"]}"#).unwrap();
     SubmitRequest { lease, takes_credentials: true, ..request(agent, input) }
 }
 
-fn values(session: &SessionHandle, job: &JobSummary) -> Vec<String> {
-    session.credentials(job).into_iter().map(|(_, value)| value.expose().to_owned()).collect()
-}
-
 fn failing(gateway: &Gateway) -> usize {
     gateway.credentials().report().revocations.iter().filter(|revocation| revocation.failed > 0).count()
-}
-
-async fn documents(bench: &Bench) -> usize {
-    bench.store.list(Collection::Credentials, None, 100).await.unwrap().len()
 }
 
 #[tokio::test(start_paused = true)]

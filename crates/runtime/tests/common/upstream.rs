@@ -1,4 +1,4 @@
-//! An upstream that issues credentials, and fails on demand.
+//! An upstream that issues credentials, and fails on demand; and a gateway that is given credentials by it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,11 @@ use async_trait::async_trait;
 use moorline_core::credential::{Answer, Capped};
 use moorline_core::lease::budget::Budget;
 use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Provisioning, Value};
+use moorline_runtime::{JobSummary, SessionHandle};
+use moorline_store::{Collection, MemoryStore, Store as _};
 use moorline_types::{CredentialId, Millis};
+
+use super::{Bench, options, pass};
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -167,4 +171,33 @@ impl Provisioner for Upstream {
         let fault = self.0.lock().unwrap().on_check;
         answer(fault).await
     }
+}
+
+/// How long a credential is good at most.
+const LIFETIME: Millis = Millis::from_secs(3_600);
+
+/// A gateway whose upstream was found to be well.
+pub(crate) async fn bench(store: Arc<MemoryStore>, upstream: &Arc<Upstream>) -> Bench {
+    let bench = Bench::provisioned(store, options(), Some(upstream.provisioning(LIFETIME))).await;
+    until("the upstream was looked at", || bench.gateway.credentials().is_offered()).await;
+    bench
+}
+
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waited = async {
+        while !is_so() {
+            pass(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(7_200), waited).await.unwrap_or_else(|_| panic!("{what}"));
+}
+
+/// The values of the job's credentials that this session is shown.
+pub(crate) fn values(session: &SessionHandle, job: &JobSummary) -> Vec<String> {
+    session.credentials(job).into_iter().map(|(_, value)| value.expose().to_owned()).collect()
+}
+
+/// How many credentials the gateway has written down.
+pub(crate) async fn documents(bench: &Bench) -> usize {
+    bench.store.list(Collection::Credentials, None, 100).await.unwrap().len()
 }
