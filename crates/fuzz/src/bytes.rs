@@ -9,6 +9,17 @@ impl<'a> Decisions<'a> {
         Self(bytes)
     }
 
+    /// Has something decided by these bytes again and again, until they are used up, but not more often than that.
+    pub(crate) fn each(bytes: &'a [u8], most: usize, mut decide: impl FnMut(&mut Self)) {
+        let mut decisions = Self::new(bytes);
+        for _ in 0..most {
+            if decisions.is_done() {
+                break;
+            }
+            decide(&mut decisions);
+        }
+    }
+
     /// Whether nothing is left to be decided.
     pub(crate) const fn is_done(&self) -> bool {
         self.0.is_empty()

@@ -42,14 +42,8 @@ const MAX_OPERATIONS: usize = 600;
 /// # Panics
 /// If something does not hold.
 pub fn run(bytes: &[u8]) -> Tally {
-    let mut decisions = Decisions::new(bytes);
     let mut world = World::default();
-    for _ in 0..MAX_OPERATIONS {
-        if decisions.is_done() {
-            break;
-        }
-        operation(&mut world, &mut decisions);
-    }
+    Decisions::each(bytes, MAX_OPERATIONS, |decisions| operation(&mut world, decisions));
     world.end()
 }
 
