@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import sys
-import time
-import traceback
 from pathlib import Path
 
 import as_client
@@ -15,8 +14,13 @@ import as_worker
 import harness
 import secured
 
+sys.path.append(str(Path(__file__).parents[1]))
+import scenarios  # noqa: E402
+
 # A scenario that has not ended by then does not end.
 DEADLINE_SEC = 300
+
+run = functools.partial(scenarios.run, deadline_sec=DEADLINE_SEC)
 
 
 async def main(program: str, part: str = "", *args: str) -> int:
@@ -37,8 +41,7 @@ async def main(program: str, part: str = "", *args: str) -> int:
     async with kit.secured_server() as site:
         failed += await run("the worker and the secured test kit", secured.OF_WORKER, part, kit, site)
         failed += await run("asyncua and the secured test kit", secured.OF_CLIENT, part, kit, site)
-    print(f"{failed} scenarios failed" if failed else "every scenario passed")
-    return 1 if failed else 0
+    return scenarios.told(failed)
 
 
 async def cuts(kit: harness.Kit, *args: str) -> int:
@@ -74,23 +77,6 @@ def row(server: str, whom: str, outcome: dict) -> bool:
     if not exact:
         print(json.dumps(outcome), file=sys.stderr)
     return exact
-
-
-async def run(who: str, scenarios: list, part: str, kit: harness.Kit, site: str | harness.Site) -> int:
-    failed = 0
-    for scenario in scenarios:
-        if part not in scenario.__name__:
-            continue
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(DEADLINE_SEC):
-                await scenario(kit, site)
-            verdict = "ok"
-        except Exception:
-            failed += 1
-            verdict = f"FAILED\n{traceback.format_exc()}"
-        print(f"{who}: {scenario.__name__.replace('_', ' ')} ({time.monotonic() - started:.1f} s): {verdict}", flush=True)
-    return failed
 
 
 if __name__ == "__main__":

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
-import time
-import traceback
 from pathlib import Path
 
 import as_client
 import as_runtime
 import harness
 
+sys.path.append(str(Path(__file__).parents[1]))
+import scenarios  # noqa: E402
+
 # A scenario that has not ended by then does not end.
 DEADLINE_SEC = 60
+
+run = functools.partial(scenarios.run, deadline_sec=DEADLINE_SEC)
 
 
 async def main(program: str, part: str = "") -> int:
@@ -24,25 +28,7 @@ async def main(program: str, part: str = "") -> int:
     async with harness.runtime(moorline) as runtime:
         as_runtime.register(runtime.sdk)
         failed += await run("as runtime", as_runtime.SCENARIOS, part, runtime)
-    print(f"{failed} scenarios failed" if failed else "every scenario passed")
-    return 1 if failed else 0
-
-
-async def run(role: str, scenarios: list, part: str, peer: object) -> int:
-    failed = 0
-    for scenario in scenarios:
-        if part not in scenario.__name__:
-            continue
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(DEADLINE_SEC):
-                await scenario(peer)
-            verdict = "ok"
-        except Exception:
-            failed += 1
-            verdict = f"FAILED\n{traceback.format_exc()}"
-        print(f"{role}: {scenario.__name__.replace('_', ' ')} ({time.monotonic() - started:.1f} s): {verdict}", flush=True)
-    return failed
+    return scenarios.told(failed)
 
 
 if __name__ == "__main__":
