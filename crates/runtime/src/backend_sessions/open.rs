@@ -72,23 +72,12 @@ impl BackendSessions {
         let worker = mint::worker_id(gateway.now()).map_err(no_name)?;
         let agent = id::agent_of(backend, worker);
         let agent = agent.ok_or_else(|| SessionError::OpenFailed { reason: format!("{backend} names no agent") })?;
-        let accepted = Accepted {
-            session: mint::session_id(gateway.now()).map_err(no_name)?,
-            principal: principal.id.clone(),
-            tags: request.tag.into_iter().collect(),
-            agent: agent.name.to_string(),
-            version: agent.version.to_string(),
-            input: accepted_input,
-            lease: Json::of(&serde_json::Map::new())
-                .map_err(|_| SessionError::OpenFailed { reason: "no lease".into() })?,
-            max_runtime_sec: None,
-            expires_at: None,
-            trace_id: None,
-            credentials: Vec::new(),
-            span: None,
-            parent: None,
-            bounds: None,
-        };
+        let session = mint::session_id(gateway.now()).map_err(no_name)?;
+        let no_lease = |_| SessionError::OpenFailed { reason: "no lease".to_owned() };
+        let lease = Json::of(&serde_json::Map::new()).map_err(no_lease)?;
+        let tags = request.tag.into_iter().collect();
+        let accepted = Accepted::new(session, principal.id.clone(), &agent, accepted_input, lease);
+        let accepted = Accepted { tags, ..accepted };
         let job = gateway.accept_unwatched(accepted, gateway.quotas_of(principal)).await?.job;
         let failed = || SessionError::OpenFailed { reason: "its job ended at once".to_owned() };
         let job_handle = gateway.open_job(job).ok_or_else(failed)?;

@@ -158,20 +158,11 @@ async fn candidate(
 ) -> Result<Outcome, Refusal> {
     let agent = gateway.agents().inventory().resolve(&request.agent)?;
     let accepted = Accepted {
-        session,
-        principal: principal.id.clone(),
         tags: principal.grants.tags.clone(),
-        agent: agent.name.to_string(),
-        version: agent.version.to_string(),
-        input: request.input,
-        lease: request.lease,
         max_runtime_sec: request.max_runtime_sec,
         expires_at: request.expires_at,
-        trace_id: None,
-        span: None,
-        credentials: Vec::new(),
-        parent: None,
         bounds: SubmitterBounds::of(principal),
+        ..Accepted::new(session, principal.id.clone(), &agent, request.input, request.lease)
     };
     let quotas = gateway.quotas_of(principal);
     let candidate = gateway.candidate(accepted, request.trace, quotas, key, request.takes_credentials).await?;
