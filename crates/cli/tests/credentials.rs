@@ -257,6 +257,27 @@ fn a_gateway_that_is_killed_while_a_child_waits_for_its_credential_goes_on_with_
     assert_eq!(json_lines(&gateway.run(&["jobs", "--all", "--json"])).len(), 2, "and no other job began");
 }
 
+/// The gateway dies while it tells the upstream what the parent may spend beside its child: the child has nothing until the
+/// next one has told it.
+#[test]
+fn a_gateway_that_is_killed_before_a_parent_may_spend_less_tells_that_before_the_child_may_spend() {
+    let upstream = Upstream::new();
+    let gateway = Gateway::with(&upstream.config(), LEAVE);
+    let key = admin(&gateway);
+    let mut client = Client::offered(&gateway, &key);
+    upstream.fault("stall", true);
+    let parent = delegating(&mut client, &echo(3, 20))["job_id"].as_str().unwrap().to_owned();
+    wait_for("the upstream is told", || upstream.has_stalled());
+    assert_eq!(upstream.live().len(), 1, "nothing is issued for the child yet");
+    let (home, _) = gateway.end(Signal::KILL);
+    upstream.fault("stall", false);
+    let gateway = Gateway::over(home, &upstream.config(), &[]);
+    let seen = json_lines(&gateway.run(&["watch", &parent, "--json"]));
+    assert_eq!(seen.last().unwrap()["type"], "job.result", "{seen:?}");
+    assert!(["USD:1.5", "USD:2"].contains(&upstream.budgets()[0].as_str()), "{:?}", upstream.budgets());
+    wait_for("nothing is left", || upstream.live().is_empty() && report(&gateway)["outstanding"] == 0);
+}
+
 #[test]
 fn a_child_has_a_credential_of_its_own_that_its_owner_alone_is_shown() {
     let upstream = Upstream::new();
@@ -277,7 +298,7 @@ fn a_child_has_a_credential_of_its_own_that_its_owner_alone_is_shown() {
     assert_ne!(shown["value"], parent["credentials"][0]["value"]);
     assert_eq!(shown["constraints"]["cost.budget"], json!(["USD:0.5"]));
     assert_eq!(shown["constraints"]["model.use"], json!(["tier-fast/a"]));
-    assert_eq!(upstream.live().len(), 2);
+    assert_eq!((upstream.live().len(), upstream.budgets()), (2, vec!["USD:1.5".to_owned()]));
     for other in [&eve, &admin(&gateway)] {
         let mut observer = Client::connect(&gateway, other);
         observer.send("job.subscribe", &subscribe);

@@ -20,7 +20,7 @@ name=$(printf '%s' "$request" | sed -n 's/.*"name":"\([^"]*\)".*/\1/p')
 case "$request" in
 *'"request":"check"'*)
     [ -e down ] && exit 1
-    echo '{"result":"ready"}' ;;
+    echo '{"result":"ready","updates":true}' ;;
 *'"request":"issue"'*)
     [ -e refuse ] && echo '{"result":"refused","reason":"no such model"}' && exit 0
     printf '%s' "VALUE-$name" > "live/$name"
@@ -28,6 +28,10 @@ case "$request" in
     case "$request" in *USD:0.5*) [ -e hang_small ] && exec sleep 30 ;; esac
     [ -e lose ] && exit 1
     echo "{\"result\":\"issued\",\"value\":\"VALUE-$name\",\"endpoint\":\"https://models.example.com/v1\",\"profile\":\"openai\"}" ;;
+*'"request":"update"'*)
+    [ -e stall ] && touch stalled && exec sleep 30
+    printf '%s' "$request" | sed 's/.*\["\([^"]*\)"\].*/\1/' > "budget/$name"
+    echo '{"result":"updated"}' ;;
 *'"request":"revoke"'*)
     [ -e keep ] && exit 1
     [ -e "live/$name" ] || { echo '{"result":"absent"}'; exit 0; }
@@ -42,7 +46,7 @@ impl Upstream {
     pub(crate) fn new() -> Self {
         keep("a credential's value", VALUE);
         let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join("live")).unwrap();
+        ["live", "budget"].iter().for_each(|directory| fs::create_dir(home.path().join(directory)).unwrap());
         let program = home.path().join("issue");
         fs::write(&program, PROGRAM.replace("VALUE", VALUE)).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
@@ -64,11 +68,26 @@ impl Upstream {
         if is_on { fs::write(file, "").unwrap() } else { fs::remove_file(file).unwrap_or_default() }
     }
 
+    /// Whether an update is held up that is not carried out yet.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.path().join("stalled").exists()
+    }
+
     /// The values that are good.
     pub(crate) fn live(&self) -> Vec<String> {
+        self.all("live")
+    }
+
+    /// What may be spent with credentials of which that was changed.
+    pub(crate) fn budgets(&self) -> Vec<String> {
+        self.all("budget")
+    }
+
+    /// What the files of a directory say.
+    fn all(&self, directory: &str) -> Vec<String> {
         let files: Vec<PathBuf> =
-            fs::read_dir(self.path().join("live")).unwrap().map(|entry| entry.unwrap().path()).collect();
-        files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect()
+            fs::read_dir(self.path().join(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.iter().filter_map(|file| fs::read_to_string(file).ok()).map(|text| text.trim().to_owned()).collect()
     }
 }
 
