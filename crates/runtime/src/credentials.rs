@@ -290,7 +290,9 @@ impl Credentials {
         let intended = Bytes::from(custody.encode());
         let put = self.0.store.put(&document(issue), intended, Expect::Absent).await;
         put.map_err(|error| Refusal::StoreUnavailable { reason: put_reason(&error) })?;
-        let replaces = self.current(job, credential).and_then(|custody| self.open(&custody));
+        // A value is nobody's business but its own upstream's: another one may be configured since.
+        let prior = self.current(job, credential).filter(|prior| prior.upstream == provisioner.upstream());
+        let replaces = prior.and_then(|prior| self.open(&prior));
         // From here on the upstream may have it: whatever happens to this future, it is withdrawn.
         let pending = Pending::intended(self.clone(), custody);
         let order = Order { issue, job, principal, constraints: &constraints, replaces: replaces.as_ref() };

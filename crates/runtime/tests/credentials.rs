@@ -217,6 +217,19 @@ async fn a_value_is_replaced_when_somebody_asks_for_it() {
     assert!(upstream.live().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_value_is_shown_to_no_other_upstream_than_its_own() {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    let job = ada.submit(asking("patient", "null")).await.unwrap().job.to_string();
+    bench.gateway.rotate_credential(&job, None).await.unwrap();
+    assert_eq!(upstream.replaced(), ["sk-0"], "what was spent with it is spent");
+    upstream.becomes_another();
+    bench.gateway.rotate_credential(&job, None).await.unwrap();
+    assert_eq!((upstream.replaced(), upstream.issued().len()), (vec!["sk-0".to_owned()], 3));
+}
+
 /// What waits for an upstream is bounded over all sessions, and nothing stays of what nobody waits for any more.
 #[tokio::test(start_paused = true)]
 async fn no_more_than_so_many_wait_for_an_upstream_at_once() {

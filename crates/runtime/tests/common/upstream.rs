@@ -45,6 +45,10 @@ struct State {
     budgets: BTreeMap<CredentialId, String>,
     /// Values in the order in which they were issued.
     issued: Vec<String>,
+    /// The values in the place of which they came.
+    replaced: Vec<String>,
+    /// Whether it is another upstream than at first.
+    is_another: bool,
 }
 
 impl Upstream {
@@ -88,6 +92,16 @@ impl Upstream {
         live
     }
 
+    /// It is another upstream from here on.
+    pub(crate) fn becomes_another(&self) {
+        self.0.lock().unwrap().is_another = true;
+    }
+
+    /// The values that it was shown, because others came in their place.
+    pub(crate) fn replaced(&self) -> Vec<String> {
+        self.0.lock().unwrap().replaced.clone()
+    }
+
     /// Every value that it has ever issued.
     pub(crate) fn issued(&self) -> Vec<String> {
         self.0.lock().unwrap().issued.clone()
@@ -113,13 +127,14 @@ async fn answer(fault: Fault) -> Result<(), String> {
 #[async_trait]
 impl Provisioner for Upstream {
     fn upstream(&self) -> &str {
-        "test"
+        if self.0.lock().unwrap().is_another { "another" } else { "test" }
     }
 
     async fn issue(&self, order: Order<'_>) -> Result<Issued, NotIssued> {
         let (fault, value) = {
             let mut state = self.0.lock().unwrap();
             let value = format!("sk-{}", state.issued.len());
+            state.replaced.extend(order.replaces.map(|value| value.expose().to_owned()));
             if !matches!(state.on_issue, Fault::Down | Fault::Refuses) {
                 state.live.insert(order.issue, value.clone());
                 state.budgets.insert(order.issue, dollars(&order.constraints.budget));
