@@ -202,3 +202,48 @@ fn client(settings: &Settings, endpoint: &Endpoint, name: &str) -> Result<Client
 pub(crate) fn no_connection(code: StatusCode) -> String {
     format!("there is no connection to the server: {code}")
 }
+
+#[cfg(test)]
+mod tests {
+    use opcua::types::UserTokenPolicy;
+
+    use super::*;
+
+    fn endpoint(policy: SecurityPolicy, users: &[(UserTokenType, &str)]) -> EndpointDescription {
+        let users = users.iter().map(|(token_type, policy)| UserTokenPolicy {
+            token_type: *token_type,
+            security_policy_uri: (*policy).into(),
+            ..UserTokenPolicy::default()
+        });
+        EndpointDescription {
+            security_policy_uri: policy.to_uri().into(),
+            user_identity_tokens: Some(users.collect()),
+            ..EndpointDescription::default()
+        }
+    }
+
+    #[test]
+    fn a_user_with_a_certificate_signs_by_the_endpoints_policy_where_none_is_named() {
+        let own = SecurityPolicy::Basic256Sha256.to_uri();
+        let other = SecurityPolicy::Aes256Sha256RsaPss.to_uri();
+        for (kind, named, then) in [
+            (UserTokenType::Certificate, "", own),
+            (UserTokenType::Certificate, other, other),
+            (UserTokenType::UserName, "", ""),
+        ] {
+            let mut description = endpoint(SecurityPolicy::Basic256Sha256, &[(kind, named)]);
+            name_policies_of_users(&mut description);
+            let policies = description.user_identity_tokens.unwrap();
+            assert_eq!(policies[0].security_policy_uri.as_ref(), then, "{kind:?} {named}");
+        }
+    }
+
+    #[test]
+    fn the_ways_of_a_server_are_shown_each_once() {
+        let plain = endpoint(SecurityPolicy::None, &[]);
+        let secured = endpoint(SecurityPolicy::Basic256Sha256, &[]);
+        let ways = shown(&[secured.clone(), plain, secured]);
+        assert_eq!((ways.matches("Basic256Sha256").count(), ways.matches("None").count()), (1, 1), "{ways}");
+        assert_eq!(shown(&[]), "none");
+    }
+}

@@ -68,13 +68,16 @@ impl Watch for OfGateway {
             Next::Gap(gap) => return Ok(Told::Gap(gap.to_string())),
         };
         let is_counter = event.item.is_some() && event.item == self.items.map(|(counter, _)| counter);
-        Ok(match event.body {
-            EventBody::BackendGap { reason } => Told::Gap(reason),
-            EventBody::DataChange(sample) if is_counter && sample.is_good() => match sample.value {
-                Value::Integer(value) => Told::Count(value),
-                Value::Null | Value::Bool(_) | Value::Double(_) | Value::Text(_) => Told::Else,
-            },
-            _ => Told::Else,
-        })
+        if let EventBody::BackendGap { reason } = event.body {
+            return Ok(Told::Gap(reason));
+        }
+        if let EventBody::DataChange(sample) = event.body
+            && is_counter
+            && sample.is_good()
+            && let Value::Integer(value) = sample.value
+        {
+            return Ok(Told::Count(value));
+        }
+        Ok(Told::Else)
     }
 }
