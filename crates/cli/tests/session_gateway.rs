@@ -95,6 +95,12 @@ async fn counted(events: &mut Streaming<v1::StreamEventsResponse>) -> (i64, u64)
     }
 }
 
+/// How a stream ends.
+async fn last(events: &mut Streaming<v1::StreamEventsResponse>) -> Result<(), Status> {
+    while events.message().await?.is_some() {}
+    Ok(())
+}
+
 fn info(status: &Status) -> ErrorInfo {
     let bytes = status.metadata().get_bin(ERROR_INFO_KEY).unwrap().to_bytes().unwrap();
     ErrorInfo::decode(bytes).unwrap()
@@ -214,6 +220,48 @@ async fn a_session_outlives_its_gateway_and_its_stream_goes_on_without_a_gap() {
     wait_for("the worker to leave", || !workers_of(&data_dir).contains(&worker));
 }
 
+/// Its sessions do not end by themselves, and the grace is for jobs that do.
+#[tokio::test]
+async fn a_gateway_that_ends_with_its_workers_closes_its_sessions_and_waits_for_none() {
+    // Longer than a test waits for the end.
+    let gateway = Gateway::with(CONFIG, &["--shutdown-grace=10m"]);
+    let mut api = api(&gateway).await;
+    let (streamed, idle) = (open(&mut api).await, open(&mut api).await);
+    item(&mut api, &streamed.session_id, "Count").await;
+    let mut events = stream(&mut api, &streamed, 0).await;
+    counted(&mut events).await;
+    let (home, status) = gateway.end(Signal::TERM);
+    assert!(status.success(), "{status}");
+    let end = within(last(&mut events)).await;
+    assert_eq!(end.map_err(|status| status.code()), Ok(()), "the stream ends as its session does");
+    let data = home.path().join("data");
+    wait_for("the workers to leave", || workers_of(&data).is_empty());
+    let gateway = Gateway::over(home, CONFIG, &[]);
+    let left = told(&gateway, &["list"]);
+    assert!(!left.contains(&streamed.session_id) && !left.contains(&idle.session_id), "{left}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_leaves_its_workers_tells_streams_to_come_back() {
+    let gateway = Gateway::with(CONFIG, &["--stop-workers=false", "--shutdown-grace=10m"]);
+    let mut before = api(&gateway).await;
+    let session = open(&mut before).await;
+    item(&mut before, &session.session_id, "Count").await;
+    let mut events = stream(&mut before, &session, 0).await;
+    let mut seen = counted(&mut events).await;
+    let (home, status) = gateway.end(Signal::TERM);
+    assert!(status.success(), "{status}");
+    let told = within(last(&mut events)).await.expect_err("the session is not over");
+    assert_eq!((told.code(), info(&told).code()), (Code::Unavailable, ErrorCode::Unavailable));
+    let gateway = Gateway::over(home, CONFIG, &[]);
+    let mut events = stream(&mut api(&gateway).await, &session, seen.1).await;
+    for _ in 0..10 {
+        let next = counted(&mut events).await;
+        assert_eq!(next.0, seen.0 + 1, "the session has gone on");
+        seen = next;
+    }
+}
+
 #[tokio::test]
 async fn a_worker_that_dies_is_a_fault_of_its_session_only() {
     let gateway = Gateway::with(CONFIG, &[]);
@@ -225,14 +273,7 @@ async fn a_worker_that_dies_is_a_fault_of_its_session_only() {
     let mut events = stream(&mut api, &dying, 0).await;
     let worker = worker_of(&mut api, &dying.session_id).await;
     kill_process(Pid::from_raw(i32::try_from(worker).unwrap()).unwrap(), Signal::KILL).unwrap();
-    let fault = within(async {
-        loop {
-            if let Err(status) = events.message().await {
-                return status;
-            }
-        }
-    })
-    .await;
+    let fault = within(last(&mut events)).await.unwrap_err();
     assert_eq!((fault.code(), info(&fault).code()), (Code::FailedPrecondition, ErrorCode::WorkerFaulted));
     let request = v1::GetSessionRequest { session_id: dying.session_id.clone() };
     let found = api.get_session(request).await.unwrap().into_inner().session.unwrap();

@@ -39,6 +39,7 @@ use moorline_core::backend_session::{CloseReason, Retention, SessionOptions, Sta
 use moorline_core::record::Accepted;
 use moorline_types::{Epoch, JobId, Millis, Principal, PrincipalId, Tag, Timestamp, WorkerId, WorkerSeq};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Gateway, JobSummary, RecoverJobsError};
 use crate::metrics::{GatewayMetrics, signed};
@@ -83,6 +84,8 @@ struct Sessions {
     slots: Mutex<Slots>,
     /// Of some session much is in the journal that is not needed.
     much: Notify,
+    /// Cancelled when the gateway ends and its workers with it.
+    ending: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -142,8 +145,8 @@ impl BackendSessions {
     /// Gateway sessions over the jobs of `gateway`, run by `workers`.
     pub fn new(gateway: Gateway, workers: SessionWorkers, options: BackendOptions) -> Self {
         let kept = Kept::new(Arc::clone(gateway.store()));
-        let (slots, much) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Sessions { gateway, workers, options, kept, slots, much }))
+        let (slots, much, ending) = (Mutex::default(), Notify::new(), CancellationToken::new());
+        Self(Arc::new(Sessions { gateway, workers, options, kept, slots, much, ending }))
     }
 
     /// What the operator decided.
@@ -193,12 +196,28 @@ impl BackendSessions {
 
     /// Closes the sessions of the last run of a gateway that has no session gateway any more. To be called after
     /// [`Gateway::recover`].
-    pub async fn close_all(gateway: &Gateway) {
+    pub async fn close_leftovers(gateway: &Gateway) {
         for (job, handle) in gateway.all_open_jobs() {
             if id::backend_of(&handle.accepted).is_some() {
                 tracing::warn!(session = %GatewaySessionId::of(job), "there is no session gateway any more; its session is closed");
                 gateway.end_job(job, None, CloseReason::GatewayShutdown.as_str()).await;
             }
+        }
+    }
+
+    /// Has every session closed in order, because the gateway ends and its workers with it; those too that are being
+    /// opened. One that has faulted stays, to be shown by the next start.
+    pub fn close_all(&self) {
+        self.0.ending.cancel();
+    }
+
+    /// Returns when every session that there is has ended, and those who stream its events can see that.
+    pub async fn all_closed(&self) {
+        let all: Vec<_> = lock(&self.0.slots).sessions.values().cloned().collect();
+        for session in all {
+            let over = |state: &State| matches!(state, State::Closed(_) | State::Faulted(_));
+            // The session has what tells of its state, so that cannot be gone.
+            drop(session.state.subscribe().wait_for(over).await);
         }
     }
 

@@ -50,6 +50,9 @@ pub use error::StartError;
 /// How long workers have to leave at a shutdown, once no job is left.
 const WORKER_GRACE: Millis = Millis::from_secs(2);
 
+/// How long gateway sessions have to see that their jobs have ended, which the store tells them at once.
+const SESSION_GRACE: Duration = Duration::from_secs(1);
+
 /// How long connections have to take their last frames at a shutdown.
 const CONNECTION_GRACE: Duration = Duration::from_secs(2);
 
@@ -63,7 +66,8 @@ pub struct Server {
     service: Arc<Service>,
     data_dir: DataDir,
     listener: Option<Listener>,
-    grpc: Option<(GrpcListener, BackendSessions)>,
+    grpc: Option<GrpcListener>,
+    sessions: Option<BackendSessions>,
     url: Option<String>,
     admin_key: Option<ApiKey>,
     grace: Duration,
@@ -215,7 +219,8 @@ impl Server {
             service,
             data_dir,
             listener,
-            grpc: grpc.zip(sessions),
+            grpc,
+            sessions,
             url,
             admin_key,
             grace,
@@ -259,9 +264,9 @@ impl Server {
         S: FnMut() -> F,
         F: Future<Output = ()>,
     {
-        if let Some((listener, sessions)) = self.grpc.take() {
+        if let (Some(listener), Some(sessions)) = (self.grpc.take(), &self.sessions) {
             tracing::info!(url = %listener.url(), "sessions with back ends are served");
-            listener.serve(Arc::clone(&self.service), sessions);
+            listener.serve(Arc::clone(&self.service), sessions.clone());
         }
         match self.listener.take() {
             Some(listener) => {
@@ -301,15 +306,22 @@ impl Server {
         tracing::info!(jobs_left_running = left, "the gateway has ended");
     }
 
-    /// Waits for jobs to end as long as the grace allows, and ends the others.
+    /// Has gateway sessions closed, waits for jobs to end as long as the grace allows, and ends the others.
     async fn end_jobs(&self, hurry: impl Future<Output = ()>) {
         let gateway = self.service.gateway();
+        // Their jobs do not end by themselves, so the grace would be waited out for nothing.
+        self.sessions.iter().for_each(BackendSessions::close_all);
         tokio::select! {
             () = gateway.drain(gateway.now() + self.grace.into()) => {}
             () = hurry => {
                 tracing::warn!("the grace is cut short");
                 gateway.drain(gateway.now()).await;
             }
+        }
+        if let Some(sessions) = &self.sessions
+            && tokio::time::timeout(SESSION_GRACE, sessions.all_closed()).await.is_err()
+        {
+            tracing::warn!("whoever streams a gateway session is not told that it is closed");
         }
     }
 }

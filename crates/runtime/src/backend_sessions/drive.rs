@@ -74,6 +74,7 @@ impl Driver {
     async fn run(mut self) {
         let gateway = self.sessions.0.gateway.clone();
         let stopping = gateway.tasks().stopping().clone();
+        let ending = self.sessions.0.ending.clone();
         loop {
             if let Err(error) = self.take_in().await {
                 tracing::error!(%error, "a gateway session's records cannot be read");
@@ -100,11 +101,22 @@ impl Driver {
                     }
                 }
                 () = self.session.changed.notified() => {}
+                () = ending.cancelled(), if !self.is_over && !self.is_closing() => {
+                    self.session.with(|inner| inner.machine.handle_close(CloseReason::GatewayShutdown));
+                }
                 () = gateway.clock().sleep_until(due) => {}
                 () = stopping.cancelled() => return,
             }
         }
         self.sessions.remove(self.session.about.job).await;
+    }
+
+    /// Whether somebody has asked for the session's end, or it has come.
+    fn is_closing(&self) -> bool {
+        match self.session.lock().machine.state() {
+            State::StartingWorker | State::Handshaking | State::Ready | State::Reattaching => false,
+            State::Closing(_) | State::Closed(_) | State::Faulted(_) => true,
+        }
     }
 
     /// Takes in what was committed.

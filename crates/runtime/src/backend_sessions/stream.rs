@@ -164,6 +164,11 @@ impl EventStream {
         }
     }
 
+    /// Whether the session is known to be over: what is left of it comes without waiting, and then the end.
+    pub fn is_ending(&self) -> bool {
+        matches!(&*self.ended.borrow(), Some(Disconnect::SessionOver { .. }))
+    }
+
     /// The last number that was handed over.
     pub const fn last_delivered(&self) -> WorkerSeq {
         self.last_delivered

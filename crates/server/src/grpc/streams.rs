@@ -40,15 +40,22 @@ impl Reading {
         if self.is_over {
             return None;
         }
-        let next = tokio::select! {
-            next = self.events.next() => next,
-            () = self.bounds.closing.cancelled() => {
-                self.is_over = true;
-                return Some(Err(going_away()));
-            }
-            () = self.bounds.over.as_mut() => {
-                self.is_over = true;
-                return Some(Err(unauthenticated("the key or token is over; go on with another one", None)));
+        let mut is_ending = false;
+        let next = loop {
+            tokio::select! {
+                next = self.events.next() => break next,
+                () = self.bounds.closing.cancelled(), if !is_ending => {
+                    // A session that has ended with the gateway is over, and not to be come back to.
+                    is_ending = self.events.is_ending();
+                    if !is_ending {
+                        self.is_over = true;
+                        return Some(Err(going_away()));
+                    }
+                }
+                () = self.bounds.over.as_mut() => {
+                    self.is_over = true;
+                    return Some(Err(unauthenticated("the key or token is over; go on with another one", None)));
+                }
             }
         };
         let failed = |error: SessionError| Err(status(&self.session, &error));

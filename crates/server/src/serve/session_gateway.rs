@@ -46,7 +46,7 @@ pub(super) async fn sessions(
     crew: &Crew,
 ) -> Result<Option<BackendSessions>, RecoverJobsError> {
     let Some(asked) = &config.gateway else {
-        BackendSessions::close_all(gateway).await;
+        BackendSessions::close_leftovers(gateway).await;
         return Ok(None);
     };
     let spec = workers::backend_spec(config, asked, data_dir);
