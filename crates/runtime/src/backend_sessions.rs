@@ -44,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use crate::gateway::{Gateway, JobSummary, RecoverJobsError};
 use crate::metrics::{GatewayMetrics, signed};
 use crate::sync::lock;
+use drive::Worker;
 use kept::Kept;
 use shared::Session;
 
@@ -191,7 +192,8 @@ impl BackendSessions {
         tracing::info!(session = %GatewaySessionId::of(job), "a gateway session of the last run is taken over");
         let session = Session::adopt(self.0.gateway.now(), job, accepted, accepted_at, &self.0.options);
         lock(&self.0.slots).sessions.insert(job, Arc::clone(&session));
-        self.drive(session, None);
+        let attached = id::worker_of(accepted).and_then(|worker| self.0.gateway.pool().watch_known_worker(worker));
+        self.drive(session, Worker::Adopted(attached));
     }
 
     /// Closes the sessions of the last run of a gateway that has no session gateway any more. To be called after

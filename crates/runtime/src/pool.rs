@@ -248,6 +248,12 @@ impl Pool {
         lock(&self.state).attachment(worker).subscribe()
     }
 
+    /// The same of a worker that was started or is awaited; `None` if there is none of this name. Once it is gone there is
+    /// nobody who would tell any more.
+    pub(crate) fn watch_known_worker(&self, worker: WorkerId) -> Option<watch::Receiver<bool>> {
+        lock(&self.state).attachments.get(&worker).map(watch::Sender::subscribe)
+    }
+
     /// A worker takes no more jobs, and is told to leave when it has none.
     pub(crate) fn retire(&self, worker: WorkerId) {
         let mut state = lock(&self.state);

@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use super::completions::{self, Completion};
 use super::shared::{Inner, Replied, Session, Waiting};
 use super::trim::Carried;
-use super::{BackendSessions, SessionError};
+use super::{BackendSessions, GatewaySessionId, SessionError};
 use crate::hold::{self, Point};
 use crate::prologue::Prologue;
 use crate::registry::Progress;
@@ -35,8 +35,9 @@ struct Driver {
     next: StreamSeq,
     progress: Option<watch::Receiver<Progress>>,
     attachment: Option<(WorkerId, watch::Receiver<bool>)>,
-    /// Resolves when a worker that was started for the session is gone.
-    gone: Option<oneshot::Receiver<()>>,
+    worker: Worker,
+    /// Whether its worker has taken its job up: what follows from the worker's end is in the job's records then.
+    has_begun: bool,
     /// Whether it was looked for what has left the journal.
     is_begun: bool,
     /// Whether everything was taken in that was there at the start: what follows is counted.
@@ -46,9 +47,20 @@ struct Driver {
     is_over: bool,
 }
 
+/// What tells a session's driver that its worker is gone.
+pub(super) enum Worker {
+    /// It was started for the session. Told or dropped, it is gone.
+    Hired(oneshot::Receiver<()>),
+    /// It is of the last run, and watched for as long as there is somebody who would tell. `None` if there is no such
+    /// worker: the gateway ended before there was a process that could be found again.
+    Adopted(Option<watch::Receiver<bool>>),
+    /// That was seen.
+    Gone,
+}
+
 impl BackendSessions {
     /// Drives a session until its job is over.
-    pub(super) fn drive(&self, session: Arc<Session>, gone: Option<oneshot::Receiver<()>>) {
+    pub(super) fn drive(&self, session: Arc<Session>, worker: Worker) {
         let stream = StreamId::Job(session.about.job);
         let mut interest = self.0.gateway.store().tail().subscribe();
         interest.add(stream);
@@ -60,7 +72,8 @@ impl BackendSessions {
             next: StreamSeq::FIRST,
             progress,
             attachment: None,
-            gone,
+            worker,
+            has_begun: false,
             is_begun: false,
             is_caught_up: false,
             is_settled: false,
@@ -91,15 +104,7 @@ impl Driver {
                 () = self.interest.changed(), if !self.is_over => {}
                 () = changed(&mut self.progress) => {}
                 () = changed_attachment(&mut self.attachment) => {}
-                () = ended(&mut self.gone), if !self.is_over => {
-                    // If its job has begun, that ends for it, with a better reason.
-                    let message = "its worker could not be started; the gateway's log says why".to_owned();
-                    let has_begun = self.attachment.is_some();
-                    if !has_begun {
-                        self.session.with(|inner| inner.machine.handle_ended(Some(message)));
-                        gateway.end_job(self.session.about.job, None, CloseReason::OpenFailed.as_str()).await;
-                    }
-                }
+                () = gone(&mut self.worker), if !self.is_over => self.handle_worker_gone().await,
                 () = self.session.changed.notified() => {}
                 () = ending.cancelled(), if !self.is_over && !self.is_closing() => {
                     self.session.with(|inner| inner.machine.handle_close(CloseReason::GatewayShutdown));
@@ -116,6 +121,24 @@ impl Driver {
         match self.session.lock().machine.state() {
             State::StartingWorker | State::Handshaking | State::Ready | State::Reattaching => false,
             State::Closing(_) | State::Closed(_) | State::Faulted(_) => true,
+        }
+    }
+
+    /// Its worker is gone. A job that has begun ends for it, with a better reason; one that has not would wait for ever.
+    async fn handle_worker_gone(&mut self) {
+        let has_it = self.progress.as_ref().is_some_and(|progress| progress.borrow().attached.is_some());
+        if self.has_begun || has_it {
+            return;
+        }
+        if self.session.about.adopted {
+            let session = GatewaySessionId::of(self.session.about.job);
+            tracing::warn!(%session, "the gateway ended while the session was being opened; it is closed");
+            // Whoever asked for it was not told of it, so nobody would close one that has faulted.
+            self.session.with(|inner| inner.machine.handle_close(CloseReason::OpenFailed));
+        } else {
+            let message = "its worker could not be started; the gateway's log says why".to_owned();
+            self.session.with(|inner| inner.machine.handle_ended(Some(message)));
+            self.end_job(CloseReason::OpenFailed.as_str()).await;
         }
     }
 
@@ -181,6 +204,7 @@ impl Driver {
     /// What else a job's records say does not concern its session.
     fn take_in_fact(&mut self, fact: &Fact) {
         if let Fact::Started(started) = fact {
+            self.has_begun = true;
             self.session.with(|inner| inner.worker = Some(started.worker));
         } else if let Fact::CancelRequested(request) = fact {
             let reason = request.reason.as_deref();
@@ -202,7 +226,7 @@ impl Driver {
         self.is_over = true;
         self.session.with(|inner| inner.machine.handle_ended(fault));
         // A worker of the last run retires anyway, and one that is gone need not.
-        let worker = self.session.lock().worker.filter(|_| self.gone.is_some());
+        let worker = self.session.lock().worker.filter(|_| matches!(self.worker, Worker::Hired(_)));
         if let Some(worker) = worker {
             self.sessions.0.gateway.pool().retire(worker);
         }
@@ -476,11 +500,12 @@ async fn changed_attachment(attachment: &mut Option<(WorkerId, watch::Receiver<b
     }
 }
 
-async fn ended(gone: &mut Option<oneshot::Receiver<()>>) {
-    match gone {
-        // Told or dropped, it is gone.
-        Some(receiver) => drop(receiver.await),
-        None => std::future::pending().await,
+async fn gone(worker: &mut Worker) {
+    match worker {
+        Worker::Hired(ended) => drop(ended.await),
+        Worker::Adopted(Some(attached)) => while attached.changed().await.is_ok() {},
+        Worker::Adopted(None) => {}
+        Worker::Gone => std::future::pending().await,
     }
-    *gone = None;
+    *worker = Worker::Gone;
 }

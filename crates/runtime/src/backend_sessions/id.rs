@@ -63,6 +63,12 @@ pub(super) fn agent_of(backend: &str, worker: WorkerId) -> Option<ResolvedAgent>
     format!("{backend}@{version}{OF_WORKER}{}", worker.trim_start_matches(WorkerId::PREFIX)).parse().ok()
 }
 
+/// The one worker that offers the agent version of a session's job.
+pub(super) fn worker_of(accepted: &Accepted) -> Option<WorkerId> {
+    let (_, worker) = accepted.version.rsplit_once(OF_WORKER)?;
+    format!("{}{worker}", WorkerId::PREFIX).parse().ok()
+}
+
 /// The back end of the session that a job is, if it is one. No other job has such an agent, because a submission can
 /// only name those that are offered to everybody.
 pub(super) fn backend_of(accepted: &Accepted) -> Option<&str> {

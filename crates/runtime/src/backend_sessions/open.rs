@@ -7,6 +7,7 @@ use moorline_core::record::Accepted;
 use moorline_store::PutError;
 use moorline_types::{Json, Millis, Principal, Tag};
 
+use super::drive::Worker;
 use super::shared::Session;
 use super::{BackendSessions, SessionError, SessionHandle, id};
 use crate::mint;
@@ -85,7 +86,7 @@ impl BackendSessions {
         let session = Session::open(gateway.now(), job, &accepted, accepted_at, worker, &self.0.options);
         lock(&self.0.slots).sessions.insert(job, session.clone());
         drop(place);
-        self.drive(session.clone(), Some(self.0.workers.hire(worker, &agent)));
+        self.drive(session.clone(), Worker::Hired(self.0.workers.hire(worker, &agent)));
         let handle = SessionHandle { sessions: self.clone(), session, principal: principal.clone() };
         let mut opening = Opening { handle: &handle, is_ready: false };
         let unkept = |error: PutError| SessionError::OpenFailed { reason: format!("it cannot be noted: {error}") };
