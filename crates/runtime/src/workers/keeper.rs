@@ -35,6 +35,9 @@ impl Keeper {
                 Some(survivor) => self.adopt(survivor).await,
                 None => self.start().await,
             }
+            if !stopping.is_cancelled() {
+                tracing::warn!(after = ?restart.length(), "a worker is started in its place");
+            }
             restart.wait(&stopping).await;
         }
     }
@@ -43,7 +46,7 @@ impl Keeper {
         tracing::info!(%worker, pid = process.identity().pid, "a worker of the last run is adopted");
         let attachment = self.crew.0.door.pool().watch_worker(worker);
         if process::watch(&self.crew, worker, &entry, &process, attachment).await == Fate::Gone {
-            tracing::warn!(%worker, "the adopted worker has ended and will be started again");
+            tracing::warn!(%worker, "the adopted worker has ended");
         }
     }
 
@@ -95,10 +98,11 @@ impl Keeper {
             return;
         }
         match child.wait().await {
-            Ok(status) if self.crew.0.tasks.stopping().is_cancelled() => {
+            // It was told to leave.
+            Ok(status) if status.success() || self.crew.0.tasks.stopping().is_cancelled() => {
                 tracing::debug!(%worker, %status, "the worker has ended");
             }
-            Ok(status) => tracing::warn!(%worker, %status, "the worker has ended and will be started again"),
+            Ok(status) => tracing::warn!(%worker, %status, "the worker has ended"),
             Err(error) => tracing::error!(%worker, %error, "the worker cannot be waited for"),
         }
     }

@@ -35,15 +35,21 @@ impl Restart {
         self.began = self.clock.now();
     }
 
+    /// How long the wait is that follows this life.
+    pub(super) fn length(&self) -> Duration {
+        match self.clock.now().since(self.began) >= FORGET {
+            true => FIRST,
+            false => self.next,
+        }
+    }
+
     /// A life has ended: waits until the next may begin, or the gateway stops.
     pub(super) async fn wait(&mut self, stopping: &CancellationToken) {
-        if self.clock.now().since(self.began) >= FORGET {
-            self.next = FIRST;
-        }
+        let length = self.length();
         tokio::select! {
-            () = tokio::time::sleep(self.next) => {}
+            () = tokio::time::sleep(length) => {}
             () = stopping.cancelled() => {}
         }
-        self.next = (self.next * 2).min(CAP);
+        self.next = (length * 2).min(CAP);
     }
 }
