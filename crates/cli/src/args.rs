@@ -113,6 +113,8 @@ pub(crate) struct Connection {
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) ca_cert: Option<PathBuf>,
+    /// The certificate that is shown, and its key.
+    pub(crate) client_cert: Option<(PathBuf, PathBuf)>,
     pub(crate) reconnect: ReconnectPolicy,
 }
 
@@ -294,6 +296,7 @@ fn read(matches: &ArgMatches) -> Parsed {
             token_file: path("token-file"),
             data_dir: path("data-dir"),
             ca_cert: path("ca-cert"),
+            client_cert: path("client-cert").zip(path("client-key")),
             reconnect: reconnect_of(of),
         },
         color: of.get_one("color").copied().unwrap_or(Color::Auto),

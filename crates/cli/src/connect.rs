@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
-use moorline_client::{Client, ConnectError, ConnectOptions, Dial, Dialing, dial_tcp};
+use moorline_client::{Client, ClientCertificate, ConnectError, ConnectOptions, Dial, Dialing, dial_tcp};
 use moorline_server::config::{Config, Sources};
 use moorline_server::data_dir::Endpoint;
+use moorline_server::tls::Identity;
 use moorline_wire::Secret;
 use moorline_wire::vendor::OnGap;
 
@@ -29,9 +30,9 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Client> {
     options.reconnect = connection.reconnect;
     // Every command says what is missing, so it may go on.
     options.on_gap = OnGap::Continue;
-    if let Some(path) = &connection.ca_cert {
-        options.extra_roots_pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    }
+    options.extra_roots_pem = roots(connection)?;
+    options.certificate = identity(connection)?
+        .map(|Identity { certificate_pem, key_pem }| ClientCertificate { certificate_pem, key_pem });
     let connected = match &connection.url {
         Some(_) => Client::connect(options).await,
         None => {
@@ -44,6 +45,18 @@ pub(crate) async fn connect(connection: &Connection) -> Result<Client> {
         return connected.context(told);
     }
     Ok(connected?)
+}
+
+/// The certificates that are trusted besides the public ones, in PEM.
+pub(crate) fn roots(connection: &Connection) -> Result<Vec<u8>> {
+    let Some(path) = &connection.ca_cert else { return Ok(Vec::new()) };
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display())).context(Stop(Exit::Usage))
+}
+
+/// The certificate that says who the person is, if one is named.
+pub(crate) fn identity(connection: &Connection) -> Result<Option<Identity>> {
+    let Some((cert, key)) = &connection.client_cert else { return Ok(None) };
+    Identity::load(cert, key).map(Some).context(Stop(Exit::Usage))
 }
 
 /// Dials the gateway of a data directory, wherever it listens at the moment: one that is started again may have taken
@@ -105,12 +118,15 @@ fn local_session_gateway(connection: &Connection) -> Result<String> {
     })
 }
 
+/// The key to send; an empty one where a certificate says who the person is.
 fn token(connection: &Connection, url: &str) -> Result<Secret> {
     if let Some(token) = &connection.token {
         return Ok(Secret::new(token.trim()));
     }
     let path = match &connection.token_file {
         Some(path) => path.clone(),
+        // The administrator's key beside it would be that of somebody else.
+        None if connection.client_cert.is_some() => return Ok(Secret::new("")),
         None => local_token(connection, url)?,
     };
     let text = std::fs::read_to_string(&path).with_context(|| {

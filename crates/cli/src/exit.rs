@@ -80,6 +80,9 @@ impl Exit {
         }
         match error.downcast_ref::<ConnectError>() {
             Some(ConnectError::Rejected(_)) => return Some(Self::Refused),
+            Some(ConnectError::Certificate { .. } | ConnectError::CertificateWithoutTls { .. }) => {
+                return Some(Self::Usage);
+            }
             Some(_) => return Some(Self::Unreachable),
             None => {}
         }

@@ -143,6 +143,60 @@ async fn where_a_certificate_is_required_a_key_alone_is_not_enough() {
     assert_eq!(owner(channel, admin).await, Ok("admin".to_owned()));
 }
 
+/// The command line shows a certificate to both of a gateway's doors.
+#[test]
+fn a_command_shows_the_certificate_that_it_is_given_with_its_key() {
+    let required = "client_ca = \"CA\"\nclient_principals = [\"CN:ci=build-bot\"]\nclient_auth = \"required\"\n";
+    let encrypted = Encrypted::with(required);
+    let file = |name: &str, content: &str| {
+        let path = encrypted.files.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let ((cert, key), (_, other)) = (encrypted.authority.issue("ci"), encrypted.authority.issue("ci"));
+    let (cert, key, other) = (file("ci.pem", &cert), file("ci-key.pem", &key), file("other-key.pem", &other));
+    let (ca, missing, text) = (file("trusted.pem", &encrypted.authority.0.pem()), "nowhere.pem", file("text", "ci"));
+    let plaintext = ["--url", "http://127.0.0.1:1"];
+    for (shown, elsewhere, code, fragments) in [
+        (&["--no-reconnect"][..], &[][..], 6, &[][..]),
+        (&["--client-cert", &cert], &[], 2, &["--client-key"]),
+        (&["--client-key", &key], &[], 2, &["--client-cert"]),
+        (&["--client-cert", &cert, "--client-key", missing], &[], 2, &["cannot read nowhere.pem"]),
+        (&["--client-cert", missing, "--client-key", &key], &[], 2, &["cannot read nowhere.pem"]),
+        (&["--client-cert", &key, "--client-key", &cert], &[], 2, &["are the two options swapped?"]),
+        (&["--client-cert", &text, "--client-key", &key], &[], 2, &["holds no certificate"]),
+        (&["--client-cert", &cert, "--client-key", &other], &[], 2, &["does not belong to", "other-key.pem"]),
+        (&["--client-cert", &cert, "--client-key", &key], &plaintext, 2, &["over TLS only", "https://"]),
+    ] {
+        for command in [&["gateway", "list"][..], &["jobs"]] {
+            let is_jobs = command == ["jobs"];
+            let elsewhere: Vec<_> = elsewhere
+                .iter()
+                .map(|word| if is_jobs { word.replace("http:", "ws:") } else { (*word).to_owned() })
+                .collect();
+            let elsewhere: Vec<_> = elsewhere.iter().map(String::as_str).collect();
+            let output = encrypted.gateway.run(&[&["--ca-cert", &ca], shown, &elsewhere, command].concat());
+            assert_eq!(output.status.code(), Some(code), "{shown:?} {command:?}: {}", stderr(&output));
+            for fragment in fragments {
+                let fragment = if is_jobs { fragment.replace("https:", "wss:") } else { (*fragment).to_owned() };
+                assert!(stderr(&output).contains(&fragment), "{shown:?} {command:?}: {}", stderr(&output));
+            }
+        }
+    }
+    let known = ["--ca-cert", &ca, "--client-cert", &cert, "--client-key", &key];
+    let run = |command: &[&str]| encrypted.gateway.run(&[&known[..], command].concat());
+    let opened = run(&["gateway", "open"]);
+    let session = stdout(&opened).trim().to_owned();
+    assert!(opened.status.success(), "{}", stderr(&opened));
+    let about = stdout(&run(&["gateway", "get", &session, "--json"]));
+    assert!(about.contains("build-bot"), "{about}");
+    let jobs = run(&["jobs"]);
+    assert!(jobs.status.success() && stdout(&jobs).contains("simulated"), "{}", stderr(&jobs));
+    let admin = encrypted.gateway.data_dir().join("admin.token");
+    let mixed = run(&["--token-file", admin.to_str().unwrap(), "gateway", "list"]);
+    assert_eq!(mixed.status.code(), Some(5), "a key of somebody else: {}", stderr(&mixed));
+}
+
 /// What the reflection service answers.
 async fn reflected(channel: Channel, key: Key, asked: MessageRequest) -> Result<MessageResponse, Code> {
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(asked) };

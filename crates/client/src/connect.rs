@@ -44,7 +44,7 @@ pub(crate) async fn connect(
     hello: Frame<ClientMessage>,
 ) -> Result<Opened, ConnectError> {
     let deadline = Deadline::of(options);
-    let Address { host, port, .. } = Address::parse(&options.url)?;
+    let Address { host, port, .. } = address(options)?;
     let tcp = Tcp { host: host.clone(), port };
     let dialed = deadline.bound(Stage::Connect, dial.unwrap_or(&tcp).dial()).await?;
     let stream = dialed.map_err(|source| ConnectError::Unreachable { host, port, source })?;
@@ -66,14 +66,23 @@ async fn over(
     hello: Frame<ClientMessage>,
     deadline: Deadline,
 ) -> Result<Opened, ConnectError> {
-    let connector = match Address::parse(&options.url)?.secure {
-        true => Connector::Rustls(tls::config(&options.extra_roots_pem)?),
+    let connector = match address(options)?.secure {
+        true => Connector::Rustls(tls::config(&options.extra_roots_pem, options.certificate.as_ref())?),
         false => Connector::Plain,
     };
     let upgrade = client_async_tls_with_config(options.url.as_str(), stream, Some(config(options)), Some(connector));
     let upgraded = deadline.bound(Stage::Upgrade, Box::pin(upgrade)).await?;
     let (socket, _response) = upgraded.map_err(upgrade_error)?;
     open(socket, options, hello, deadline).await
+}
+
+/// Where the options lead, if they can be followed there.
+fn address(options: &ConnectOptions) -> Result<Address, ConnectError> {
+    let address = Address::parse(&options.url)?;
+    if options.certificate.is_some() && !address.secure {
+        return Err(ConnectError::CertificateWithoutTls { url: options.url.clone() });
+    }
+    Ok(address)
 }
 
 /// Where a URL leads.
@@ -157,7 +166,9 @@ async fn open(
 pub(crate) fn hello(options: &ConnectOptions, id: MessageId, returning: Option<&Returning>) -> Frame<ClientMessage> {
     let hello = Hello {
         client: ClientInfo { name: options.client_name.clone(), version: Some(options.client_version.clone()) },
-        auth: Name::cut("bearer").map(|scheme| Auth { scheme, token: Some(options.token.clone()) }),
+        auth: Name::cut("bearer")
+            .filter(|_| !options.token.expose().is_empty())
+            .map(|scheme| Auth { scheme, token: Some(options.token.clone()) }),
         capabilities: ClientCapabilities {
             encodings: Name::cut("json").into_iter().collect(),
             features: options.offered(),

@@ -54,6 +54,19 @@ pub enum ConnectError {
         #[source]
         source: Option<Source>,
     },
+    /// The client's certificate or its key cannot be used.
+    #[error("the client certificate cannot be used; give it and the key that it was made with, both in PEM")]
+    Certificate {
+        /// What is wrong.
+        #[source]
+        source: Source,
+    },
+    /// A certificate is to be shown where there is no TLS.
+    #[error("a client certificate is shown over TLS only: {url:?} must begin with wss://")]
+    CertificateWithoutTls {
+        /// The address as given.
+        url: String,
+    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Entropy,

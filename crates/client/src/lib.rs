@@ -79,7 +79,7 @@ pub use job::{JobEvent, JobHandle, JobUpdate, Opened};
 mod mint;
 
 mod options;
-pub use options::ConnectOptions;
+pub use options::{ClientCertificate, ConnectOptions};
 
 mod pages;
 pub use pages::JobPages;

@@ -16,13 +16,31 @@ const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// is not coming.
 const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A certificate that says who connects, where the runtime asks for one.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The certificate and those that lead to its issuer, in PEM.
+    pub certificate_pem: Vec<u8>,
+    /// Its private key, in PEM.
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key.
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
+    }
+}
+
 /// How to connect, and as whom.
 #[derive(Clone)]
 pub struct ConnectOptions {
     /// `ws://host:port/path` or `wss://host:port/path`.
     pub url: String,
-    /// The bearer token.
+    /// The bearer token. An empty one is not sent: a certificate may say who this is.
     pub token: Secret,
+    /// A certificate that says who this is, for TLS.
+    pub certificate: Option<ClientCertificate>,
     /// What this client calls itself.
     pub client_name: Name,
     /// Its version.
@@ -56,6 +74,7 @@ impl ConnectOptions {
         Self {
             url: url.into(),
             token,
+            certificate: None,
             client_name: own(env!("CARGO_PKG_NAME")),
             client_version: own(env!("CARGO_PKG_VERSION")),
             features: FeatureSet::all(),
@@ -85,6 +104,7 @@ impl fmt::Debug for ConnectOptions {
         f.debug_struct("ConnectOptions")
             .field("url", &self.url)
             .field("token", &self.token)
+            .field("certificate", &self.certificate)
             .field("client_name", &self.client_name)
             .field("client_version", &self.client_version)
             .field("features", &self.features)

@@ -35,6 +35,12 @@ pub enum ConnectError {
     /// The extra roots cannot be used.
     #[error("the extra root certificates cannot be used; give them in PEM, as -----BEGIN CERTIFICATE-----")]
     Roots,
+    /// A certificate is to be shown where there is no TLS.
+    #[error("a client certificate is shown over TLS only: {url:?} must begin with https://")]
+    CertificateWithoutTls {
+        /// The address.
+        url: String,
+    },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up for {url}")]
     Tls {
@@ -104,7 +110,10 @@ fn endpoint(options: &Options) -> Result<Endpoint, ConnectError> {
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     if scheme == "http" {
-        return Ok(endpoint);
+        return match options.certificate {
+            Some(_) => Err(ConnectError::CertificateWithoutTls { url }),
+            None => Ok(endpoint),
+        };
     }
     let mut tls = ClientTlsConfig::new().with_webpki_roots();
     if !options.extra_roots_pem.is_empty() {
@@ -151,6 +160,12 @@ mod tests {
         ] {
             let error = check(url, key, roots).await;
             assert!(error.contains(word), "{url} {key:?} {roots}: {error}");
+        }
+        let certificate = Some(ClientCertificate { certificate_pem: Vec::new(), key_pem: Vec::new() });
+        for (url, word) in [("http://127.0.0.1:1", "must begin with https://"), ("https://127.0.0.1:1", "TLS")] {
+            let options = Options { certificate: certificate.clone(), ..Options::new(url, "") };
+            let error = connect(&options).await.map(drop).unwrap_err().to_string();
+            assert!(error.contains(word), "{url}: {error}");
         }
     }
 }

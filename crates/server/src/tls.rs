@@ -7,6 +7,7 @@
 //! revoked client certificates: an authority that issues for days rather than years does without.
 
 mod certificates;
+mod identity;
 mod names;
 
 use std::fs::File;
@@ -22,6 +23,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 
 pub use certificates::Certificates;
+pub use identity::Identity;
 pub use names::{CertName, CertNameError, fingerprint_of, names_of};
 
 /// The largest file with a certificate chain or a key. A chain of ten certificates is a fiftieth of it.
@@ -34,7 +36,7 @@ const ALPN: &[u8] = b"http/1.1";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file does not exist or cannot be read.
-    #[error("cannot read {}: {source}; correct the option that names it, or make the file readable for the gateway", path.display())]
+    #[error("cannot read {}: {source}; correct the option that names it, or make the file readable", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -152,25 +154,34 @@ fn load(files: &TlsFiles) -> Result<Loaded, TlsError> {
     let chain = read_chain(cert)?;
     let secret = read_key(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let key_usable = provider.key_provider.load_private_key(secret.clone_key());
-    key_usable.map_err(|source| TlsError::UnusableKey { path: key.clone(), source })?;
+    check_key(key, &secret, &provider)?;
     let verifier = match clients {
         Some(clients) => verifier(clients, &provider)?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
-    let unusable = |source| TlsError::UnusableCertificate { path: cert.clone(), source };
+    let unusable = |source| unusable(cert, key, source);
     let hosts = chain.first().map(names::hosts_of).unwrap_or_default();
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, secret)
-        .map_err(|source| match source == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
-            true => TlsError::Mismatch { cert: cert.clone(), key: key.clone() },
-            false => unusable(source),
-        })?;
+        .map_err(unusable)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Loaded { config: Arc::new(config), hosts: hosts.into() })
+}
+
+fn check_key(path: &Path, key: &PrivateKeyDer<'static>, provider: &CryptoProvider) -> Result<(), TlsError> {
+    let usable = provider.key_provider.load_private_key(key.clone_key());
+    usable.map(drop).map_err(|source| TlsError::UnusableKey { path: path.to_owned(), source })
+}
+
+/// Why a certificate cannot be used with its key.
+fn unusable(cert: &Path, key: &Path, source: rustls::Error) -> TlsError {
+    match source == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+        true => TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() },
+        false => TlsError::UnusableCertificate { path: cert.to_owned(), source },
+    }
 }
 
 fn verifier(clients: &ClientCerts, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

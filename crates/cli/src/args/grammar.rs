@@ -79,6 +79,16 @@ fn global_args() -> Vec<Arg> {
             .value_name("FILE")
             .value_hint(ValueHint::FilePath)
             .help("A PEM file with further certificates to trust"),
+        path("client-cert")
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
+            .requires("client-key")
+            .help("A PEM file with a certificate to show; no API key is sent then but one that is given here"),
+        path("client-key")
+            .value_name("FILE")
+            .value_hint(ValueHint::FilePath)
+            .requires("client-cert")
+            .help("A PEM file with the key of that certificate"),
         Arg::new("reconnect-for")
             .long("reconnect-for")
             .value_name("DURATION")

@@ -7,15 +7,16 @@ mod tags;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use moorline_gateway_client::{
-    Command, CommandId, Failure, GatewayClient, Invoke, Invoked, NextAlarm, OpenSession, Options, ReconnectPolicy,
-    Session, Value,
+    ClientCertificate, Command, CommandId, Failure, GatewayClient, Invoke, Invoked, NextAlarm, OpenSession, Options,
+    ReconnectPolicy, Session, Value,
 };
 use moorline_gateway_proto::v1::SessionState;
+use moorline_server::tls::Identity;
 
 use crate::args::{Connection, GatewayCommand};
-use crate::connect::{SessionGateway, session_gateway};
+use crate::connect::{SessionGateway, identity, roots, session_gateway};
 use crate::exit::{Exit, Stop};
 use crate::output::{Output, Style};
 
@@ -87,16 +88,16 @@ pub(crate) async fn run(command: GatewayCommand, connection: &Connection, output
 
 /// Connects to a session gateway.
 async fn connect(gateway: &SessionGateway, connection: &Connection) -> Result<GatewayClient> {
-    let extra_roots_pem = match &connection.ca_cert {
-        Some(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
-        None => Vec::new(),
-    };
+    let extra_roots_pem = roots(connection)?;
+    let certificate = identity(connection)?
+        .map(|Identity { certificate_pem, key_pem }| ClientCertificate { certificate_pem, key_pem });
     let reconnect = match connection.reconnect {
         moorline_client::ReconnectPolicy::Never => ReconnectPolicy::Never,
         moorline_client::ReconnectPolicy::For(length) => ReconnectPolicy::For(length),
         moorline_client::ReconnectPolicy::Always => ReconnectPolicy::Always,
     };
-    let options = Options { extra_roots_pem, reconnect, ..Options::new(&gateway.url, gateway.token.expose()) };
+    let options =
+        Options { extra_roots_pem, certificate, reconnect, ..Options::new(&gateway.url, gateway.token.expose()) };
     Ok(GatewayClient::connect(options).await?)
 }
 

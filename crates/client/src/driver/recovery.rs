@@ -145,6 +145,8 @@ impl Driver {
             | ConnectError::Url { .. }
             | ConnectError::Scheme { .. }
             | ConnectError::Roots { .. }
+            | ConnectError::Certificate { .. }
+            | ConnectError::CertificateWithoutTls { .. }
             | ConnectError::Tls { .. } => Verdict::Hopeless,
             ConnectError::Unreachable { .. }
             | ConnectError::NotWebSocket { .. }
