@@ -19,7 +19,7 @@ use crate::clock::Steady;
 use crate::contract::{Command, CommandResult, Event};
 use crate::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener};
 
-pub use options::{Fault, FaultKind, PlantOptions, TagOptions};
+pub use options::{Fault, FaultKind, PASSWORD, PlantOptions, TagOptions};
 pub use plant::Plant;
 pub use wave::Wave;
 

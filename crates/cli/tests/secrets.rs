@@ -192,11 +192,21 @@ fn no_secret_of_a_session_gateway_is_where_it_does_not_belong() {
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         stdout(&output).trim().to_owned()
     };
-    let options = json!({ "users": { "operator": password }, "tags": {
+    // It would be in the journal, and is nowhere.
+    gateway.secret("a password among options", password);
+    let secret = json!({ "users": [{ "name": "operator", "password": password }] }).to_string();
+    let refused = gateway.run(&["gateway", "open", "--options", &secret]);
+    assert_eq!(refused.status.code(), Some(5), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("users.password") && !stderr(&refused).contains(password),
+        "{}",
+        stderr(&refused)
+    );
+    let options = json!({ "users": ["operator"], "tags": {
         "Text": { "wave": "memory", "value": "" }, "Secured": { "wave": "memory", "value": "", "secured": true } } });
     let session = told(&["open", "--name", name, "--options", &options.to_string()]);
     let server = told(&["invoke", &session, "register"]);
-    let authenticated = [password, guessed].map(|typed| {
+    let authenticated = ["simulated", guessed].map(|typed| {
         let file = gateway.home.path().join("typed");
         fs::write(&file, typed).unwrap();
         let user = ["--server-handle", &server, "--user", "operator", "--password-file", file.to_str().unwrap()];

@@ -26,6 +26,7 @@ mod id;
 mod invoke;
 mod kept;
 mod open;
+mod options;
 mod shared;
 mod stream;
 mod trim;

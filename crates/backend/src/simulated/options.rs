@@ -1,6 +1,6 @@
 //! How a simulated plant is set up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ const MAX_TAGS: usize = 10_000;
 /// The longest name of a tag, in bytes: what fits as the target of a pattern, with room to spare.
 const MAX_NAME_BYTES: usize = 512;
 
+/// The password of every user of a plant.
+pub const PASSWORD: &str = "simulated";
+
 /// The options of a simulated plant: all may be absent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,8 +29,8 @@ pub struct PlantOptions {
     pub slow_close_ms: u64,
     /// How long after its start what happens.
     pub faults: Vec<Fault>,
-    /// Who there is, with passwords.
-    pub users: BTreeMap<String, String>,
+    /// Who there is. They have the password [`PASSWORD`], because options are no place for one.
+    pub users: BTreeSet<String>,
     /// The tags, by name.
     pub tags: BTreeMap<String, TagOptions>,
 }
@@ -87,13 +90,12 @@ impl Default for PlantOptions {
             ("Plant.Recipe", TagOptions { secured: true, ..memory(Value::Integer(1)) }),
             ("Plant.Broken", TagOptions { broken: true, ..tag(Wave::Counter) }),
         ];
-        let users = ["operator", "supervisor"].map(|user| (user.to_owned(), "simulated".to_owned()));
         Self {
             tick_ms: 500,
             slow_write_ms: 0,
             slow_close_ms: 0,
             faults: Vec::new(),
-            users: users.into(),
+            users: ["operator", "supervisor"].map(str::to_owned).into(),
             tags: tags.map(|(name, options)| (name.to_owned(), options)).into(),
         }
     }

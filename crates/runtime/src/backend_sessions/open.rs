@@ -8,6 +8,7 @@ use moorline_store::PutError;
 use moorline_types::{Json, Millis, Principal, Tag};
 
 use super::drive::Worker;
+use super::options::secret_in;
 use super::shared::Session;
 use super::{BackendSessions, SessionError, SessionHandle, id};
 use crate::mint;
@@ -140,6 +141,13 @@ fn input(principal: &Principal, request: &OpenRequest) -> Result<Json, SessionEr
     let options = options.map_err(|error| invalid(format!("backend_options_json: {error}")))?;
     if options.as_ref().is_some_and(|options| !options.is_object()) {
         return Err(invalid("backend_options_json must be an object".to_owned()));
+    }
+    if let Some(field) = options.as_ref().and_then(secret_in) {
+        let field: String = field.chars().take(MAX_NAME_BYTES).collect();
+        return Err(invalid(format!(
+            "backend_options_json is kept in the journal as it is, so nothing secret may be in it, as there is in {field}; \
+             passwords belong into the operator's configuration of the back end, or into AuthenticateUser"
+        )));
     }
     let client_session_name = name.clone();
     let input = SessionInput { client_session_name, command_timeout_ms: command_timeout.map(Millis::get), options };
