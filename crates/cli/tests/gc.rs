@@ -71,44 +71,51 @@ fn a_dry_run_changes_nothing_and_what_is_removed_is_gone() {
 }
 
 /// A client that is away while its job ends and is removed comes back: it is told exactly what is gone, and does not
-/// wait for an end that does not come. So it is when the gateway was killed after the removal.
+/// wait for an end that does not come.
+fn come_back_for_what_was_removed(killed: bool) {
+    const EVENTS: u64 = 150;
+    let gateway = Gateway::start();
+    let proxy = Proxy::start(&gateway.url);
+    let told = gateway.home.path().join("told");
+    let key = gateway.data_dir().join("admin.token");
+    let input = json!({ "echo": { "events": EVENTS, "delay_ms": 50 } }).to_string();
+    let args = ["--token-file", key.to_str().unwrap(), "submit", "echo", "--follow", "--json", "--input", &input];
+    let mut command = moorline([&["--url", &proxy.url()], &args[..]].concat());
+    let mut client = Running::start(command.stderr(fs::File::create(&told).unwrap()));
+    let mut seen: Vec<Value> = (0..5).map(|_| serde_json::from_str(&client.line().unwrap()).unwrap()).collect();
+    // It stands still, and its connection is gone when it goes on.
+    client.signal(Signal::STOP);
+    proxy.cut();
+    let job = seen[1]["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.run(&["watch", &job]).status.code(), Some(0));
+    wait_for("the job is removed", || gc(&gateway, &["--older-than", "0s"])["jobs"] == json!(1));
+    let _gateway = if killed {
+        let address = proxy.target();
+        let (home, _) = gateway.end(Signal::KILL);
+        Gateway::over(home, "", &["--listen", &address])
+    } else {
+        gateway
+    };
+    client.signal(Signal::CONT);
+    seen.extend(std::iter::from_fn(|| client.line()).map(|line| serde_json::from_str(&line).unwrap()));
+    let told = fs::read_to_string(&told).unwrap();
+    assert_eq!(client.wait().code(), Some(5), "the job is not there any more: {told}");
+    let numbers: Vec<_> = seen.iter().filter_map(|line| line["event_seq"].as_u64()).collect();
+    let last = numbers.len() as u64;
+    assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "{told}");
+    let gap = seen.iter().find(|line| line["type"] == "x-vendor.moorline.gap").unwrap_or_else(|| panic!("{told}"));
+    let payload = &gap["payload"];
+    assert_eq!((&payload["from"], &payload["to"]), (&json!(last + 1), &json!(EVENTS + 1)), "killed: {killed}");
+    assert!(payload["told"].as_str().unwrap().contains("the operator removed events"), "{payload}");
+    assert!(told.contains("JOB_NOT_FOUND") || told.contains("is known to this principal"), "{told}");
+}
+
 #[test]
 fn whoever_comes_back_for_what_was_removed_is_told_exactly_what_is_gone() {
-    const EVENTS: u64 = 150;
-    for killed in [false, true] {
-        let gateway = Gateway::start();
-        let proxy = Proxy::start(&gateway.url);
-        let told = gateway.home.path().join("told");
-        let key = gateway.data_dir().join("admin.token");
-        let input = json!({ "echo": { "events": EVENTS, "delay_ms": 50 } }).to_string();
-        let args = ["--token-file", key.to_str().unwrap(), "submit", "echo", "--follow", "--json", "--input", &input];
-        let mut command = moorline([&["--url", &proxy.url()], &args[..]].concat());
-        let mut client = Running::start(command.stderr(fs::File::create(&told).unwrap()));
-        let mut seen: Vec<Value> = (0..5).map(|_| serde_json::from_str(&client.line().unwrap()).unwrap()).collect();
-        // It stands still, and its connection is gone when it goes on.
-        client.signal(Signal::STOP);
-        proxy.cut();
-        let job = seen[1]["job_id"].as_str().unwrap().to_owned();
-        assert_eq!(gateway.run(&["watch", &job]).status.code(), Some(0));
-        wait_for("the job is removed", || gc(&gateway, &["--older-than", "0s"])["jobs"] == json!(1));
-        let _gateway = if killed {
-            let address = proxy.target();
-            let (home, _) = gateway.end(Signal::KILL);
-            Gateway::over(home, "", &["--listen", &address])
-        } else {
-            gateway
-        };
-        client.signal(Signal::CONT);
-        seen.extend(std::iter::from_fn(|| client.line()).map(|line| serde_json::from_str(&line).unwrap()));
-        let told = fs::read_to_string(&told).unwrap();
-        assert_eq!(client.wait().code(), Some(5), "the job is not there any more: {told}");
-        let numbers: Vec<_> = seen.iter().filter_map(|line| line["event_seq"].as_u64()).collect();
-        let last = numbers.len() as u64;
-        assert_eq!(numbers, (1..=last).collect::<Vec<_>>(), "{told}");
-        let gap = seen.iter().find(|line| line["type"] == "x-vendor.moorline.gap").unwrap_or_else(|| panic!("{told}"));
-        let payload = &gap["payload"];
-        assert_eq!((&payload["from"], &payload["to"]), (&json!(last + 1), &json!(EVENTS + 1)), "killed: {killed}");
-        assert!(payload["told"].as_str().unwrap().contains("the operator removed events"), "{payload}");
-        assert!(told.contains("JOB_NOT_FOUND") || told.contains("is known to this principal"), "{told}");
-    }
+    come_back_for_what_was_removed(false);
+}
+
+#[test]
+fn so_is_whoever_comes_back_to_a_gateway_that_was_killed_after_the_removal() {
+    come_back_for_what_was_removed(true);
 }
