@@ -12,6 +12,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clap::ValueEnum;
+use console::Term;
 use indicatif::ProgressBar;
 use tracing_subscriber::EnvFilter;
 
@@ -157,6 +158,11 @@ impl Output {
         io::stdout().is_terminal()
     }
 
+    /// How many columns the terminal of the result has; one that does not say has as many as the oldest.
+    pub(crate) fn columns(&self) -> usize {
+        Term::stdout().size_checked().map_or(80, |(_, columns)| columns.into())
+    }
+
     /// Whether progress bars are of use: somebody looks.
     pub(crate) fn is_watched(&self) -> bool {
         io::stderr().is_terminal()
@@ -176,9 +182,10 @@ fn paint(color: bool, style: Style, text: impl Display) -> String {
 }
 
 /// The text with its control characters made visible, line ends and tabs apart: what an agent says must not move the
-/// cursor, change the terminal's title or paint over what was said before.
+/// cursor, change the terminal's title, paint over what was said before or have it read the other way round.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    let is_harmless = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    let turns_around = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_harmless = |c: char| !(c.is_control() || turns_around(c)) || matches!(c, '\n' | '\t');
     if text.chars().all(is_harmless) {
         return Cow::Borrowed(text);
     }
@@ -219,6 +226,7 @@ mod tests {
             ("größer 漢字 ✓", "größer 漢字 ✓"),
             ("\u{1b}[2Jgone", "\\u{1b}[2Jgone"),
             ("\u{9b}31mred", "\\u{9b}31mred"),
+            ("\u{202e}desrever\u{2069}", "\\u{202e}desrever\\u{2069}"),
             ("over\rwritten\u{8}\u{7f}\0", "over\\u{d}written\\u{8}\\u{7f}\\u{0}"),
         ] {
             assert_eq!(printable(text), expected, "{text:?}");

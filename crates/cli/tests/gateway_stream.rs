@@ -8,9 +8,10 @@ use std::process::Stdio;
 
 use common::grpc::url;
 use common::proxy::Proxy;
+use common::terminal::Terminal;
 use common::{Gateway, Running, moorline, stderr, stdout};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const CONFIG: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\nmultiple_subscribers = true\n";
 
@@ -142,6 +143,57 @@ fn how_a_write_went_is_told_by_the_stream() {
         stream.signal(Signal::INT);
         stream.wait();
     }
+}
+
+/// A person's terminal: the table stays in its place, however wide that is, and no item has a say in it.
+#[test]
+fn a_live_table_is_painted_in_its_place_and_obeys_no_item() {
+    let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}\r\n";
+    let long = format!("Hall.{}Speed", "Row.".repeat(40));
+    let plant = json!({ "tick_ms": 20, "tags": {
+        "Count": { "wave": "counter" },
+        "Evil": { "wave": "memory", "value": evil },
+        &long: { "wave": "memory", "value": "x".repeat(500) },
+    } });
+    let gateway = Gateway::with(CONFIG, &[]);
+    let opened = gateway.run(&["gateway", "open", "--options", &plant.to_string()]);
+    let session = stdout(&opened).trim().to_owned();
+    let mut terminal = Terminal::new(140);
+    let mode = terminal.mode();
+    let mut table = terminal.run(&mut gateway.command(&["gateway", "stream", &session, "Count", "Evil", &long]));
+    for columns in [140, 50] {
+        terminal.resize(columns);
+        // What is being painted at that moment is as wide as before.
+        for _ in 0..2 {
+            terminal.forget();
+            let before = painted(&terminal, 0);
+            painted(&terminal, before);
+        }
+        let lines = terminal.screen();
+        for word in ["Count ", "Evil ", "Row.Speed "] {
+            assert_eq!(lines.iter().filter(|line| line.contains(word)).count(), 1, "{word}, of {columns}: {lines:#?}");
+        }
+        assert!(columns < 140 || lines.iter().any(|line| line.contains("\\u001b]0;owned")), "{lines:#?}");
+    }
+    table.signal(Signal::INT);
+    assert_eq!(table.wait().code(), Some(130));
+    common::wait_for("it to be said how to go on", || {
+        terminal.screen().last().is_some_and(|line| line.ends_with("follows"))
+    });
+    assert_eq!(format!("{:?}", terminal.mode()), format!("{mode:?}"), "the terminal is as it was");
+}
+
+/// Waits until the line above the table counts more events than this, and answers how many.
+fn painted(terminal: &Terminal, than: u64) -> u64 {
+    let mut events = 0;
+    common::wait_for("the table to be painted", || {
+        let screen = terminal.screen();
+        let mut counted =
+            screen.iter().filter_map(|line| line.split_once(" items, ")?.1.strip_suffix(" events")?.parse().ok());
+        events = counted.next_back().unwrap_or(0);
+        events > than
+    });
+    events
 }
 
 #[test]

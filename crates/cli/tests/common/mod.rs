@@ -18,6 +18,8 @@ pub(crate) mod secrets;
 
 pub(crate) mod survival;
 
+pub(crate) mod terminal;
+
 pub(crate) mod upstream;
 
 use std::ffi::OsStr;

@@ -247,7 +247,7 @@ impl Following<'_> {
 
     fn paint(&self) {
         if let Form::Table(tags, bar) = &self.form {
-            let table = tags.render(clock::now().duration_since(self.began), self.output);
+            let table = tags.render(clock::now().duration_since(self.began), self.output.columns(), self.output);
             // What is as it was is not painted again: a terminal that is far away would be busy with nothing.
             if bar.message() != table {
                 bar.set_message(table);

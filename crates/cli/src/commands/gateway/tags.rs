@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use console::truncate_str;
 use moorline_gateway_client::{Item, Sample, Value};
 
 use super::show;
 use crate::output::{Output, Style, printable};
 use crate::table;
 
-/// The longest value that is shown, in characters: a row should fit into a line.
+/// The longest value and the longest name that are shown, in characters: a row should fit into a line.
 const MAX_VALUE_CHARS: usize = 40;
+const MAX_NAME_CHARS: usize = 40;
 
 /// Over how many seconds changes are counted: long enough for a steady number, short enough to see it change.
 const RATE_SECONDS: usize = 5;
@@ -75,8 +77,9 @@ impl Tags {
         self.rows.values().filter(|row| row.is_stale).filter_map(|row| row.name.clone()).collect()
     }
 
-    /// As it is shown.
-    pub(super) fn render(&self, now: Duration, output: &Output) -> String {
+    /// As it is shown, in lines of at most so many columns: one that is wider would take two, and the terminal decides
+    /// where.
+    pub(super) fn render(&self, now: Duration, columns: usize, output: &Output) -> String {
         let mut table = table::table(&["item", "value", "quality", "time (UTC)", "changes/s"], &[1, 4]);
         for (item, row) in &self.rows {
             table.add_row(row.cells(*item, now));
@@ -89,7 +92,8 @@ impl Tags {
             Some(style) => output.styled(style, line),
             None => line.to_owned(),
         });
-        [self.summary(output), header].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+        let lines = [self.summary(output), header].into_iter().chain(rows);
+        lines.map(|line| truncate_str(&line, columns, "…").into_owned()).collect::<Vec<_>>().join("\n")
     }
 
     fn summary(&self, output: &Output) -> String {
@@ -105,7 +109,7 @@ impl Tags {
 impl Row {
     fn cells(&self, item: Item, now: Duration) -> [String; 5] {
         let name = match &self.name {
-            Some(name) => printable(name).into_owned(),
+            Some(name) => name_of(name),
             None => format!("{}/{}", item.server.0, item.handle),
         };
         let sample = self.sample.as_ref();
@@ -126,6 +130,15 @@ impl Row {
             Some(_) => None,
             None => Some(Style::Dim),
         }
+    }
+}
+
+/// Names of one plant begin alike, so the end is what is shown of a long one.
+fn name_of(name: &str) -> String {
+    let shown = printable(name);
+    match shown.char_indices().rev().nth(MAX_NAME_CHARS) {
+        Some((before, first)) => format!("…{}", &shown[before + first.len_utf8()..]),
+        None => shown.into_owned(),
     }
 }
 
@@ -210,7 +223,7 @@ mod tests {
     }
 
     fn shown(tags: &Tags, at: u64) -> String {
-        tags.render(Duration::from_secs(at), &Output::new(Color::Never))
+        tags.render(Duration::from_secs(at), 200, &Output::new(Color::Never))
     }
 
     #[test]
@@ -227,6 +240,20 @@ mod tests {
         assert_eq!(lines[2], "Plant.Ramp 4.5 good 1.5");
         assert!(lines[3].starts_with("1/2 \"x\\u") && lines[3].contains("… uncertain"), "{text}");
         assert!(!text.contains('\u{1b}'), "what an item holds cannot paint over the table");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut tags = Tags::default();
+        tags.name(item(1), &format!("{}Speed", "Hall.".repeat(40)));
+        tags.change(Duration::ZERO, item(1), &sample("漢字".repeat(100), 192));
+        tags.gap();
+        for (columns, color) in [(30, Color::Never), (60, Color::Always), (200, Color::Always)] {
+            let text = tags.render(Duration::ZERO, columns, &Output::new(color));
+            let widths: Vec<_> = text.lines().map(console::measure_text_width).collect();
+            assert!(widths.iter().all(|width| *width <= columns) && widths.len() == 3, "{columns}: {text}");
+            assert!(columns < 60 || text.contains("Hall.Speed"), "{text}");
+        }
     }
 
     #[test]
