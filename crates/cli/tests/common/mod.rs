@@ -131,6 +131,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             self.signal(Signal::TERM);
+            // A gateway need not grant its jobs the grace: nobody waits for them. Two of one kind might come as one.
+            self.signal(Signal::INT);
             self.wait();
         }
     }
