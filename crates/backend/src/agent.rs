@@ -137,7 +137,11 @@ impl Session {
     }
 
     async fn execute(&mut self, id: &str, by: Option<&str>, command: &Command) -> CommandResult {
-        let Command::Bulk { commands } = command else { return self.execute_one(id, by, command).await };
+        let Command::Bulk { commands } = command else {
+            let mut result = self.execute_one(id, by, command).await;
+            self.backend.settle(&mut [(command, &mut result)]).await;
+            return result;
+        };
         if commands.len() > MAX_BULK {
             return CommandResult::invalid(format!("a bulk has at most {MAX_BULK} commands"));
         }
@@ -145,6 +149,8 @@ impl Session {
         for command in commands {
             results.push(self.execute_one(id, by, command).await);
         }
+        let mut done: Vec<_> = commands.iter().zip(&mut results).collect();
+        self.backend.settle(&mut done).await;
         CommandResult::of_several(results)
     }
 

@@ -34,6 +34,10 @@ pub trait Backend: Send + Sync {
     /// [`Command::WorkerInfo`]. `id` is the command's name, which completions refer to; `by` on whose behalf it is.
     async fn execute(&mut self, id: &str, by: Option<&str>, command: &Command) -> CommandResult;
 
+    /// Completes what came of commands, all of one invocation together, before they are answered: what the back end says
+    /// of them only a moment later may be waited for here, once for all.
+    async fn settle(&mut self, _done: &mut [(&Command, &mut CommandResult)]) {}
+
     /// What it says next. May be cancelled without loss.
     ///
     /// # Errors

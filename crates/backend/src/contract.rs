@@ -10,6 +10,7 @@
 mod answer;
 mod command;
 mod event;
+mod rates;
 mod value;
 
 pub use answer::{
@@ -17,4 +18,5 @@ pub use answer::{
 };
 pub use command::{Command, Invocation, ItemAt, ItemHandle, Password, ServerHandle, UserHandle, Write};
 pub use event::{Alarm, Event, EventBody};
+pub use rates::{ItemRates, Revision};
 pub use value::{Quality, Sample, Status, StatusCategory, StatusSource, Times, Value};

@@ -78,10 +78,13 @@ fn every_command_can_be_typed_and_is_carried_out_once_under_its_name() {
     assert_eq!(told(&gateway, &interval), "200", "it is rounded up");
     let buffered = ["--server-handle", &server, "--item", "Counter", "--context", "Plant", "--buffered"];
     told(&gateway, &[&["invoke", &session, "add-item"], &buffered[..]].concat());
+    let advise = ["--server-handle", &server, "--item-handle", "1"];
+    let advised = told(&gateway, &[&["invoke", &session, "advise"], &advise[..]].concat());
+    let revision = "sampling 500ms, queue 1000, publishing 200ms (150ms was asked for)";
+    assert_eq!(advised, revision);
     let held = told(&gateway, &["invoke", &session, "get-session-state"]);
-    for fragment in
-        [&format!("server {server} \"\", collecting for 200 ms"), "Plant.Counter buffered", "alarms are told"]
-    {
+    assert!(held.contains(&format!("Plant.Counter advised, buffered\n    {revision}")), "{held}");
+    for fragment in [&format!("server {server} \"\", collecting for 200 ms"), "alarms are told"] {
         assert!(held.contains(fragment), "{fragment:?} in {held}");
     }
     let worker = told(&gateway, &["invoke", &session, "get-worker-info"]);
@@ -131,7 +134,10 @@ fn several_commands_are_said_as_json_and_answered_each_in_its_line() {
     assert_eq!(output.status.code(), Some(5), "one was not carried out: {}", stderr(&output));
     let printed = stdout(&output);
     let lines: Vec<_> = printed.lines().collect();
-    assert_eq!(lines[..4], ["1: done: 1", "2: done: 1", "3: done", "4: done"]);
+    assert_eq!(
+        lines[..4],
+        ["1: done: 1", "2: done: 1", "3: done: sampling 500ms, queue 1, publishing 500ms", "4: done"]
+    );
     assert!(lines[4].starts_with("5: not done: "), "{printed}");
     assert_eq!(lines[5..], ["6: done: Plant.Label \"line 1\" good"]);
     let answer = told_json(&gateway, &["invoke", &session, "--command", r#"{"get_worker_info":{}}"#, "--json"]);

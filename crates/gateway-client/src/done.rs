@@ -5,6 +5,7 @@ use moorline_gateway_proto::v1::command_result::Value as Brought;
 
 use crate::command::CommandId;
 use crate::error::{CallError, Failure};
+use crate::rates::Revision;
 use crate::value::{Sample, Server, User};
 
 /// The answer to a command.
@@ -53,6 +54,8 @@ pub enum Done {
     Server(Server),
     /// The handle of an item in its client session.
     ItemHandle(i32),
+    /// How an advised item is told.
+    Advised(Revision),
     /// A user.
     User(User),
     /// The interval that it has become, in milliseconds.
@@ -79,6 +82,7 @@ fn done(result: v1::CommandResult) -> Result<Done, Failure> {
         None => Done::Nothing,
         Some(Brought::ServerHandle(handle)) => Done::Server(Server(handle)),
         Some(Brought::ItemHandle(handle)) => Done::ItemHandle(handle),
+        Some(Brought::Revision(revision)) => Done::Advised(revision.into()),
         Some(Brought::UserHandle(handle)) => Done::User(User(handle)),
         Some(Brought::IntervalMs(interval)) => Done::IntervalMs(interval),
         Some(Brought::SessionState(state)) => Done::WorkerState(state),

@@ -7,6 +7,7 @@ use moorline_gateway_proto::v1;
 use moorline_gateway_proto::v1::event::Body;
 
 use crate::command::CommandId;
+use crate::rates::Revision;
 use crate::value::{Item, Sample, Server, time};
 
 /// What comes next in a stream of events.
@@ -47,6 +48,8 @@ pub enum EventBody {
     DataChange(Sample),
     /// What an item has been since the last time, collected.
     BufferedDataChange(Vec<Sample>),
+    /// How an item is told is other than was said last, or was not said yet.
+    ItemRevised(Revision),
     /// A write is complete, as the statuses say.
     WriteComplete {
         /// The command that wrote.
@@ -77,6 +80,7 @@ impl From<v1::Event> for Event {
             Some(Body::BufferedDataChange(changes)) => {
                 EventBody::BufferedDataChange(changes.samples.into_iter().map(Sample::from).collect())
             }
+            Some(Body::ItemRevised(revised)) => EventBody::ItemRevised(revised.revision.unwrap_or_default().into()),
             Some(Body::WriteComplete(complete)) => {
                 EventBody::WriteComplete { command: CommandId::new(complete.command_id) }
             }

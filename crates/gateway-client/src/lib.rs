@@ -82,6 +82,9 @@ pub use events::{EventStream, Position, Start};
 mod options;
 pub use options::{ClientCertificate, Options, ReconnectPolicy};
 
+mod rates;
+pub use rates::{ItemRates, Revision};
+
 mod session;
 pub use session::{Closed, Session};
 

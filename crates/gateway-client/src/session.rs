@@ -16,6 +16,7 @@ use crate::connect::Api;
 use crate::done::{Done, Invoked, Reading, Written, without};
 use crate::error::{CallError, Failure, Lost};
 use crate::events::{EventStream, Position, Start};
+use crate::rates::Revision;
 use crate::value::{Item, Server, User, Value};
 
 /// How much longer than a command may take is waited for its answer, which says that it took too long: the way there and
@@ -147,20 +148,25 @@ impl Session {
         self.done(Command::remove_item(item)).await.map(drop)
     }
 
-    /// Begins the item's data changes. Must come before a write.
+    /// Begins the item's data changes, and answers how the item is told, if the back end has said so; else an
+    /// [`crate::EventBody::ItemRevised`] follows. Must come before a write.
     ///
     /// # Errors
     /// See [`Self::register`].
-    pub async fn advise(&self, item: Item) -> Result<(), CallError> {
-        self.done(Command::advise(item)).await.map(drop)
+    pub async fn advise(&self, item: Item) -> Result<Option<Revision>, CallError> {
+        self.advised(Command::advise(item)).await
+    }
+
+    async fn advised(&self, advise: Command) -> Result<Option<Revision>, CallError> {
+        Ok(if let Done::Advised(revision) = self.done(advise).await? { Some(revision) } else { None })
     }
 
     /// The same, and writes to the item need no user.
     ///
     /// # Errors
     /// See [`Self::register`].
-    pub async fn advise_supervisory(&self, item: Item) -> Result<(), CallError> {
-        self.done(Command::advise_supervisory(item)).await.map(drop)
+    pub async fn advise_supervisory(&self, item: Item) -> Result<Option<Revision>, CallError> {
+        self.advised(Command::advise_supervisory(item)).await
     }
 
     /// Ends the item's data changes.

@@ -58,7 +58,8 @@ pub(crate) async fn drive(backend: &mut dyn Backend) -> io::Result<()> {
         let Some(line) = line else { return Ok(()) };
         match serde_json::from_str::<Invocation>(&line) {
             Ok(Invocation { id, by, command }) => {
-                let result = backend.execute(&id, by.as_deref(), &command).await;
+                let mut result = backend.execute(&id, by.as_deref(), &command).await;
+                backend.settle(&mut [(&command, &mut result)]).await;
                 print(&Line::Answer { id: &id, result })?;
             }
             Err(error) => print(&Line::Unreadable { reason: error.to_string() })?,

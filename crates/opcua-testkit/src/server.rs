@@ -198,8 +198,16 @@ impl TestServer {
     /// # Errors
     /// See [`ServerError`].
     pub async fn start_again(&mut self) -> Result<(), ServerError> {
+        self.start_again_with(self.options).await
+    }
+
+    /// The same, as another server than it was.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start_again_with(&mut self, options: Options) -> Result<(), ServerError> {
         self.crash().await;
-        *self = Self::start_with(self.address.port(), self.options, Arc::clone(&self.pki)).await?;
+        *self = Self::start_with(self.address.port(), options, Arc::clone(&self.pki)).await?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 mod items;
 mod read;
+mod settle;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,12 +16,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use moorline_backend::contract::{
-    Command, CommandResult, Done, Event, ItemAt, ServerHandle, SessionState, Status, StatusCategory, UserHandle,
+    Command, CommandResult, Done, Event, ItemAt, Revision, ServerHandle, SessionState, Status, StatusCategory,
+    UserHandle,
 };
 use moorline_backend::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener};
 use moorline_types::Json;
 use opcua::types::{MethodId, NodeId, StatusCode, Variant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::connect::{self, Server};
 use crate::desired::{Group, Wish};
@@ -84,6 +87,7 @@ impl Opener for OpcUa {
             outlet,
             events,
             own: VecDeque::new(),
+            advising: Vec::new(),
         }))
     }
 }
@@ -98,8 +102,11 @@ struct Connected {
     writes: Writes,
     outlet: Outlet,
     events: mpsc::Receiver<Result<Event, BackendFault>>,
-    /// What commands have brought, before what links say. Each command adds one at most, and they are taken in between.
-    own: VecDeque<Event>,
+    /// What is said before what else links say: what commands have brought, of which each adds one at most, and what
+    /// links have said while a command was waited for.
+    own: VecDeque<Result<Event, BackendFault>>,
+    /// Items that were advised, of which the server has yet to say how they are told.
+    advising: Vec<(ItemAt, oneshot::Receiver<Revision>)>,
 }
 
 #[async_trait]
@@ -131,9 +138,13 @@ impl Backend for Connected {
         done.map_or_else(|failed| failed, CommandResult::done)
     }
 
+    async fn settle(&mut self, done: &mut [(&Command, &mut CommandResult)]) {
+        self.tell_revisions(done).await;
+    }
+
     async fn next_event(&mut self) -> Result<Event, BackendFault> {
         if let Some(event) = self.own.pop_front() {
-            return Ok(event);
+            return event;
         }
         // The other end is kept here too, so there is always one.
         self.events.recv().await.unwrap_or_else(|| Err(BackendFault { reason: "nothing is told any more".to_owned() }))
@@ -185,7 +196,7 @@ impl Connected {
         let item = session.item(at)?;
         if let Some(Advice { supervisory: before, .. }) = item.advice {
             if before == supervisory {
-                return Ok(Done::Nothing);
+                return Ok(self.told(at)?.map_or(Done::Nothing, |revision| Done::Advised(Box::new(revision))));
             }
             self.un_advise(at)?;
         }
@@ -197,7 +208,10 @@ impl Connected {
         };
         let wish = Wish { group, at, name: item.name.clone(), shown: item.shown.clone(), suspended: item.suspended };
         let link = self.link_of(at.server, supervisory)?;
-        let handle = link.want(|desired| desired.add(wish, interval_ms));
+        let (handle, waits) = link.want(|desired| desired.add(wish, interval_ms));
+        if link.session().is_ok() {
+            self.advising.push((at, waits));
+        }
         self.servers.item(at)?.advice = Some(Advice { supervisory, handle });
         Ok(Done::Nothing)
     }
@@ -222,7 +236,7 @@ impl Connected {
             }
             None => {
                 let event = write::operation_complete(at, &item.shown, id);
-                self.own.push_back(event);
+                self.own.push_back(Ok(event));
             }
         }
         Ok(Done::Nothing)
@@ -269,10 +283,7 @@ impl Connected {
             desired.groups.entry(group).and_modify(|interval| *interval = asked);
         });
         let patience = self.server.endpoint.request_timeout();
-        let revised = match is_connected {
-            true => tokio::time::timeout(patience, waits).await.ok().and_then(Result::ok),
-            false => None,
-        };
+        let revised = if is_connected { self.wait_for(waits, Instant::now() + patience).await } else { None };
         let interval = revised.unwrap_or(asked);
         Ok(Done::Interval(u32::try_from(interval).unwrap_or(u32::MAX)))
     }
@@ -321,7 +332,7 @@ impl Connected {
 
     fn state(&self) -> SessionState {
         SessionState {
-            servers: self.servers.states(),
+            servers: self.servers.states(&self.main),
             commands: Vec::new(),
             alarms: self.main.alarms(|alarms| alarms.is_subscribed()),
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use moorline_backend::contract::{ItemAt, ServerHandle};
+use moorline_backend::contract::{ItemAt, Revision, ServerHandle};
 use tokio::sync::oneshot;
 
 use crate::name::ItemName;
@@ -50,23 +50,28 @@ pub(crate) struct Desired {
     pub(crate) items: BTreeMap<Handle, Wish>,
     /// Commands whose operation is to be told to be complete when the item is as they want it.
     pub(crate) operations: BTreeMap<Handle, VecDeque<Box<str>>>,
+    /// Who waits to be told how an item is told.
+    pub(crate) advising: BTreeMap<Handle, oneshot::Sender<Revision>>,
     /// Who waits to be told how often a group really is told.
     pub(crate) waiting: Vec<(Group, oneshot::Sender<u64>)>,
 }
 
 impl Desired {
-    /// An item is to be monitored.
-    pub(crate) fn add(&mut self, wish: Wish, interval_ms: u64) -> Handle {
+    /// An item is to be monitored, and what the server makes of that is to be said.
+    pub(crate) fn add(&mut self, wish: Wish, interval_ms: u64) -> (Handle, oneshot::Receiver<Revision>) {
+        let (told, waits) = oneshot::channel();
         self.groups.entry(wish.group).or_insert(interval_ms);
         self.last += 1;
         self.items.insert(self.last, wish);
-        self.last
+        self.advising.insert(self.last, told);
+        (self.last, waits)
     }
 
     /// It is not any more.
     pub(crate) fn remove(&mut self, handle: Handle) {
         self.items.remove(&handle);
         self.operations.remove(&handle);
+        self.advising.remove(&handle);
     }
 
     /// It is paused or not; a command wants to be told when. False if too many do.
@@ -98,5 +103,6 @@ impl Desired {
             self.items.iter().filter(|(_, wish)| is_of(&wish.group)).map(|(handle, _)| *handle).collect();
         self.items.retain(|handle, _| !gone.contains(handle));
         self.operations.retain(|handle, _| !gone.contains(handle));
+        self.advising.retain(|handle, _| !gone.contains(handle));
     }
 }

@@ -11,6 +11,7 @@ mod drive;
 mod publishes;
 mod reconcile;
 mod recover;
+mod revise;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moorline_backend::BackendFault;
-use moorline_backend::contract::Event;
+use moorline_backend::contract::{Event, Revision};
 use opcua::client::Session;
 use opcua::types::StatusCode;
 use tokio::sync::{Notify, mpsc, watch};
@@ -27,7 +28,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::alarm::Alarms;
 use crate::connect::Server;
-use crate::desired::{Desired, Group};
+use crate::desired::{Desired, Group, Handle};
 use crate::quality;
 use crate::settings::Identity;
 use crate::tasks::{self, Task};
@@ -90,6 +91,8 @@ pub(crate) struct Shared {
     alarms: Mutex<Alarms>,
     /// How often groups really are told, in milliseconds.
     revised: Mutex<BTreeMap<Group, u64>>,
+    /// How items are told, as it was said last.
+    told: Mutex<BTreeMap<Handle, Revision>>,
     /// There is something to do: what is wanted has changed, or alarms are to be said again.
     wake: Notify,
     /// Whether alarms are to be said again.
@@ -193,6 +196,11 @@ impl Link {
     /// How often a group really is told, in milliseconds, if the server has it.
     pub(crate) fn revised(&self, group: Group) -> Option<u64> {
         lock(&self.shared.revised).get(&group).copied()
+    }
+
+    /// How an item is told, if the server has said so.
+    pub(crate) fn told(&self, handle: Handle) -> Option<Revision> {
+        lock(&self.shared.told).get(&handle).copied()
     }
 
     /// Ends the session with the server in order.

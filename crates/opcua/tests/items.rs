@@ -5,7 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use moorline_backend::contract::{Command, Done, EventBody, ItemAt, Quality, StatusCategory, UserHandle, Value, Write};
+use moorline_backend::contract::{
+    Command, Done, Event, EventBody, ItemAt, ItemRates, Quality, Revision, StatusCategory, UserHandle, Value, Write,
+};
 use moorline_backend::{OpenError, Opener as _};
 use moorline_opcua_testkit::{Limits, Options, TestServer, tags};
 use moorline_types::Timestamp;
@@ -241,6 +243,54 @@ async fn collected_changes_come_together_at_the_interval_that_the_server_gives()
     let Value::Integer(first) = counted[0] else { panic!() };
     let from_the_first: Vec<_> = (first..).map(Value::Integer).take(counted.len()).collect();
     assert_eq!(counted, from_the_first);
+}
+
+#[tokio::test]
+async fn what_the_server_makes_of_an_item_is_answered_and_in_the_sessions_state() {
+    let limits = Limits {
+        publishing_interval: Duration::from_millis(150),
+        sampling_interval: Duration::from_millis(100),
+        queue_size: 10,
+        keep_alive_count: 5,
+        lifetime_count: 60,
+    };
+    let server = TestServer::start(Options { limits, ..Options::default() }).await.unwrap();
+    let mut session = Session::open(&server.url(), "sampling_interval_ms = 5\nqueue_size = 500").await;
+    let at = session.item_of(&tags::item("Int32"), false).await;
+    let rates = |sampling, queue_size, publishing, keep_alive, lifetime| ItemRates {
+        sampling: Some(Duration::from_millis(sampling)),
+        queue_size: Some(queue_size),
+        publishing: Some(Duration::from_millis(publishing)),
+        keep_alive: Some(Duration::from_millis(keep_alive)),
+        lifetime: Some(Duration::from_millis(lifetime)),
+    };
+    let expected = Revision { requested: rates(5, 500, 50, 500, 30_000), revised: rates(100, 10, 150, 750, 9_000) };
+    assert_eq!(session.revision(at).await, expected);
+    assert_eq!(session.revision(at).await, expected, "it is answered again");
+    let supervisory = session.item_of(&tags::item("Double"), false).await;
+    session.done(Command::Advise { at: supervisory, supervisory: true }).await;
+    let Done::Session(state) = session.done(Command::SessionState).await else { panic!() };
+    let told: Vec<_> = state.servers[0].items.iter().map(|item| item.revision).collect();
+    assert_eq!(told, [Some(expected), Some(expected)]);
+    let nowhere = session.item_of(&tags::item("Nowhere"), false).await;
+    session.done(Command::UnAdvise(at)).await;
+    let Done::Session(state) = session.done(Command::SessionState).await else { panic!() };
+    assert_eq!((state.servers[0].items[0].revision, nowhere.item), (None, state.servers[0].items[2].item));
+    session.close().await;
+}
+
+#[tokio::test]
+async fn another_interval_of_collected_changes_is_told_of_each_of_their_items() {
+    let server = server().await;
+    let mut session = Session::open(&server.url(), "").await;
+    let at = session.item_of(&tags::item("Int32"), true).await;
+    let publishing = |revision: Revision| revision.revised.publishing.unwrap().as_millis();
+    assert_eq!(publishing(session.revision(at).await), 1_000);
+    let pace = Command::SetBufferedUpdateInterval { server: session.server, interval_ms: 300 };
+    assert_eq!(session.done(pace).await, Done::Interval(300));
+    let is_it = |event: &Event| event.at == Some(at) && matches!(event.said, EventBody::ItemRevised(_));
+    let EventBody::ItemRevised(told) = session.until("the interval", is_it).await.said else { panic!() };
+    assert_eq!(publishing(told), 300);
 }
 
 #[tokio::test]

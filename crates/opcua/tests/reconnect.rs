@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use moorline_backend::contract::{Command, Done, Event, EventBody, StatusCategory, Value};
-use moorline_opcua_testkit::{Cut, Options, Proxy, TestServer, tags};
+use moorline_opcua_testkit::{Cut, Limits, Options, Proxy, TestServer, tags};
 use support::{AS_OPERATOR, PATIENCE, Session, is_change};
 
 /// Counts that are followed on each side of a cut.
@@ -106,6 +106,21 @@ async fn followed_into_another_session(endpoint: &str) -> usize {
 }
 
 #[tokio::test]
+async fn a_server_that_makes_something_else_of_an_item_after_it_was_started_again_is_told() {
+    let (mut server, _proxy, mut session) = counting(Options::default()).await;
+    let at = session.item_of(&tags::item("Int32"), false).await;
+    let first = session.revision(at).await;
+    let limits = Limits { queue_size: 7, sampling_interval: Duration::from_millis(70), ..Limits::default() };
+    server.start_again_with(Options { limits, ..Options::default() }).await.unwrap();
+    let is_it = |event: &Event| event.at == Some(at) && matches!(event.said, EventBody::ItemRevised(_));
+    let EventBody::ItemRevised(told) = session.until("what it makes of it now", is_it).await.said else { panic!() };
+    assert_eq!((told.requested, told.revised.publishing), (first.requested, first.revised.publishing));
+    assert_eq!((told.revised.sampling, told.revised.queue_size), (Some(Duration::from_millis(70)), Some(7)));
+    let Done::Session(state) = session.done(Command::SessionState).await else { panic!() };
+    assert!(state.servers[0].items.iter().any(|item| item.revision == Some(told)), "{state:?}");
+}
+
+#[tokio::test]
 async fn a_subscription_that_the_server_transfers_to_the_next_session_loses_nothing_and_doubles_nothing() {
     // A server does it for the same user.
     assert_eq!(followed_into_another_session(AS_OPERATOR).await, 0);
@@ -155,9 +170,13 @@ async fn without_a_connection_commands_are_answered_and_what_was_wanted_is_done_
     assert_eq!(refused.statuses[0].category, StatusCategory::CommunicationError, "{refused:?}");
     let status = session.write(Session::write_of(at, Value::Integer(1))).await;
     assert_eq!((status.success, status.category), (false, StatusCategory::CommunicationError));
-    let later = session.advised("Double").await;
+    let later = session.item_of(&tags::item("Double"), false).await;
+    let advised = session.done(Command::Advise { at: later, supervisory: false }).await;
+    assert_eq!(advised, Done::Nothing, "what becomes of it is not known");
     assert!(session.invoke_as("pause", Command::Suspend(at)).await.success);
     proxy.heal();
+    let is_it = |event: &Event| event.at == Some(later) && matches!(event.said, EventBody::ItemRevised(_));
+    session.until("how it is told", is_it).await;
     assert_eq!(session.sample(later).await.0.value, Value::Double(0.25));
     assert!(session.complete("pause").await.success);
     let Done::Readings(readings) = session.done(read).await else { panic!() };

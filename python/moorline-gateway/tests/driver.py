@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moorline_gateway import (
@@ -25,10 +25,13 @@ from moorline_gateway import (
     GatewayError,
     Interrupted,
     Item,
+    ItemRates,
+    ItemRevised,
     OutcomeUnknown,
     Position,
     Reading,
     Refused,
+    Revision,
     Sample,
     Server,
     Session,
@@ -41,6 +44,7 @@ from moorline_gateway import (
 )
 from moorline_gateway.proto import gateway_pb2 as pb
 from moorline_gateway.session import state_of
+from moorline_gateway.values import revision_of
 
 Json = dict[str, Any]
 
@@ -106,12 +110,18 @@ class Driver:
         }
 
     async def do_add_item(self, asked: Json) -> Json:
-        item = await self.sessions[asked["session"]].add_item(Server(asked["server"]), asked["item"])
+        buffered = asked.get("buffered", False)
+        session = self.sessions[asked["session"]]
+        item = await session.add_item(Server(asked["server"]), asked["item"], buffered=buffered)
         return {"handle": item.handle}
 
     async def do_advise(self, asked: Json) -> Json:
-        await self.sessions[asked["session"]].advise(item_of(asked))
-        return {}
+        revision = await self.sessions[asked["session"]].advise(item_of(asked))
+        return {"revision": revision_told(revision) if revision else None}
+
+    async def do_pace(self, asked: Json) -> Json:
+        session = self.sessions[asked["session"]]
+        return {"interval": await session.set_buffered_update_interval(Server(asked["server"]), asked["interval"])}
 
     async def do_write(self, asked: Json) -> Json:
         at = datetime.fromtimestamp(asked["at"] / 1000, UTC) if "at" in asked else None
@@ -133,8 +143,11 @@ class Driver:
 
     async def do_worker(self, asked: Json) -> Json:
         session = self.sessions[asked["session"]]
-        names = [server.client_name for server in (await session.worker_state()).servers]
-        return {"pid": (await session.worker_info()).pid, "servers": names}
+        servers = (await session.worker_state()).servers
+        items = [item for server in servers for item in server.items]
+        revised = [revision_told(revision_of(item.revision)) for item in items if item.HasField("revision")]
+        names = [server.client_name for server in servers]
+        return {"pid": (await session.worker_info()).pid, "servers": names, "revisions": revised}
 
     async def do_stream(self, asked: Json) -> Json:
         after = Position(asked["after"]["sequence"], asked["after"]["epoch"]) if "after" in asked else None
@@ -211,6 +224,21 @@ def reading_told(reading: Reading) -> Json:
             return {"item": reading.item} | sample_told(sample)
 
 
+def revision_told(revision: Revision) -> Json:
+    return {"requested": rates_told(revision.requested), "revised": rates_told(revision.revised)}
+
+
+def rates_told(rates: ItemRates) -> Json:
+    lengths = {
+        "sampling": rates.sampling_interval,
+        "publishing": rates.publishing_interval,
+        "keep_alive": rates.keep_alive_interval,
+        "lifetime": rates.lifetime,
+    }
+    told = {name: length / timedelta(milliseconds=1) if length is not None else None for name, length in lengths.items()}
+    return told | {"queue": rates.queue_size}
+
+
 def sample_told(sample: Sample) -> Json:
     return {
         "value": sample.value,
@@ -236,6 +264,9 @@ def item_told(told: Event | Gap) -> Json:
         case Event(sequence=sequence, statuses=statuses, body=WriteComplete(command)):
             success = all(status.success for status in statuses)
             return {"written": {"sequence": sequence, "command": command, "success": success}}
+        case Event(sequence=sequence, item=item, body=ItemRevised(revision)):
+            handle = item.handle if item else 0
+            return {"revised": {"sequence": sequence, "handle": handle, "revision": revision_told(revision)}}
         case Event(sequence=sequence):
             return {"other": {"sequence": sequence}}
 

@@ -3,7 +3,7 @@
 use moorline_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ItemHandle, Sample, ServerHandle, Status, StatusCategory, UserHandle};
+use super::{ItemHandle, Revision, Sample, ServerHandle, Status, StatusCategory, UserHandle};
 
 /// The answer to a command, as it is recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ pub enum Done {
         /// Its name.
         name: String,
     },
+    /// An advised item, of which it is known how it is told.
+    Advised(Box<Revision>),
     /// A user.
     User(UserHandle),
     /// The interval that it has become, in milliseconds.
@@ -128,6 +130,9 @@ pub struct ItemState {
     pub buffered: bool,
     /// Whether it is paused.
     pub suspended: bool,
+    /// How it is told, if it is advised and the back end has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 /// A command that is known by name.

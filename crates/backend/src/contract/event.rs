@@ -3,7 +3,7 @@
 use moorline_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ItemAt, Sample, Status};
+use super::{ItemAt, Revision, Sample, Status};
 
 /// Something that a back end says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum EventBody {
     DataChange(Sample),
     /// What an item's values were since the last time.
     BufferedDataChange(Vec<Sample>),
+    /// How an item is told is other than was said last, or was not said yet.
+    ItemRevised(Revision),
     /// A write is done.
     WriteComplete {
         /// The command that wrote.
@@ -54,10 +56,11 @@ pub enum EventBody {
 
 impl EventBody {
     /// Every kind of event, as [`Self::family`] calls it and as it is written.
-    pub const FAMILIES: [&'static str; 8] = [
+    pub const FAMILIES: [&'static str; 9] = [
         "opened",
         "data_change",
         "buffered_data_change",
+        "item_revised",
         "write_complete",
         "operation_complete",
         "backend_gap",
@@ -71,6 +74,7 @@ impl EventBody {
             Self::Opened => "opened",
             Self::DataChange(_) => "data_change",
             Self::BufferedDataChange(_) => "buffered_data_change",
+            Self::ItemRevised(_) => "item_revised",
             Self::WriteComplete { .. } => "write_complete",
             Self::OperationComplete { .. } => "operation_complete",
             Self::BackendGap { .. } => "backend_gap",

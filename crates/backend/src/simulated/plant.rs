@@ -3,6 +3,7 @@
 mod items;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use moorline_types::Timestamp;
 
@@ -182,7 +183,7 @@ impl Plant {
             Command::Unregister { server } => self.servers.unregister(*server).map(|()| Done::Nothing),
             Command::AddItem { server, item, context, buffered } => self.add(*server, item, context, *buffered),
             Command::RemoveItem(at) => self.servers.remove(*at).map(|()| Done::Nothing),
-            Command::Advise { at, supervisory } => self.advise(now, *at, *supervisory),
+            Command::Advise { at, supervisory } => self.begin(now, *at, *supervisory),
             Command::UnAdvise(at) => self.change(*at, |item| item.advised = false),
             Command::Suspend(at) => self.pause(now, id, *at, true),
             Command::Activate(at) => self.pause(now, id, *at, false),
@@ -191,11 +192,7 @@ impl Plant {
                 self.authenticate(*server, user, password.reveal()).map(Done::User)
             }
             Command::SetBufferedUpdateInterval { server, interval_ms } => {
-                let interval = interval_ms.max(&1).div_ceil(INTERVAL_STEP_MS).saturating_mul(INTERVAL_STEP_MS);
-                self.servers.get(*server).map(|server| {
-                    server.interval_ms = interval;
-                    Done::Interval(interval)
-                })
+                self.pace(*server, *interval_ms).map(Done::Interval)
             }
             Command::Read { items } => Ok(Done::Readings(items.iter().map(|item| self.read(now, item)).collect())),
             Command::SubscribeAlarms { area } => {
@@ -209,7 +206,7 @@ impl Plant {
             }
             Command::AcknowledgeAlarm { alarm, comment } => self.acknowledge(alarm, by.unwrap_or_default(), comment),
             Command::SessionState => Ok(Done::Session(SessionState {
-                servers: self.servers.states(),
+                servers: self.servers.states(self.tick_length()),
                 commands: Vec::new(),
                 alarms: self.alarms.is_subscribed(),
             })),
@@ -229,6 +226,15 @@ impl Plant {
         Ok(Done::Item { server, item: added, name })
     }
 
+    /// An item is advised, and so is how it is told. A name that the plant does not have is not told at all.
+    fn begin(&mut self, now: Timestamp, at: ItemAt, supervisory: bool) -> Result<Done, CommandResult> {
+        self.advise(now, at, supervisory)?;
+        let is_known = self.tags.contains_key(&self.servers.item(at)?.key);
+        let tick = self.tick_length();
+        let revision = self.servers.get(at.server)?.revision(at.item, tick);
+        Ok(revision.filter(|_| is_known).map_or(Done::Nothing, |revision| Done::Advised(Box::new(revision))))
+    }
+
     fn advise(&mut self, now: Timestamp, at: ItemAt, supervisory: bool) -> Result<Done, CommandResult> {
         let item = self.servers.item(at)?;
         (item.advised, item.supervisory) = (true, supervisory);
@@ -244,6 +250,19 @@ impl Plant {
         let said = EventBody::DataChange(sample);
         self.events.push_back(Ok(Event { at: Some(at), name: Some(name.into()), statuses: vec![status], said }));
         Ok(Done::Nothing)
+    }
+
+    /// How often collected changes are told. Whoever is told is told that too, if it is another interval than before.
+    fn pace(&mut self, server: ServerHandle, asked_ms: u32) -> Result<u32, CommandResult> {
+        let interval_ms = asked_ms.max(1).div_ceil(INTERVAL_STEP_MS).saturating_mul(INTERVAL_STEP_MS);
+        let tick = self.tick_length();
+        let told = self.servers.get(server)?.pace(asked_ms, interval_ms, tick);
+        self.events.extend(told.into_iter().map(Ok));
+        Ok(interval_ms)
+    }
+
+    const fn tick_length(&self) -> Duration {
+        Duration::from_millis(self.options.tick_ms)
     }
 
     fn change(&mut self, at: ItemAt, change: impl FnOnce(&mut Item)) -> Result<Done, CommandResult> {

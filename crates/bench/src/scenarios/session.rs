@@ -115,7 +115,7 @@ impl Watched {
     async fn round(&mut self, events: u32) -> Result<Round> {
         let advised = async { self.session.advise(self.item).await.context("the round does not begin") };
         let read = try_join_all(self.subscribers.iter_mut().map(|subscriber| read(subscriber, events)));
-        let ((), read) = futures_util::try_join!(advised, read)?;
+        let (_, read) = futures_util::try_join!(advised, read)?;
         self.said += events;
         ensure!(self.subscribers.iter().all(|subscriber| subscriber.seen() == self.said), "not all were told of all");
         let begun = read.iter().map(|(begun, ..)| *begun).min().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! `moorline gateway`: sessions of the session gateway, over gRPC.
 
+mod rates;
 mod request;
 mod show;
 mod stream;

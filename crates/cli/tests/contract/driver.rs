@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use moorline_gateway_client::proto::Alarm;
 use moorline_gateway_client::{
     AlarmStream, CallError, Command, CommandId, Done, EventBody, EventStream, GapCause, GatewayClient, Invoke, Item,
-    Next, NextAlarm, OpenSession, Options, Position, ReconnectPolicy, Sample, Server, Session, Start, User,
-    Value as ItemValue,
+    ItemRates, Next, NextAlarm, OpenSession, Options, Position, ReconnectPolicy, Revision, Sample, Server, Session,
+    Start, User, Value as ItemValue,
 };
 use serde_json::{Value, json};
 
@@ -143,12 +143,22 @@ impl Driver {
                 json!({ "command": command.as_str(), "server": server, "repeated": repeated })
             }
             "add_item" => {
-                let item = session.add_item(Server(asked.number("server")), asked.text("item")).await?;
+                let (server, name) = (Server(asked.number("server")), asked.text("item"));
+                let item = match asked.0["buffered"] == true {
+                    true => session.add_buffered_item(server, name).await?,
+                    false => session.add_item(server, name).await?,
+                };
                 json!({ "handle": item.handle })
             }
             "advise" => {
-                session.advise(asked.item()).await?;
-                json!({})
+                let revision = session.advise(asked.item()).await?;
+                json!({ "revision": revision.as_ref().map(revision_told) })
+            }
+            "pace" => {
+                let interval = Duration::from_millis(asked.0["interval"].as_u64().unwrap());
+                let server = Server(asked.number("server"));
+                let interval = session.set_buffered_update_interval(server, interval).await?;
+                json!({ "interval": u64::try_from(interval.as_millis()).unwrap() })
             }
             "write" => {
                 let value = asked.0["value"].as_f64().unwrap();
@@ -192,8 +202,11 @@ impl Driver {
             }
             "worker" => {
                 let state = session.worker_state().await?;
-                let names: Vec<_> = state.servers.into_iter().map(|server| server.client_name).collect();
-                json!({ "pid": session.worker_info().await?.pid, "servers": names })
+                let items = state.servers.iter().flat_map(|server| &server.items);
+                let revisions = items.filter_map(|item| item.revision.map(Revision::from));
+                let revisions: Vec<_> = revisions.map(|revision| revision_told(&revision)).collect();
+                let names: Vec<_> = state.servers.iter().map(|server| server.client_name.as_str()).collect();
+                json!({ "pid": session.worker_info().await?.pid, "servers": names, "revisions": revisions })
             }
             "close" | "kill" => {
                 let closed = match asked.text("do") {
@@ -291,9 +304,25 @@ async fn next(stream: &mut EventStream, wait: Option<Duration>) -> Result<Value,
     } else if let EventBody::WriteComplete { command } = event.body {
         let success = event.statuses.iter().all(|status| status.success);
         json!({ "written": { "sequence": sequence, "command": command.as_str(), "success": success } })
+    } else if let EventBody::ItemRevised(revision) = event.body {
+        json!({ "revised": { "sequence": sequence, "handle": handle, "revision": revision_told(&revision) } })
     } else {
         json!({ "other": { "sequence": sequence } })
     })
+}
+
+fn revision_told(revision: &Revision) -> Value {
+    let millis = |length: Option<Duration>| length.map(|length| length.as_secs_f64() * 1_000.0);
+    let rates = |rates: &ItemRates| {
+        json!({
+            "sampling": millis(rates.sampling_interval),
+            "queue": rates.queue_size,
+            "publishing": millis(rates.publishing_interval),
+            "keep_alive": millis(rates.keep_alive_interval),
+            "lifetime": millis(rates.lifetime),
+        })
+    };
+    json!({ "requested": rates(&revision.requested), "revised": rates(&revision.revised) })
 }
 
 fn sample_told(sample: &Sample) -> Value {

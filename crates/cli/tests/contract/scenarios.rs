@@ -16,6 +16,7 @@ const SCENARIOS: &[Scenario] = &[
     ("values are written, read and streamed", values_are_written_read_and_streamed),
     ("a value has every time that it came with", a_value_has_every_time_that_it_came_with),
     ("a write may be waited for", a_write_may_be_waited_for),
+    ("what the back end makes of an item is told", what_the_back_end_makes_of_an_item_is_told),
     ("a cut connection costs a stream nothing", a_cut_connection_costs_a_stream_nothing),
     ("a stream that has seen nothing goes on too", a_stream_that_has_seen_nothing_goes_on_too),
     ("a stream goes on from a position", a_stream_goes_on_from_a_position),
@@ -167,6 +168,31 @@ fn a_write_may_be_waited_for(stage: &mut Stage) {
     let (kind, code, _) = words(&stage.peer.answer().unwrap_err());
     assert_eq!((kind.as_str(), code.as_str()), ("failed", "FAILED_PRECONDITION"));
     stage.close("slow writes");
+}
+
+fn what_the_back_end_makes_of_an_item_is_told(stage: &mut Stage) {
+    stage.stream("rates");
+    let server = stage.peer.done(&json!({ "do": "register", "session": "rates", "name": "rates" }))["server"].take();
+    let add = json!({ "do": "add_item", "session": "rates", "server": server, "item": "Set", "buffered": true });
+    let handle = stage.peer.done(&add)["handle"].take();
+    let advise = json!({ "do": "advise", "session": "rates", "server": server, "handle": handle });
+    let advised = stage.peer.done(&advise)["revision"].take();
+    // The plant has no sign of life and no end of what is advised, and says of neither.
+    let rates = |publishing: f64| json!({ "sampling": 20.0, "queue": 1000, "publishing": publishing, "keep_alive": null, "lifetime": null });
+    assert_eq!(advised, json!({ "requested": rates(1_000.0), "revised": rates(1_000.0) }));
+    let pace = json!({ "do": "pace", "session": "rates", "server": server, "interval": 250 });
+    assert_eq!(stage.peer.done(&pace)["interval"], 300);
+    let told = loop {
+        let mut item = stage.take("rates", 1).remove(0);
+        if item["revised"].is_object() {
+            break item["revised"].take();
+        }
+    };
+    let revision = json!({ "requested": rates(250.0), "revised": rates(300.0) });
+    assert_eq!((&told["handle"], &told["revision"]), (&handle, &revision));
+    let held = stage.watcher.done(&json!({ "do": "worker", "session": "rates" }));
+    assert_eq!(held["revisions"], json!([revision]));
+    stage.close("rates");
 }
 
 fn a_cut_connection_costs_a_stream_nothing(stage: &mut Stage) {

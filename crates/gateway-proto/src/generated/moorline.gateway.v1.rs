@@ -262,7 +262,8 @@ pub struct RemoveItem {
     #[prost(int32, tag = "2")]
     pub item_handle: i32,
 }
-/// Begins the item's data changes. Must come before a write.
+/// Begins the item's data changes. Must come before a write. Answered with how the item is told, if the back end has said
+/// so; else an ItemRevised follows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Advise {
     #[prost(int32, tag = "1")]
@@ -418,7 +419,10 @@ pub struct CommandResult {
     /// Says which back end has answered, so that nobody takes a simulated one for a real one.
     #[prost(string, tag = "5")]
     pub backend: ::prost::alloc::string::String,
-    #[prost(oneof = "command_result::Value", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
+    #[prost(
+        oneof = "command_result::Value",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18"
+    )]
     pub value: ::core::option::Option<command_result::Value>,
 }
 /// Nested message and enum types in `CommandResult`.
@@ -441,6 +445,8 @@ pub mod command_result {
         WorkerInfo(super::WorkerInfo),
         #[prost(message, tag = "17")]
         Results(super::Results),
+        #[prost(message, tag = "18")]
+        Revision(super::Revision),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -502,6 +508,36 @@ pub struct ItemState {
     pub buffered: bool,
     #[prost(bool, tag = "6")]
     pub suspended: bool,
+    /// How it is told; absent if it is not advised, or the back end has not said so.
+    #[prost(message, optional, tag = "7")]
+    pub revision: ::core::option::Option<Revision>,
+}
+/// What was asked of the back end for an item, and what it has made of that.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revision {
+    #[prost(message, optional, tag = "1")]
+    pub requested: ::core::option::Option<ItemRates>,
+    #[prost(message, optional, tag = "2")]
+    pub revised: ::core::option::Option<ItemRates>,
+}
+/// How an item is told. What is absent the back end does not have, or does not say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ItemRates {
+    /// How often its value is looked at; zero is as soon as it changes.
+    #[prost(message, optional, tag = "1")]
+    pub sampling_interval: ::core::option::Option<::prost_types::Duration>,
+    /// Changes of it that the back end keeps between two times of telling.
+    #[prost(uint32, optional, tag = "2")]
+    pub queue_size: ::core::option::Option<u32>,
+    /// How often changes are told.
+    #[prost(message, optional, tag = "3")]
+    pub publishing_interval: ::core::option::Option<::prost_types::Duration>,
+    /// After how long without a change the back end says that it is there.
+    #[prost(message, optional, tag = "4")]
+    pub keep_alive_interval: ::core::option::Option<::prost_types::Duration>,
+    /// How long the back end keeps what is advised without hearing of the worker.
+    #[prost(message, optional, tag = "5")]
+    pub lifetime: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommandState {
@@ -633,7 +669,7 @@ pub struct Event {
     pub item_handle: i32,
     #[prost(message, repeated, tag = "5")]
     pub statuses: ::prost::alloc::vec::Vec<Status>,
-    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14, 15, 16")]
+    #[prost(oneof = "event::Body", tags = "10, 11, 12, 13, 14, 15, 16, 17")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -655,6 +691,9 @@ pub mod event {
         Alarm(super::Alarm),
         #[prost(message, tag = "16")]
         AlarmSnapshotComplete(super::AlarmSnapshotComplete),
+        /// How the item is told is other than was said last, or was not said yet.
+        #[prost(message, tag = "17")]
+        ItemRevised(super::ItemRevised),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -666,6 +705,11 @@ pub struct DataChange {
 pub struct BufferedDataChange {
     #[prost(message, repeated, tag = "1")]
     pub samples: ::prost::alloc::vec::Vec<Sample>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ItemRevised {
+    #[prost(message, optional, tag = "1")]
+    pub revision: ::core::option::Option<Revision>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WriteComplete {

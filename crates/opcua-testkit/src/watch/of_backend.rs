@@ -89,6 +89,7 @@ impl Watch for OfBackend<'_> {
             EventBody::DataChange(_)
             | EventBody::Opened
             | EventBody::BufferedDataChange(_)
+            | EventBody::ItemRevised(_)
             | EventBody::WriteComplete { .. }
             | EventBody::OperationComplete { .. }
             | EventBody::Alarm(_)

@@ -110,9 +110,9 @@ impl Servers {
         std::mem::take(&mut self.sessions).into_values().flat_map(ClientSession::links)
     }
 
-    /// What there is.
-    pub(super) fn states(&self) -> Vec<ServerState> {
-        self.sessions.iter().map(|(handle, session)| session.state(*handle)).collect()
+    /// What there is. Supervisory items are in the gateway's own session with the server.
+    pub(super) fn states(&self, main: &Link) -> Vec<ServerState> {
+        self.sessions.iter().map(|(handle, session)| session.state(*handle, main)).collect()
     }
 }
 
@@ -167,8 +167,10 @@ impl ClientSession {
         self.users.get(&user).ok_or_else(|| CommandResult::failed(format!("there is no user {user}"), status))
     }
 
-    fn state(&self, handle: ServerHandle) -> ServerState {
+    fn state(&self, handle: ServerHandle, main: &Link) -> ServerState {
         let interval = self.link.revised(Group::Buffered(handle)).unwrap_or(self.buffered_ms);
+        let revision =
+            |Advice { supervisory, handle }| if supervisory { main.told(handle) } else { self.link.told(handle) };
         let item = |(handle, item): (&ItemHandle, &Item)| ItemState {
             item: *handle,
             name: item.shown.to_string(),
@@ -176,6 +178,7 @@ impl ClientSession {
             supervisory: item.advice.is_some_and(|advice| advice.supervisory),
             buffered: item.buffered,
             suspended: item.suspended,
+            revision: item.advice.and_then(revision),
         };
         ServerState {
             server: handle,

@@ -94,12 +94,18 @@ impl Serving {
 
     async fn apply(&mut self, up: &Up, difference: Difference) -> Done {
         let Difference { groups, create, delete, modes, gone } = difference;
+        let has_gone = !delete.is_empty() || !gone.is_empty();
         for group in gone {
             self.forget(group);
         }
         self.delete_subscriptions(up).await?;
-        for (group, interval) in groups {
-            self.make_group(up, group, interval).await?;
+        for (group, interval) in &groups {
+            self.make_group(up, *group, *interval).await?;
+        }
+        // Whoever waits is answered before all that is said of items, for which there may be no room.
+        self.answer_paces();
+        for (group, _) in groups {
+            self.revised_group(group).await;
         }
         if self.groups.contains_key(&Group::Alarms) && !self.made.contains_key(&ALARMS) {
             self.monitor_alarms(up).await?;
@@ -110,6 +116,9 @@ impl Serving {
             }
         }
         self.stop_monitoring(up, delete).await?;
+        if has_gone {
+            self.forget_told();
+        }
         self.set_modes(up, modes).await
     }
 
@@ -251,11 +260,7 @@ impl Serving {
             let (handle, wish) = wanted;
             let made = Made { group, id: Some(result.monitored_item_id), suspended: wish.suspended };
             self.made.insert(*handle, made);
-            let (sampling_ms, queue_size) = (result.revised_sampling_interval, result.revised_queue_size);
-            let asked = (self.rates.sampling_interval(), self.rates.queue_size_of(wish.group));
-            if (sampling_ms, queue_size) != asked {
-                tracing::info!(item = %wish.shown, sampling_ms, queue_size, ?asked, "the server has other limits");
-            }
+            self.revised_item(*handle, wish, &result).await;
         }
         Ok(())
     }
@@ -276,6 +281,7 @@ impl Serving {
 
     async fn refuse(&mut self, (handle, wish): &(Handle, Wish), code: StatusCode) {
         self.made.insert(*handle, Made { group: wish.group, id: None, suspended: wish.suspended });
+        self.not_monitored(*handle);
         self.deliver_refusal(wish, code).await;
     }
 
@@ -400,13 +406,19 @@ impl Serving {
         Ok(())
     }
 
+    /// Answers those whose group is as they wanted it, as far as the server does that. Of a group that it has refused
+    /// nothing is said any more.
     fn answer_paces(&self) {
-        let waiting = std::mem::take(&mut lock(&self.shared.desired).waiting);
-        for (group, told) in waiting {
-            if let Some(subscription) = self.groups.get(&group) {
-                let interval_ms = u64::try_from(subscription.interval.as_millis()).unwrap_or(u64::MAX);
-                // Whoever asked may have gone.
-                told.send(interval_ms).unwrap_or_default();
+        let mut desired = lock(&self.shared.desired);
+        for (group, told) in std::mem::take(&mut desired.waiting) {
+            match self.groups.get(&group) {
+                Some(made) if desired.groups.get(&group) == Some(&made.requested_ms) => {
+                    let interval_ms = u64::try_from(made.interval.as_millis()).unwrap_or(u64::MAX);
+                    // Whoever asked may have gone.
+                    told.send(interval_ms).unwrap_or_default();
+                }
+                Some(_) | None if desired.groups.contains_key(&group) => desired.waiting.push((group, told)),
+                Some(_) | None => drop(told),
             }
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use moorline_backend::contract::{
-    Command, CommandResult, Done, Event, EventBody, ItemAt, Password, Reading, Sample, ServerHandle, Status,
+    Command, CommandResult, Done, Event, EventBody, ItemAt, Password, Reading, Revision, Sample, ServerHandle, Status,
     UserHandle, Value, Write,
 };
 use moorline_backend::{OpenError, Opened, Opener as _};
@@ -93,7 +93,11 @@ impl Session {
     }
 
     pub(crate) async fn invoke_as(&mut self, id: &str, command: Command) -> CommandResult {
-        let carried_out = self.backend.execute(id, Some("ada"), &command);
+        let carried_out = async {
+            let mut result = self.backend.execute(id, Some("ada"), &command).await;
+            self.backend.settle(&mut [(&command, &mut result)]).await;
+            result
+        };
         tokio::time::timeout(PATIENCE, carried_out).await.expect("it is not answered")
     }
 
@@ -108,6 +112,12 @@ impl Session {
         let add = Command::AddItem { server, item: name.to_owned(), context: String::new(), buffered };
         let Done::Item { item, .. } = self.done(add).await else { panic!() };
         ItemAt { server, item }
+    }
+
+    /// How an item is told that is advised by this.
+    pub(crate) async fn revision(&mut self, at: ItemAt) -> Revision {
+        let Done::Advised(revision) = self.done(Command::Advise { at, supervisory: false }).await else { panic!() };
+        *revision
     }
 
     /// An advised tag of the test server.

@@ -424,6 +424,7 @@ fn note_items(inner: &mut Inner, result: &CommandResult) {
         Done::Results(results) => results.iter().for_each(|result| note_items(inner, result)),
         Done::Nothing
         | Done::Server(_)
+        | Done::Advised(_)
         | Done::User(_)
         | Done::Interval(_)
         | Done::Readings(_)

@@ -105,6 +105,7 @@ pub(super) fn alarms(events: EventStream, session: String, bounds: Bounds) -> St
                 | EventBody::Opened
                 | EventBody::DataChange(_)
                 | EventBody::BufferedDataChange(_)
+                | EventBody::ItemRevised(_)
                 | EventBody::WriteComplete { .. }
                 | EventBody::OperationComplete { .. }
                 | EventBody::BackendGap { .. } => None,

@@ -1,5 +1,7 @@
 //! From what sessions and back ends say to the API's messages.
 
+use std::time::Duration;
+
 use moorline_backend::contract as backend;
 use moorline_core::backend_session::{CloseReason, Gap, State};
 use moorline_gateway_proto::v1;
@@ -104,6 +106,7 @@ pub(super) fn result(result: backend::CommandResult, by: &str) -> v1::CommandRes
         backend::Done::Nothing => None,
         backend::Done::Server(handle) => Some(Value::ServerHandle(handle.0)),
         backend::Done::Item { item, .. } => Some(Value::ItemHandle(item.0)),
+        backend::Done::Advised(one) => Some(Value::Revision(revision(*one))),
         backend::Done::User(handle) => Some(Value::UserHandle(handle.0)),
         backend::Done::Interval(millis) => Some(Value::IntervalMs(millis)),
         backend::Done::Readings(readings) => {
@@ -149,6 +152,7 @@ fn session_state(state: backend::SessionState) -> v1::WorkerSessionState {
         supervisory: item.supervisory,
         buffered: item.buffered,
         suspended: item.suspended,
+        revision: item.revision.map(revision),
     };
     let server = |server: backend::ServerState| v1::ServerState {
         server_handle: server.server.0,
@@ -162,6 +166,22 @@ fn session_state(state: backend::SessionState) -> v1::WorkerSessionState {
         servers: state.servers.into_iter().map(server).collect(),
         commands: state.commands.into_iter().map(command).collect(),
         alarms_subscribed: state.alarms,
+    }
+}
+
+fn revision(revision: backend::Revision) -> v1::Revision {
+    v1::Revision { requested: Some(rates(revision.requested)), revised: Some(rates(revision.revised)) }
+}
+
+fn rates(rates: backend::ItemRates) -> v1::ItemRates {
+    // An interval that is beyond what the API can express is none that anybody waits for.
+    let interval = |length: Option<Duration>| length.and_then(|length| length.try_into().ok());
+    v1::ItemRates {
+        sampling_interval: interval(rates.sampling),
+        queue_size: rates.queue_size,
+        publishing_interval: interval(rates.publishing),
+        keep_alive_interval: interval(rates.keep_alive),
+        lifetime: interval(rates.lifetime),
     }
 }
 
@@ -254,6 +274,7 @@ fn event(StreamedEvent { worker_seq, at, event }: StreamedEvent) -> Option<v1::E
         backend::EventBody::BufferedDataChange(all) => {
             Body::BufferedDataChange(v1::BufferedDataChange { samples: all.into_iter().map(sample).collect() })
         }
+        backend::EventBody::ItemRevised(one) => Body::ItemRevised(v1::ItemRevised { revision: Some(revision(one)) }),
         backend::EventBody::WriteComplete { command } => {
             Body::WriteComplete(v1::WriteComplete { command_id: command.into() })
         }

@@ -36,6 +36,7 @@ from .events import (
     EventStream,
     Gap,
     GapCause,
+    ItemRevised,
     OperationComplete,
     Position,
     Told,
@@ -43,7 +44,7 @@ from .events import (
     WriteComplete,
 )
 from .session import Closed, Done, Invoked, Reading, Session, Written
-from .values import Item, Sample, Server, User, Value
+from .values import Item, ItemRates, Revision, Sample, Server, User, Value
 
 __all__ = [
     "ActiveAlarm",
@@ -68,11 +69,14 @@ __all__ = [
     "Interrupted",
     "Invoked",
     "Item",
+    "ItemRates",
+    "ItemRevised",
     "OperationComplete",
     "OutcomeUnknown",
     "Position",
     "Reading",
     "Refused",
+    "Revision",
     "Sample",
     "Server",
     "Session",

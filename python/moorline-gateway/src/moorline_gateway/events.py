@@ -9,7 +9,7 @@ from enum import Enum
 from .call import STREAM_EVENTS, Caller
 from .proto import gateway_pb2 as pb
 from .streaming import Streaming
-from .values import Item, Sample, Server, sample_of, time_of
+from .values import Item, Revision, Sample, Server, revision_of, sample_of, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,13 @@ class BufferedDataChange:
     """What an item has been since the last time, collected."""
 
     samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRevised:
+    """How an item is told is other than was said last, or was not said yet."""
+
+    revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class UnknownBody:
 EventBody = (
     DataChange
     | BufferedDataChange
+    | ItemRevised
     | WriteComplete
     | OperationComplete
     | BackendGap
@@ -175,6 +183,8 @@ def body_of(event: pb.Event) -> EventBody:
             return DataChange(sample_of(event.data_change.sample))
         case "buffered_data_change":
             return BufferedDataChange(tuple(sample_of(sample) for sample in event.buffered_data_change.samples))
+        case "item_revised":
+            return ItemRevised(revision_of(event.item_revised.revision))
         case "write_complete":
             return WriteComplete(event.write_complete.command_id)
         case "operation_complete":

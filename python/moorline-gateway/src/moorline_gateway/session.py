@@ -14,7 +14,7 @@ from .call import ACKNOWLEDGE_ALARM, CLOSE_SESSION, GET_SESSION, INVOKE, KILL_WO
 from .errors import Failed, Failure, OutcomeUnknown, Unreadable
 from .events import EventStream, Position
 from .proto import gateway_pb2 as pb
-from .values import Item, Sample, Server, User, Value, duration_of, sample_of
+from .values import Item, Revision, Sample, Server, User, Value, duration_of, revision_of, sample_of
 
 ANSWER_GRACE_SEC = 10.0
 """How much longer than a command may take is waited for its answer, which says that it took too long: the way there and
@@ -132,9 +132,11 @@ class Session:
         """Forgets an item."""
         await self._done(commands.remove_item(item))
 
-    async def advise(self, item: Item, *, supervisory: bool = False) -> None:
-        """Begins the item's data changes. Must come before a write; none of them needs a user if it is supervisory."""
-        await self._done(commands.advise(item, supervisory=supervisory))
+    async def advise(self, item: Item, *, supervisory: bool = False) -> Revision | None:
+        """Begins the item's data changes, and answers how the item is told, if the back end has said so; else an
+        `ItemRevised` follows. Must come before a write; none of them needs a user if it is supervisory."""
+        result = await self._done(commands.advise(item, supervisory=supervisory))
+        return revision_of(result.revision) if result.WhichOneof("value") == "revision" else None
 
     async def un_advise(self, item: Item) -> None:
         """Ends the item's data changes."""

@@ -62,6 +62,30 @@ class Sample:
         return self.source_time or self.server_time or self.received_time
 
 
+@dataclass(frozen=True, slots=True)
+class ItemRates:
+    """How an item is told. What is absent the back end does not have, or does not say."""
+
+    sampling_interval: timedelta | None = None
+    """How often its value is looked at; zero is as soon as it changes."""
+    queue_size: int | None = None
+    """Changes of it that the back end keeps between two times of telling."""
+    publishing_interval: timedelta | None = None
+    """How often changes are told."""
+    keep_alive_interval: timedelta | None = None
+    """After how long without a change the back end says that it is there."""
+    lifetime: timedelta | None = None
+    """How long the back end keeps what is advised without hearing of the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What was asked of the back end for an item, and what it has made of that."""
+
+    requested: ItemRates
+    revised: ItemRates
+
+
 def to_proto(value: Value) -> pb.Value:
     # A bool is an int to Python, so it is asked for first.
     if value is None:
@@ -97,6 +121,20 @@ def sample_of(sample: pb.Sample) -> Sample:
         sample.raw_status,
         time_of(sample.server_time) if sample.HasField("server_time") else None,
         time_of(sample.received_time) if sample.HasField("received_time") else None,
+    )
+
+
+def revision_of(revision: pb.Revision) -> Revision:
+    return Revision(rates_of(revision.requested), rates_of(revision.revised))
+
+
+def rates_of(rates: pb.ItemRates) -> ItemRates:
+    return ItemRates(
+        rates.sampling_interval.ToTimedelta() if rates.HasField("sampling_interval") else None,
+        rates.queue_size if rates.HasField("queue_size") else None,
+        rates.publishing_interval.ToTimedelta() if rates.HasField("publishing_interval") else None,
+        rates.keep_alive_interval.ToTimedelta() if rates.HasField("keep_alive_interval") else None,
+        rates.lifetime.ToTimedelta() if rates.HasField("lifetime") else None,
     )
 
 

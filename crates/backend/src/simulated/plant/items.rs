@@ -1,13 +1,14 @@
 //! The client sessions of a plant, with their items and users.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use moorline_types::{Millis, Timestamp};
 
 use super::Sample;
 use crate::contract::{
-    CommandResult, Event, EventBody, ItemAt, ItemHandle, ItemState, Quality, ServerHandle, ServerState, Status,
-    StatusCategory, UserHandle,
+    CommandResult, Event, EventBody, ItemAt, ItemHandle, ItemRates, ItemState, Quality, Revision, ServerHandle,
+    ServerState, Status, StatusCategory, UserHandle,
 };
 
 /// Client sessions of one session. Each client of the gateway has one or a few.
@@ -17,7 +18,7 @@ const MAX_SERVERS: usize = 256;
 const MAX_ITEMS: usize = 10_000;
 
 /// Samples that an item collects between two of its events. A second at the shortest tick.
-const MAX_COLLECTED: usize = 1_000;
+const MAX_COLLECTED: u32 = 1_000;
 
 /// How often collected changes are told unless that is set, in milliseconds.
 const DEFAULT_INTERVAL_MS: u32 = 1_000;
@@ -32,7 +33,9 @@ pub(super) struct Servers {
 pub(super) struct Server {
     handle: ServerHandle,
     client: String,
-    pub(super) interval_ms: u32,
+    /// How often collected changes are to be told, and how often they are, in milliseconds.
+    asked_ms: u32,
+    interval_ms: u32,
     flushed: Option<Timestamp>,
     items: BTreeMap<ItemHandle, Item>,
     last_item: ItemHandle,
@@ -60,6 +63,7 @@ impl Servers {
         let server = Server {
             handle: self.last,
             client: client.to_owned(),
+            asked_ms: DEFAULT_INTERVAL_MS,
             interval_ms: DEFAULT_INTERVAL_MS,
             flushed: None,
             items: BTreeMap::new(),
@@ -95,7 +99,7 @@ impl Servers {
                     continue;
                 }
                 if item.buffered {
-                    if item.collected.len() < MAX_COLLECTED {
+                    if item.collected.len() < MAX_COLLECTED as usize {
                         item.collected.push(sample.clone());
                     }
                 } else {
@@ -125,8 +129,8 @@ impl Servers {
         told
     }
 
-    pub(super) fn states(&self) -> Vec<ServerState> {
-        self.servers.values().map(Server::state).collect()
+    pub(super) fn states(&self, tick: Duration) -> Vec<ServerState> {
+        self.servers.values().map(|server| server.state(tick)).collect()
     }
 }
 
@@ -163,7 +167,36 @@ impl Server {
         is_known.then_some(()).ok_or_else(|| CommandResult::failed(format!("there is no user {user}"), status))
     }
 
-    fn state(&self) -> ServerState {
+    /// Says how often collected changes are told, and which events say so.
+    pub(super) fn pace(&mut self, asked_ms: u32, interval_ms: u32, tick: Duration) -> Vec<Event> {
+        let before = (self.asked_ms, self.interval_ms);
+        (self.asked_ms, self.interval_ms) = (asked_ms, interval_ms);
+        if before == (asked_ms, interval_ms) {
+            return Vec::new();
+        }
+        let told = self.items.iter().filter(|(_, item)| item.buffered);
+        let told = told.filter_map(|(handle, item)| {
+            let at = ItemAt { server: self.handle, item: *handle };
+            let said = EventBody::ItemRevised(self.revision(*handle, tick)?);
+            Some(Event { at: Some(at), name: Some(item.name.as_str().into()), statuses: Vec::new(), said })
+        });
+        told.collect()
+    }
+
+    /// How an item is told, if it is advised. A plant is asked for nothing that it does not do, but for the interval of
+    /// collected changes.
+    pub(super) fn revision(&self, item: ItemHandle, tick: Duration) -> Option<Revision> {
+        let item = self.items.get(&item).filter(|item| item.advised)?;
+        let rates = |interval_ms: u32| ItemRates {
+            sampling: Some(tick),
+            queue_size: Some(if item.buffered { MAX_COLLECTED } else { 1 }),
+            publishing: Some(if item.buffered { Duration::from_millis(interval_ms.into()) } else { tick }),
+            ..ItemRates::default()
+        };
+        Some(Revision { requested: rates(self.asked_ms), revised: rates(self.interval_ms) })
+    }
+
+    fn state(&self, tick: Duration) -> ServerState {
         let item = |(handle, item): (&ItemHandle, &Item)| ItemState {
             item: *handle,
             name: item.name.clone(),
@@ -171,6 +204,7 @@ impl Server {
             supervisory: item.supervisory,
             buffered: item.buffered,
             suspended: item.suspended,
+            revision: self.revision(*handle, tick),
         };
         ServerState {
             server: self.handle,

@@ -1,7 +1,7 @@
 //! What a plant does, in virtual time.
 
 use super::*;
-use crate::contract::{Alarm, ItemHandle, Password};
+use crate::contract::{Alarm, ItemHandle, ItemRates, Password, Revision};
 
 const fn at(millis: u64) -> Timestamp {
     Timestamp::from_unix_millis(millis)
@@ -222,6 +222,32 @@ fn collected_changes_come_together() {
         .filter_map(|said| if let EventBody::BufferedDataChange(all) = said { Some(all.len()) } else { None })
         .collect();
     assert_eq!(sizes, [5, 4], "the first interval begins with the first tick");
+}
+
+#[test]
+fn how_an_item_is_told_is_answered_and_said_when_it_changes() {
+    let mut bench = Bench::new(r#"{"tick_ms":20,"tags":{"Count":{"wave":"counter"}}}"#);
+    let item = bench.added("Count", true);
+    let publishing = |revision: &Revision| {
+        let of = |rates: ItemRates| rates.publishing.unwrap().as_millis();
+        (of(revision.requested), of(revision.revised))
+    };
+    let advise = Command::Advise { at: item, supervisory: false };
+    let Done::Advised(first) = bench.done(advise) else { panic!() };
+    let first = *first;
+    assert_eq!((first.revised.sampling, publishing(&first)), (Some(Duration::from_millis(20)), (1_000, 1_000)));
+    let pace = || Command::SetBufferedUpdateInterval { server: item.server, interval_ms: 250 };
+    bench.until(0);
+    bench.done(pace());
+    let said = bench.until(0);
+    let [EventBody::ItemRevised(told)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(publishing(told), (250, 300));
+    bench.done(pace());
+    assert_eq!(bench.until(0), [], "nothing is other than it was");
+    let Done::Session(state) = bench.done(Command::SessionState) else { panic!() };
+    assert_eq!(state.servers[0].items[0].revision.as_ref(), Some(told));
+    let nowhere = bench.added("Nowhere", false);
+    assert_eq!(bench.done(Command::Advise { at: nowhere, supervisory: false }), Done::Nothing);
 }
 
 #[test]

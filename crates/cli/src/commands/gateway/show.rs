@@ -7,6 +7,7 @@ use moorline_gateway_proto::v1::{self, SessionState};
 use moorline_types::Timestamp;
 use serde_json::{Value, json};
 
+use super::rates;
 use super::tags::quality;
 use crate::output::{Output, Style, printable};
 use crate::table;
@@ -164,6 +165,7 @@ const fn family(body: &EventBody) -> &'static str {
     match body {
         EventBody::DataChange(_) => "data_change",
         EventBody::BufferedDataChange(_) => "buffered_data_change",
+        EventBody::ItemRevised(_) => "item_revised",
         EventBody::WriteComplete { .. } => "write_complete",
         EventBody::OperationComplete { .. } => "operation_complete",
         EventBody::BackendGap { .. } => "backend_gap",
@@ -177,6 +179,7 @@ pub(super) fn event_as_json(event: &Event, item: Option<&str>) -> Value {
     let said = match &event.body {
         EventBody::DataChange(change) => sample(change),
         EventBody::BufferedDataChange(changes) => changes.iter().map(sample).collect::<Vec<_>>().into(),
+        EventBody::ItemRevised(revision) => rates::as_json(revision),
         EventBody::WriteComplete { command } | EventBody::OperationComplete { command } => {
             json!({ "command_id": command.as_str() })
         }
@@ -213,6 +216,7 @@ pub(super) fn event(event: &Event, item: Option<&str>) -> String {
     let said = match &event.body {
         EventBody::DataChange(change) => in_words(change),
         EventBody::BufferedDataChange(changes) => changes.iter().map(in_words).collect::<Vec<_>>().join("; "),
+        EventBody::ItemRevised(revision) => rates::in_words(revision),
         EventBody::WriteComplete { command } | EventBody::OperationComplete { command } => {
             format!("{} {}", outcome(&event.statuses), printable(command.as_str()))
         }
@@ -255,6 +259,7 @@ pub(super) fn done(done: &Done) -> Vec<String> {
     match done {
         Done::Server(server) => vec![server.0.to_string()],
         Done::ItemHandle(handle) => vec![handle.to_string()],
+        Done::Advised(revision) => vec![rates::in_words(revision)],
         Done::User(user) => vec![user.0.to_string()],
         Done::IntervalMs(interval) => vec![interval.to_string()],
         Done::Readings(readings) => readings.iter().map(|one| reading(one, false)).collect(),
@@ -294,6 +299,7 @@ fn held(state: &v1::WorkerSessionState) -> Vec<String> {
             let is: Vec<_> = is.into_iter().filter_map(|(is, word)| is.then_some(word)).collect();
             let line = format!("  item {} {} {}", item.item_handle, printable(&item.item), is.join(", "));
             lines.push(line.trim_end().to_owned());
+            lines.extend(item.revision.map(|revision| format!("    {}", rates::in_words(&revision.into()))));
         }
     }
     let finished = state.commands.iter().filter(|command| command.finished).count();

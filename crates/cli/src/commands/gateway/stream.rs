@@ -15,12 +15,12 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::tags::Tags;
-use super::{attach, show};
+use super::{attach, rates, show};
 use crate::args::{Connection, Stream};
 use crate::clock;
 use crate::connect::{SessionGateway, session_gateway};
 use crate::exit::{Exit, Stop};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, printable};
 use crate::signals::Signals;
 
 /// How often the table is painted, and how often is looked whether the gateway listens elsewhere.
@@ -143,7 +143,10 @@ impl Following<'_> {
         for name in items {
             let item = self.session.add_item(server, name.as_str()).await?;
             self.names.known.insert(item, name.clone());
-            self.session.advise(item).await?;
+            let advised = self.session.advise(item).await?;
+            if let Some(revision) = advised.filter(|revision| revision.requested != revision.revised) {
+                self.output.note(format_args!("{}: {}", printable(name), rates::in_words(&revision)));
+            }
         }
         Ok(())
     }
@@ -192,7 +195,10 @@ impl Following<'_> {
                     }
                     // Of a table of items the rest is no part, but it is told.
                     (
-                        EventBody::Alarm(_) | EventBody::WriteComplete { .. } | EventBody::OperationComplete { .. },
+                        EventBody::Alarm(_)
+                        | EventBody::ItemRevised(_)
+                        | EventBody::WriteComplete { .. }
+                        | EventBody::OperationComplete { .. },
                         _,
                     ) => {
                         self.output.line(self.output.styled(Style::Dim, show::event(event, name)));

@@ -471,7 +471,7 @@ class Completion(_message.Message):
     def __init__(self, worker_sequence: _Optional[int] = ..., server_handle: _Optional[int] = ..., item_handle: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ...) -> None: ...
 
 class CommandResult(_message.Message):
-    __slots__ = ("success", "message", "statuses", "hresult", "backend", "server_handle", "item_handle", "user_handle", "interval_ms", "readings", "session_state", "worker_info", "results")
+    __slots__ = ("success", "message", "statuses", "hresult", "backend", "server_handle", "item_handle", "user_handle", "interval_ms", "readings", "session_state", "worker_info", "results", "revision")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
@@ -485,6 +485,7 @@ class CommandResult(_message.Message):
     SESSION_STATE_FIELD_NUMBER: _ClassVar[int]
     WORKER_INFO_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     success: bool
     message: str
     statuses: _containers.RepeatedCompositeFieldContainer[Status]
@@ -498,7 +499,8 @@ class CommandResult(_message.Message):
     session_state: WorkerSessionState
     worker_info: WorkerInfo
     results: Results
-    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ..., hresult: _Optional[int] = ..., backend: _Optional[str] = ..., server_handle: _Optional[int] = ..., item_handle: _Optional[int] = ..., user_handle: _Optional[int] = ..., interval_ms: _Optional[int] = ..., readings: _Optional[_Union[Readings, _Mapping]] = ..., session_state: _Optional[_Union[WorkerSessionState, _Mapping]] = ..., worker_info: _Optional[_Union[WorkerInfo, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ...) -> None: ...
+    revision: Revision
+    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ..., hresult: _Optional[int] = ..., backend: _Optional[str] = ..., server_handle: _Optional[int] = ..., item_handle: _Optional[int] = ..., user_handle: _Optional[int] = ..., interval_ms: _Optional[int] = ..., readings: _Optional[_Union[Readings, _Mapping]] = ..., session_state: _Optional[_Union[WorkerSessionState, _Mapping]] = ..., worker_info: _Optional[_Union[WorkerInfo, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ...) -> None: ...
 
 class Results(_message.Message):
     __slots__ = ("results",)
@@ -549,20 +551,44 @@ class ServerState(_message.Message):
     def __init__(self, server_handle: _Optional[int] = ..., client_name: _Optional[str] = ..., buffered_interval_ms: _Optional[int] = ..., items: _Optional[_Iterable[_Union[ItemState, _Mapping]]] = ...) -> None: ...
 
 class ItemState(_message.Message):
-    __slots__ = ("item_handle", "item", "advised", "supervisory", "buffered", "suspended")
+    __slots__ = ("item_handle", "item", "advised", "supervisory", "buffered", "suspended", "revision")
     ITEM_HANDLE_FIELD_NUMBER: _ClassVar[int]
     ITEM_FIELD_NUMBER: _ClassVar[int]
     ADVISED_FIELD_NUMBER: _ClassVar[int]
     SUPERVISORY_FIELD_NUMBER: _ClassVar[int]
     BUFFERED_FIELD_NUMBER: _ClassVar[int]
     SUSPENDED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
     item_handle: int
     item: str
     advised: bool
     supervisory: bool
     buffered: bool
     suspended: bool
-    def __init__(self, item_handle: _Optional[int] = ..., item: _Optional[str] = ..., advised: _Optional[bool] = ..., supervisory: _Optional[bool] = ..., buffered: _Optional[bool] = ..., suspended: _Optional[bool] = ...) -> None: ...
+    revision: Revision
+    def __init__(self, item_handle: _Optional[int] = ..., item: _Optional[str] = ..., advised: _Optional[bool] = ..., supervisory: _Optional[bool] = ..., buffered: _Optional[bool] = ..., suspended: _Optional[bool] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ...) -> None: ...
+
+class Revision(_message.Message):
+    __slots__ = ("requested", "revised")
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    REVISED_FIELD_NUMBER: _ClassVar[int]
+    requested: ItemRates
+    revised: ItemRates
+    def __init__(self, requested: _Optional[_Union[ItemRates, _Mapping]] = ..., revised: _Optional[_Union[ItemRates, _Mapping]] = ...) -> None: ...
+
+class ItemRates(_message.Message):
+    __slots__ = ("sampling_interval", "queue_size", "publishing_interval", "keep_alive_interval", "lifetime")
+    SAMPLING_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHING_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    KEEP_ALIVE_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_FIELD_NUMBER: _ClassVar[int]
+    sampling_interval: _duration_pb2.Duration
+    queue_size: int
+    publishing_interval: _duration_pb2.Duration
+    keep_alive_interval: _duration_pb2.Duration
+    lifetime: _duration_pb2.Duration
+    def __init__(self, sampling_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_size: _Optional[int] = ..., publishing_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_alive_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lifetime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CommandState(_message.Message):
     __slots__ = ("command_id", "finished")
@@ -655,7 +681,7 @@ class ReplayGap(_message.Message):
     def __init__(self, requested_after_sequence: _Optional[int] = ..., oldest_available_sequence: _Optional[int] = ..., epoch: _Optional[str] = ..., cause: _Optional[_Union[ReplayGapCause, str]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("worker_sequence", "worker_time", "server_handle", "item_handle", "statuses", "data_change", "buffered_data_change", "write_complete", "operation_complete", "backend_gap", "alarm", "alarm_snapshot_complete")
+    __slots__ = ("worker_sequence", "worker_time", "server_handle", "item_handle", "statuses", "data_change", "buffered_data_change", "write_complete", "operation_complete", "backend_gap", "alarm", "alarm_snapshot_complete", "item_revised")
     WORKER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     WORKER_TIME_FIELD_NUMBER: _ClassVar[int]
     SERVER_HANDLE_FIELD_NUMBER: _ClassVar[int]
@@ -668,6 +694,7 @@ class Event(_message.Message):
     BACKEND_GAP_FIELD_NUMBER: _ClassVar[int]
     ALARM_FIELD_NUMBER: _ClassVar[int]
     ALARM_SNAPSHOT_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_REVISED_FIELD_NUMBER: _ClassVar[int]
     worker_sequence: int
     worker_time: _timestamp_pb2.Timestamp
     server_handle: int
@@ -680,7 +707,8 @@ class Event(_message.Message):
     backend_gap: BackendGap
     alarm: Alarm
     alarm_snapshot_complete: AlarmSnapshotComplete
-    def __init__(self, worker_sequence: _Optional[int] = ..., worker_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., server_handle: _Optional[int] = ..., item_handle: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ..., data_change: _Optional[_Union[DataChange, _Mapping]] = ..., buffered_data_change: _Optional[_Union[BufferedDataChange, _Mapping]] = ..., write_complete: _Optional[_Union[WriteComplete, _Mapping]] = ..., operation_complete: _Optional[_Union[OperationComplete, _Mapping]] = ..., backend_gap: _Optional[_Union[BackendGap, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., alarm_snapshot_complete: _Optional[_Union[AlarmSnapshotComplete, _Mapping]] = ...) -> None: ...
+    item_revised: ItemRevised
+    def __init__(self, worker_sequence: _Optional[int] = ..., worker_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., server_handle: _Optional[int] = ..., item_handle: _Optional[int] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ..., data_change: _Optional[_Union[DataChange, _Mapping]] = ..., buffered_data_change: _Optional[_Union[BufferedDataChange, _Mapping]] = ..., write_complete: _Optional[_Union[WriteComplete, _Mapping]] = ..., operation_complete: _Optional[_Union[OperationComplete, _Mapping]] = ..., backend_gap: _Optional[_Union[BackendGap, _Mapping]] = ..., alarm: _Optional[_Union[Alarm, _Mapping]] = ..., alarm_snapshot_complete: _Optional[_Union[AlarmSnapshotComplete, _Mapping]] = ..., item_revised: _Optional[_Union[ItemRevised, _Mapping]] = ...) -> None: ...
 
 class DataChange(_message.Message):
     __slots__ = ("sample",)
@@ -693,6 +721,12 @@ class BufferedDataChange(_message.Message):
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     samples: _containers.RepeatedCompositeFieldContainer[Sample]
     def __init__(self, samples: _Optional[_Iterable[_Union[Sample, _Mapping]]] = ...) -> None: ...
+
+class ItemRevised(_message.Message):
+    __slots__ = ("revision",)
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    revision: Revision
+    def __init__(self, revision: _Optional[_Union[Revision, _Mapping]] = ...) -> None: ...
 
 class WriteComplete(_message.Message):
     __slots__ = ("command_id",)
