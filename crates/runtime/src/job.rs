@@ -136,7 +136,7 @@ impl JobTask {
                 let (parent, store, credentials) = (self.job.id(), &self.jobs.store, &self.credentials);
                 let keys = &self.keys;
                 append = self.job.poll_append().map(|batch| {
-                    self.timed = Timed::begin(&self.job, &clock, &batch);
+                    self.timed = Timed::begin(&self.job, &clock, &batch.records);
                     let mut changes = entries_of_children(&batch, parent, keys, clock.now());
                     changes.extend(credentials.changes(&batch));
                     start_append(store, batch, changes)

@@ -34,7 +34,7 @@ use crate::view::{Delivery, ViewError, ViewReader};
 mod shown;
 mod submission;
 
-pub use submission::{Checked, Prepared};
+pub use submission::{Checked, Finished, Prepared};
 
 /// Records of a job's history that are attached at once. Between two stretches the session's other jobs get their
 /// turn, so the number bounds how long a request for a million old events holds up a live one.
@@ -392,8 +392,13 @@ impl SessionHandle {
     }
 
     fn check_room(&self) -> Result<(), Refusal> {
+        self.check_room_for(0)
+    }
+
+    /// Whether the session can watch one more job, beside so many that it is about to watch.
+    fn check_room_for(&self, beside: usize) -> Result<(), Refusal> {
         let limit = limits::MAX_WATCHED_JOBS;
-        if self.session.watching().len() >= limit { Err(Refusal::TooManyWatched { limit }) } else { Ok(()) }
+        if self.session.watching().len() + beside >= limit { Err(Refusal::TooManyWatched { limit }) } else { Ok(()) }
     }
 
     /// Whether a stretch is to be attached: the one before it has been read.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use moorline_core::job::Job;
 use moorline_core::span::{Commit, Moment, SLOW_COMMIT, Span, of_session};
 use moorline_core::trace::Participation;
-use moorline_types::{Batch, PrincipalId, SessionId, StreamSeq, Timestamp, TraceId};
+use moorline_types::{PrincipalId, Record, SessionId, StreamSeq, Timestamp, TraceId};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -107,9 +107,9 @@ pub(crate) enum Worth {
 
 impl Timed {
     /// Begins to time a commit of this job; `None`, and nothing is timed, if the job is not recorded.
-    pub(crate) fn begin(job: &Job, clock: &Clock, batch: &Batch) -> Option<Self> {
+    pub(crate) fn begin(job: &Job, clock: &Clock, records: &[Record]) -> Option<Self> {
         job.recorded_span()?;
-        let (records, bytes) = (batch.records.len(), batch.body_bytes());
+        let (records, bytes) = (records.len(), records.iter().map(|record| record.body.len()).sum());
         Some(Self { after: job.head(), records, bytes, start: clock.moment() })
     }
 

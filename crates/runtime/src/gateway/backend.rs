@@ -14,7 +14,7 @@ use crate::registry::{JobHandle, JobInput};
 impl Gateway {
     /// Accepts the job of a gateway session: no session of ours has submitted it.
     pub(crate) async fn accept_unwatched(&self, accepted: Accepted, quotas: Quotas) -> Result<JobSummary, Refusal> {
-        self.accept(accepted, quotas, |_, _| None).await
+        self.accept(accepted, quotas).await
     }
 
     /// The job, if it has not ended.

@@ -38,6 +38,15 @@ pub struct Prepared {
     ruling: Option<Ruling>,
 }
 
+/// What has become of a submission.
+#[derive(Debug)]
+pub struct Finished {
+    /// The job that it is accepted as, or why it is not.
+    pub outcome: Result<JobSummary, Refusal>,
+    /// The decision about it.
+    pub ruling: Option<Ruling>,
+}
+
 #[derive(Debug)]
 enum Outcome {
     /// A job that is to be accepted.
@@ -90,21 +99,68 @@ impl SessionHandle {
     /// # Errors
     /// Why it is not accepted.
     pub async fn finish_submission(&mut self, prepared: Prepared) -> Result<JobSummary, Refusal> {
-        let Prepared { outcome, overflow, ruling } = prepared;
+        let finished = self.finish_submissions(vec![prepared]).await.pop();
+        let Finished { outcome, ruling } = finished.expect("one goes in, one comes out");
         self.ruled.restore(ruling);
-        let candidate = match outcome? {
-            Outcome::New(candidate) => candidate,
-            Outcome::Known(summary) => {
-                self.watch_from_start(summary.job, overflow).await?;
-                return Ok(summary);
-            }
-        };
-        self.check_room()?;
+        outcome
+    }
+
+    /// The last step of several submissions, in their order: the jobs that are new are accepted in one commit. No two may
+    /// be of the same name.
+    pub async fn finish_submissions(&mut self, prepared: Vec<Prepared>) -> Vec<Finished> {
+        let (mut decided, mut entering) = (Vec::with_capacity(prepared.len()), Vec::new());
+        for Prepared { outcome, overflow, ruling } in prepared {
+            let outcome = match outcome {
+                Ok(Outcome::New(candidate)) => match self.check_room_for(entering.len()) {
+                    Ok(()) => {
+                        entering.push((*candidate, overflow));
+                        None
+                    }
+                    Err(refusal) => Some(Err(refusal)),
+                },
+                Ok(Outcome::Known(summary)) => {
+                    Some(self.watch_from_start(summary.job, overflow).await.map(|()| summary))
+                }
+                Err(refusal) => Some(Err(refusal)),
+            };
+            decided.push((outcome, ruling));
+        }
+        let mut entered = self.enter_all(entering).await.into_iter();
+        let finish =
+            |(outcome, ruling): (Option<_>, _)| Some(Finished { outcome: outcome.or_else(|| entered.next())?, ruling });
+        decided.into_iter().filter_map(finish).collect()
+    }
+
+    /// Has these jobs accepted; the session sees each from its first record on.
+    async fn enter_all(&mut self, entering: Vec<(Candidate, Overflow)>) -> Vec<Result<JobSummary, Refusal>> {
+        let (candidates, overflows): (Vec<_>, Vec<_>) = entering.into_iter().unzip();
         let session = &self.session;
-        let attach = |now: Timestamp, job: JobId| Some(session.record(now, 0, &attached(job, overflow)));
-        let summary = self.gateway.enter(*candidate, attach).await?;
-        self.session.handle_committed([&attached(summary.job, overflow)]);
-        Ok(summary)
+        let mut overflow = overflows.iter().copied();
+        let attach = |now: Timestamp, job: JobId, earlier: u64| {
+            Some(session.record(now, earlier, &attached(job, overflow.next().unwrap_or_default())))
+        };
+        let entered = self.gateway.enter_all(candidates, attach).await;
+        for (outcome, overflow) in entered.iter().zip(overflows) {
+            if let Ok(summary) = outcome {
+                self.session.handle_committed([&attached(summary.job, overflow)]);
+            }
+        }
+        entered
+    }
+
+    /// The last decision is this one.
+    pub fn restore_ruling(&self, ruling: Option<Ruling>) {
+        self.ruled.restore(ruling);
+    }
+}
+
+impl Prepared {
+    /// Bytes of what was submitted.
+    pub fn bytes(&self) -> usize {
+        match &self.outcome {
+            Ok(Outcome::New(candidate)) => candidate.bytes(),
+            Ok(Outcome::Known(_)) | Err(_) => 0,
+        }
     }
 }
 
@@ -113,6 +169,12 @@ impl Checked {
     pub fn waits(&self) -> bool {
         let SubmitRequest { lease, takes_credentials, parent, .. } = &self.request;
         self.gateway.credentials().is_configured() && (*takes_credentials || parent.is_some()) && names_models(lease)
+    }
+
+    /// Whether it is a new job whatever else is submitted, and nothing is waited for: then it may be accepted together
+    /// with others.
+    pub fn is_plain(&self) -> bool {
+        !self.waits() && !self.is_named() && self.request.parent.is_none()
     }
 
     /// Whether it has a name by which it may be sent again: then it waits for others of that name.

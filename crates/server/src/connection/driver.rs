@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use moorline_core::Refusal;
 use moorline_core::access::Ruling;
 use moorline_core::audit::AuditAction;
@@ -28,22 +27,20 @@ mod audit;
 mod outgoing;
 mod requests;
 mod slow;
+mod together;
 
 use super::hello::{self, NotOpened, Opened};
 use super::retry;
 use super::service::Service;
-use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, read_now, turn, write_now};
+use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
 use crate::front::{from_wire, to_wire};
 use crate::keys::Certified;
 
 use slow::Slow;
+use together::Accepting;
 
 /// Answers that may wait to be written before nothing more is read from the client.
 const WAITING_ANSWERS: usize = 64;
-
-/// Answers that are gathered while the client has sent more already: as many submissions as are committed in a
-/// millisecond, which is what the first of them waits for at the most.
-const GATHERED_ANSWERS: usize = 16;
 
 /// How long the last frames of a connection may take to be written. A client that has not read them by then does not.
 const LAST_FRAMES: Duration = Duration::from_secs(2);
@@ -116,6 +113,8 @@ struct Driver<'a> {
     watched: HashMap<JobId, Ruling>,
     /// Requests that wait for an upstream.
     slow: Slow,
+    /// Submissions that wait for those that have arrived with them.
+    accepting: Accepting,
     /// What the frames of the job that was delivered last have in common.
     frames: Option<(JobId, EventFrames)>,
 }
@@ -143,6 +142,7 @@ impl<'a> Driver<'a> {
             traces: HashMap::new(),
             watched: HashMap::new(),
             slow: Slow::default(),
+            accepting: Accepting::default(),
             frames: None,
         }
     }
@@ -167,7 +167,7 @@ impl<'a> Driver<'a> {
 
     /// Waits for one thing to happen and does what follows from it. Answers why the connection ends, if it does.
     async fn step(&mut self, transport: &mut impl Transport) -> Result<Option<CloseReason>, Broken> {
-        if self.has_begun
+        if (self.has_begun || !self.accepting.is_empty())
             && let Some(reason) = Box::pin(self.gather(transport)).await?
         {
             return Ok(Some(reason));
@@ -200,25 +200,6 @@ impl<'a> Driver<'a> {
                 Ok(None)
             }
             deliveries = next(&mut self.session), if may_pull => self.deliver_all(deliveries?).await,
-        }
-    }
-
-    /// Before the answer to a submission is written, takes in what else the client has sent already and lets the job
-    /// begin: what follows at once goes out with the answer, in one write. Nobody is waited for.
-    async fn gather(&mut self, transport: &mut impl Transport) -> Result<Option<CloseReason>, Broken> {
-        while self.answers < GATHERED_ANSWERS
-            && let Some(incoming) = read_now(transport, &mut self.outgoing).await
-        {
-            if let Some(reason) = self.handle_incoming(incoming).await {
-                return Ok(Some(reason));
-            }
-        }
-        self.has_begun = false;
-        tokio::task::yield_now().await;
-        let session = self.session.as_mut().filter(|session| !session.is_something_due());
-        match session.and_then(|session| session.next().now_or_never()) {
-            Some(deliveries) => self.deliver_all(deliveries?).await,
-            None => Ok(None),
         }
     }
 
@@ -326,6 +307,9 @@ impl<'a> Driver<'a> {
             session.confirm().await;
             self.confirmed = true;
         }
+        if !matches!(incoming, Incoming::Frame(_)) {
+            self.accept_all().await;
+        }
         match incoming {
             Incoming::Closed => Some(self.lost()),
             Incoming::NotText => self.handle_malformed(&DecodeErrorKind::NotText, &Asked::default()),
@@ -341,6 +325,10 @@ impl<'a> Driver<'a> {
                 let decoded = decode_client(&frame, self.limits);
                 if self.profile.is_none() {
                     self.recognise(&frame);
+                }
+                // Whatever is no submission comes after those before it.
+                if !matches!(&decoded, Ok(Frame { message: ClientMessage::Submit(_), .. })) {
+                    self.accept_all().await;
                 }
                 match decoded {
                     Ok(frame) => self.handle_frame(frame).await,

@@ -306,6 +306,14 @@ impl Client {
         self.send_raw(Message::text(frame.to_string())).await;
     }
 
+    /// Sends frames in one write.
+    pub(crate) async fn send_together(&mut self, frames: &[Value]) {
+        for frame in frames {
+            self.socket.feed(Message::text(frame.to_string())).await.unwrap();
+        }
+        self.socket.flush().await.unwrap();
+    }
+
     /// Sends a message of the session.
     pub(crate) async fn say(&mut self, id: &str, message_type: &str, payload: Value) {
         let frame = json!({

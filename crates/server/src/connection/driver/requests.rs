@@ -51,6 +51,7 @@ impl Driver<'_> {
             | ClientMessage::Pong(_) => Ok(()),
         };
         if let Err(refusal) = answered {
+            self.accept_all().await;
             self.tell_refused(deed, &refusal, &asked);
         }
     }

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use futures_util::future::BoxFuture;
 use moorline_core::Refusal;
 use moorline_core::audit::AuditAction;
-use moorline_runtime::Gateway;
 use moorline_runtime::session::{Checked, Prepared};
+use moorline_runtime::{Gateway, JobSummary};
 use moorline_types::{CredentialId, MessageId, TraceRef};
 use moorline_wire::JobRef;
 use moorline_wire::payload::Submit;
@@ -137,8 +137,14 @@ impl Driver<'_> {
         if checked.waits() || !self.slow.is_empty() && (in_order || checked.is_named()) {
             return self.slow.submit(request, checked, in_order);
         }
+        if !checked.is_plain() {
+            self.accept_all().await;
+            let prepared = checked.prepare().await;
+            return self.finish_submission(&request.id, prepared).await;
+        }
         let prepared = checked.prepare().await;
-        self.finish_submission(&request.id, prepared).await
+        self.accept_later(request, prepared).await;
+        Ok(())
     }
 
     /// Goes on with a request for which the upstream has answered.
@@ -157,13 +163,17 @@ impl Driver<'_> {
     async fn finish_submission(&mut self, id: &MessageId, prepared: Prepared) -> Result<(), Refusal> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let job = session.finish_submission(prepared).await?;
+        self.tell_accepted(id, &job);
+        Ok(())
+    }
+
+    pub(super) fn tell_accepted(&mut self, id: &MessageId, job: &JobSummary) {
         let deed = Deed { action: AuditAction::Submit, job: Some(job.job), trace_id: job.accepted.trace_id };
         self.note_done(deed);
         self.traces.insert(job.job, job.accepted.trace_id);
-        let credentials = self.credentials(&job);
-        self.push(Some(job.job), to_wire::accepted(&job, credentials, id, self.features));
+        let credentials = self.credentials(job);
+        self.push(Some(job.job), to_wire::accepted(job, credentials, id, self.features));
         self.has_begun = true;
-        Ok(())
     }
 
     /// A credential has another value: the trail has it before whoever asked.
