@@ -37,6 +37,7 @@ use crate::open_jobs::OpenJobs;
 use crate::options::RuntimeOptions;
 use crate::pool::Pool;
 use crate::prologue::Prologue;
+use crate::recent::RecentJobs;
 use crate::registry::{JobInput, Registry};
 use crate::ruled::Ruled;
 use crate::sessions::Sessions;
@@ -170,6 +171,7 @@ impl Gateway {
             clock: clock.clone(),
             agents: Arc::clone(&agents),
             registry: Arc::clone(&registry),
+            recent: RecentJobs::default(),
             pool: Arc::clone(&pool),
             index: index.clone(),
             credentials: credentials.clone(),
@@ -347,7 +349,12 @@ impl Gateway {
     /// What is known about a job, whoever's it is.
     async fn summary(&self, job: JobId) -> Result<Option<JobSummary>, ReadError> {
         let driven = self.0.registry.get(job).filter(|handle| !handle.inbox.is_closed());
-        let Some(handle) = driven else { return self.read_summary(job).await };
+        let Some(handle) = driven else {
+            return match self.0.jobs.recent.get(job) {
+                Some(known) => Ok(Some(known)),
+                None => self.read_summary(job).await,
+            };
+        };
         let status = handle.status();
         Ok(Some(JobSummary { job, accepted: handle.accepted, accepted_at: handle.accepted_at, status }))
     }

@@ -17,11 +17,12 @@ use moorline_worker::message::{self, Answer, Ask, AskId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::claims::FreeKey;
+use crate::gateway::JobSummary;
 use crate::intake::{Intake, Load};
 use crate::job_index::{End, remaining};
 use crate::jobs::{Jobs, entries_of_children};
 use crate::pool::verdict;
-use crate::registry::{JobInput, Place, Progress, SubmittedBelow};
+use crate::registry::{JobHandle, JobInput, Place, Progress, SubmittedBelow};
 use crate::spans::{Timed, Worth};
 use crate::stored::Account;
 
@@ -473,7 +474,9 @@ impl JobTask {
         credentials.finish(id, over);
         // A job that is not over stays known: what its worker reports meanwhile is for the next start.
         if over {
-            jobs.registry.remove(id);
+            if let Some(JobHandle { accepted, accepted_at, .. }) = jobs.registry.remove(id) {
+                jobs.recent.note(JobSummary { job: id, accepted, accepted_at, status: job.status() });
+            }
             jobs.pool.release(id);
             drop(place);
             if let Some(ending) = job.ending() {

@@ -26,6 +26,7 @@ use crate::job::JobTask;
 use crate::job_index::JobIndex;
 use crate::open_jobs::OpenJobs;
 use crate::pool::{self, Pool};
+use crate::recent::RecentJobs;
 use crate::registry::{JOB_INBOX, JobHandle, JobInput, Place, Progress, Registry};
 use crate::spans::Spans;
 use crate::stored::StoredBytes;
@@ -38,6 +39,7 @@ pub(crate) struct Jobs {
     pub(crate) clock: Clock,
     pub(crate) agents: Arc<Agents>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) recent: RecentJobs,
     pub(crate) pool: Arc<Pool>,
     pub(crate) index: JobIndex,
     pub(crate) credentials: Credentials,

@@ -39,6 +39,7 @@ mod mailbox;
 mod metrics;
 mod open_jobs;
 mod prologue;
+mod recent;
 mod registry;
 mod ruled;
 mod sessions;

@@ -191,8 +191,9 @@ impl Registry {
         }
     }
 
-    pub(crate) fn remove(&self, job: JobId) {
-        lock(&self.state).jobs.remove(&job);
+    /// Removes a job that is over. Answers it as it was known.
+    pub(crate) fn remove(&self, job: JobId) -> Option<JobHandle> {
+        lock(&self.state).jobs.remove(&job)
     }
 
     pub(crate) fn get(&self, job: JobId) -> Option<JobHandle> {

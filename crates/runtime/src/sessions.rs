@@ -19,11 +19,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use moorline_core::Refusal;
 use moorline_core::backlog::Missed;
 use moorline_core::quota::Quota;
 use moorline_core::resume::{Floor, ResumeState, ResumeToken, TokenHash};
-use moorline_store::{Collection, DocKey, Expect, PutError, ReadError, Store};
+use moorline_store::{Collection, DocKey, Document, Expect, PutError, ReadError, Store};
 use moorline_types::{Epoch, EventSeq, Millis, PrincipalId, SessionId, StreamId, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,10 @@ const SWEEP_INTERVAL: Millis = Millis::from_secs(10);
 
 /// Documents that are read at once at a start.
 const PAGE: usize = 256;
+
+/// Sessions whose records are measured at once at a start: some for each thread that reads the store, so that none of them
+/// waits to be asked.
+const MEASURED_AT_ONCE: usize = 16;
 
 /// A client's wish to go on with a session.
 #[derive(Debug, Clone)]
@@ -104,6 +109,10 @@ struct Entry {
     bytes: u64,
     place: Place,
     changed: Arc<Notify>,
+    /// How often it was parked. Where a session stands is written down by whoever has it, before that.
+    parkings: u64,
+    /// Whether the store may have a floor of it.
+    has_floor: bool,
     /// Raised while it was connected.
     floor: Option<Arc<Floor>>,
     /// Whether there is a floor, for whoever has the session: it asks with every page that it reads.
@@ -141,6 +150,8 @@ pub(crate) struct Presence {
     since: Timestamp,
     unsaved: Option<Box<ResumeState>>,
     raised: Arc<AtomicBool>,
+    /// How often it was parked before.
+    parkings: u64,
 }
 
 impl Sessions {
@@ -158,16 +169,12 @@ impl Sessions {
         let mut after: Option<String> = None;
         loop {
             let page = self.store.list(Collection::Sessions, after.as_deref(), PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else { break };
             after = Some(last.key().to_owned());
-            for (key, document) in page {
-                let id = key.key().parse::<SessionId>();
-                let state = serde_json::from_slice::<ResumeState>(&document.value);
-                let (Ok(id), Ok(state)) = (id, state) else {
-                    tracing::error!(session = key.key(), "what resumes the session does not decode; it is lost");
-                    continue;
-                };
-                let bytes = self.store.stream_bytes(StreamId::Session(id)).await?;
+            // In order, and so that some are read while others are taken in.
+            let mut measured = stream::iter(page).map(|found| self.measure(found)).buffered(MEASURED_AT_ONCE);
+            while let Some(measured) = measured.next().await {
+                let Some((id, state, bytes)) = measured? else { continue };
                 self.stored.of(state.principal()).add(bytes);
                 if state.is_expired(now, self.window) {
                     self.delete(now, id, Left { principal: state.principal().clone(), bytes }).await;
@@ -178,6 +185,39 @@ impl Sessions {
                 lock(&self.state).insert(id, state.principal().clone(), place);
                 self.note_bytes(id, bytes);
             }
+        }
+        self.recover_floors().await
+    }
+
+    /// What a document says of a session, and the bytes of its records; `None` if it says nothing.
+    async fn measure(
+        &self,
+        (key, document): (DocKey, Document),
+    ) -> Result<Option<(SessionId, ResumeState, u64)>, ReadError> {
+        let id = key.key().parse::<SessionId>();
+        let state = serde_json::from_slice::<ResumeState>(&document.value);
+        let (Ok(id), Ok(state)) = (id, state) else {
+            tracing::error!(session = key.key(), "what resumes the session does not decode; it is lost");
+            return Ok(None);
+        };
+        Ok(Some((id, state, self.store.stream_bytes(StreamId::Session(id)).await?)))
+    }
+
+    /// Takes note of which sessions have a floor, so that nobody looks for one that is not there.
+    async fn recover_floors(&self) -> Result<(), ReadError> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.store.list(Collection::SessionFloors, after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.key().to_owned());
+            page.iter().filter_map(|(key, _)| key.key().parse().ok()).for_each(|id| self.note_floor(id));
+        }
+    }
+
+    /// The store may have a floor of the session from here on.
+    fn note_floor(&self, id: SessionId) {
+        if let Some(entry) = lock(&self.state).entries.get_mut(&id) {
+            entry.has_floor = true;
         }
     }
 
@@ -208,7 +248,7 @@ impl Sessions {
         if let Some((evicted, left)) = evicted {
             self.delete(now, evicted, left).await;
         }
-        Ok((Presence { sessions: Arc::clone(self), id, since: now, unsaved: None, raised }, fence))
+        Ok((Presence { sessions: Arc::clone(self), id, since: now, unsaved: None, raised, parkings: 0 }, fence))
     }
 
     /// Takes the session that the token resumes from whoever has it.
@@ -225,12 +265,15 @@ impl Sessions {
         }
         let token = TokenHash::of(&request.token);
         let admit = |state: &ResumeState| state.admit(principal, &token, now, self.window);
+        let parkings = lock(&self.state).entries.get(&id).map(|entry| entry.parkings);
+        let found = self.load(id).await?;
         // Before anybody is disturbed.
-        admit(&self.load(id).await?)?;
+        admit(&found)?;
         let mut presence = self.take(id).await?;
-        // Whoever had it has written down where it stands, and may have been given another token meanwhile.
+        // Whoever had it meanwhile has written down where it stands, and may have been given another token.
         let state = match presence.unsaved.take() {
             Some(state) => *state,
+            None if parkings == Some(presence.parkings) => found,
             None => self.load(id).await?,
         };
         match admit(&state) {
@@ -251,8 +294,8 @@ impl Sessions {
                     let entry = state.entries.get_mut(&id).ok_or(Refusal::ResumeUnknown)?;
                     match std::mem::replace(&mut entry.place, Place::Claimed) {
                         Place::Parked { since, unsaved } => {
-                            let raised = Arc::clone(&entry.raised);
-                            return Ok(Presence { sessions: Arc::clone(self), id, since, unsaved, raised });
+                            let (sessions, raised) = (Arc::clone(self), Arc::clone(&entry.raised));
+                            return Ok(Presence { sessions, id, since, unsaved, raised, parkings: entry.parkings });
                         }
                         Place::Claimed => return Err(Refusal::ResumeBusy),
                         Place::Connected(fence) => {
@@ -314,6 +357,10 @@ impl Sessions {
 
     /// From where on the session can be read, if not from its beginning.
     pub(crate) async fn floor(&self, id: SessionId) -> Result<Option<Floor>, ReadError> {
+        // One that is not here is over, and may have had one.
+        if lock(&self.state).entries.get(&id).is_some_and(|entry| !entry.has_floor) {
+            return Ok(None);
+        }
         let document = self.store.get(&floor_key(id)).await?;
         Ok(document.and_then(|document| serde_json::from_slice(&document.value).ok()))
     }
@@ -321,6 +368,7 @@ impl Sessions {
     /// From here on the session is read from this place on, also by the connection that has it.
     pub(crate) async fn raise_floor(&self, id: SessionId, floor: Floor) -> Result<(), PutError> {
         let value = serde_json::to_vec(&floor).unwrap_or_default();
+        self.note_floor(id);
         self.store.put(&floor_key(id), Bytes::from(value), Expect::Any).await?;
         if let Some(entry) = lock(&self.state).entries.get_mut(&id) {
             entry.floor = Some(Arc::new(floor));
@@ -379,7 +427,9 @@ impl State {
         *self.counts.entry(principal.clone()).or_default() += 1;
         let raised = Arc::<AtomicBool>::default();
         let raising = Arc::clone(&raised);
-        let entry = Entry { principal, bytes: 0, place, changed: Arc::default(), floor: None, raised: raising };
+        let changed = Arc::default();
+        let entry =
+            Entry { principal, bytes: 0, place, changed, parkings: 0, has_floor: false, floor: None, raised: raising };
         self.entries.insert(id, entry);
         raised
     }
@@ -449,6 +499,7 @@ impl Drop for Presence {
         let mut state = lock(&self.sessions.state);
         if let Some(entry) = state.entries.get_mut(&self.id) {
             entry.place = Place::Parked { since: self.since, unsaved: self.unsaved.take() };
+            entry.parkings += 1;
             entry.changed.notify_waiters();
         }
     }

@@ -49,6 +49,8 @@ pub struct ViewReader {
     interest: Interest,
     /// What the view needs, in order; the interest is in the same.
     watched: Vec<StreamId>,
+    /// The last record of the session's own stream that was read; `None` before the first.
+    session_head: Option<StreamSeq>,
     /// Where a search ends: records after this number are left for the next read.
     stop_after: Option<EventSeq>,
 }
@@ -57,7 +59,7 @@ impl ViewReader {
     /// Reads `view` from `store`.
     pub fn new(store: Arc<dyn Store>, view: View) -> Self {
         let interest = store.tail().subscribe();
-        let mut reader = Self { store, view, interest, watched: Vec::new(), stop_after: None };
+        let mut reader = Self { store, view, interest, watched: Vec::new(), session_head: None, stop_after: None };
         reader.watch();
         reader
     }
@@ -70,6 +72,11 @@ impl ViewReader {
     /// The number of the last record that was seen.
     pub fn event_seq(&self) -> EventSeq {
         self.view.event_seq()
+    }
+
+    /// The last record of the session's own stream that was read; `None` before the first.
+    pub const fn session_head(&self) -> Option<StreamSeq> {
+        self.session_head
     }
 
     /// What the reader has come to.
@@ -159,6 +166,9 @@ impl ViewReader {
         for record in records {
             let seen: Seen = self.view.handle(&record)?;
             ended |= record.kind.is_last();
+            if matches!(record.stream, StreamId::Session(_)) {
+                self.session_head = Some(record.seq);
+            }
             if let Some(Shown { event_seq, job }) = seen.shown {
                 deliveries.push(Delivery { event_seq, job, record, missed: None });
             }

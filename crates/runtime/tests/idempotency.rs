@@ -13,15 +13,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::upstream::{Fault, Upstream};
-use common::{Bench, all_over, fact, logs, memory, options, pass, reached, request, see, see_to_end, with_quotas};
+use common::{
+    Bench, all_over, fact, logs, memory, options, pass, principal, reached, request, see, see_to_end, with_quotas,
+};
 use moorline_core::Refusal;
 use moorline_core::idempotency::{Claim, ClaimKey, Fingerprint, Parameters};
 use moorline_core::job::Status;
 use moorline_core::quota::Quota;
 use moorline_core::record::Fact;
-use moorline_runtime::{Idempotency, JobQuery, SessionHandle, SubmitParent, SubmitRequest};
+use moorline_runtime::{GcRequest, Idempotency, JobQuery, SessionHandle, SubmitParent, SubmitRequest};
 use moorline_store::{Collection, DocKey, Expect, Store, StoreFault, TailLimits};
-use moorline_types::{JobId, Json, Millis, Quotas, StreamId, StreamSeq, Timestamp, limits};
+use moorline_types::{JobId, Json, Millis, Quotas, Scopes, Timestamp, limits};
 
 fn fingerprint(agent: &str, input: &str) -> Fingerprint {
     Fingerprint::of(&Parameters {
@@ -113,7 +115,7 @@ async fn a_key_that_is_used_for_something_else_is_refused_with_the_job_that_has_
 #[tokio::test(start_paused = true)]
 async fn a_repetition_is_not_counted_as_one_more_submission() {
     let bench = Bench::start().await;
-    let mut ada = common::principal("ada", moorline_types::Scopes::JOBS);
+    let mut ada = principal("ada", Scopes::JOBS);
     ada.grants.quotas.submits_per_sec = Some(1);
     let mut session = bench.gateway.open_session(ada, "test".to_owned()).await.unwrap().session;
     let first = session.submit(keyed("k", "counter", "1")).await.unwrap().job;
@@ -317,7 +319,9 @@ async fn a_job_that_was_removed_is_not_run_again_under_its_key() {
     let job = session.submit(keyed("k", "counter", "1")).await.unwrap().job;
     see_to_end(&mut session, job).await;
     all_over(&bench.gateway).await;
-    bench.store.trim_stream(StreamId::Job(job), StreamSeq::new(u64::MAX)).await.unwrap();
+    let root = bench.gateway.open_session(principal("root", Scopes::ADMIN), "test".to_owned()).await.unwrap().session;
+    let removed = root.collect(GcRequest { older_than: Some(Millis::ZERO), ..GcRequest::default() }).await.unwrap();
+    assert_eq!(removed.jobs, 1);
     let refused = session.submit(keyed("k", "counter", "1")).await.unwrap_err();
     assert_eq!(refused, Refusal::KeyOfRemovedJob { job });
 }

@@ -171,6 +171,9 @@ impl Gateway {
     ) -> Result<(Vec<EndedStream>, Vec<EndedStream>), StepError> {
         let (gone, awaited) = self.make_way(due, Clearing::Raise(reason)).await?;
         for ended in &gone {
+            if let StreamId::Job(job) = ended.stream {
+                self.0.jobs.recent.forget(job);
+            }
             let usage = self.usage(ended).await?;
             let bounds = self.0.store.stream_bounds(ended.stream).await?;
             self.0.store.trim_stream(ended.stream, bounds.head.next()).await?;

@@ -101,7 +101,7 @@ impl Gateway {
         if !reader.skip_to(request.last).await.map_err(unseen)? && stale.is_none() {
             return Err(Refusal::ResumeAhead { asked: request.last, last: reader.event_seq() });
         }
-        let (session, written) = self.recover_session(principal, reader.view()).await?;
+        let (session, written) = self.recover_session(principal, &reader).await?;
         let token = new_token(id).map_err(no_entropy)?;
         state.attach(TokenHash::of(&request.token), TokenHash::of(&token), epoch);
         state.acknowledge(reader.event_seq());
@@ -111,21 +111,24 @@ impl Gateway {
         Ok(Attached { session, token, fence, replaced: stale.is_some(), missed })
     }
 
-    /// The session as its stream says it is, and the offset of its last record that `view` has not been shown.
-    async fn recover_session(&self, principal: Principal, view: &View) -> Result<(Session, Offset), Refusal> {
+    /// The session as its stream says it is, and the offset of its last record that the reader's view has not been shown.
+    async fn recover_session(&self, principal: Principal, reader: &ViewReader) -> Result<(Session, Offset), Refusal> {
         const PAGE: ReadLimit = ReadLimit::new(1024, 1024 * 1024);
+        let view = reader.view();
         let stream = StreamId::Session(view.session());
-        let head = self.0.store.stream_head(stream).await.map_err(unavailable)?;
+        // Whoever resumes the session is the only one who writes to its stream, and has not begun.
+        let end = self.0.store.tail().head();
         let mut later = Vec::new();
         let mut through = view.position();
-        loop {
+        while through < end {
             let page = self.0.store.read_streams(&[stream], through, PAGE).await.map_err(unavailable)?;
-            if page.records.is_empty() && page.through == through {
-                break;
-            }
             through = page.through;
             later.extend(page.records);
         }
+        let head = match later.last().map(|record| record.seq).or(reader.session_head()) {
+            Some(head) => head,
+            None => self.0.store.stream_head(stream).await.map_err(unavailable)?,
+        };
         let written = later.last().map_or(view.position(), |record| record.offset());
         let records = || later.iter().map(|record| record.get().as_ref());
         let shown = Session::to_be_shown(view, records()).map_err(|error| unseen(error.into()))?;
