@@ -59,6 +59,15 @@ pub(crate) fn identity(connection: &Connection) -> Result<Option<Identity>> {
     Identity::load(cert, key).map(Some).context(Stop(Exit::Usage))
 }
 
+/// What may help where a gateway was not reached. One that asks for a certificate closes the connection of whoever shows
+/// none, and often that is all that comes back.
+pub(crate) fn remedy(connection: &Connection) -> Option<&'static str> {
+    let is_encrypted = |url: &String| url.starts_with("https://") || url.starts_with("wss://");
+    let encrypted = connection.ca_cert.is_some() || connection.url.as_ref().is_some_and(is_encrypted);
+    (encrypted && connection.client_cert.is_none())
+        .then_some("if the gateway asks for a certificate, show one with --client-cert and --client-key")
+}
+
 /// Dials the gateway of a data directory, wherever it listens at the moment: one that is started again may have taken
 /// another port.
 struct Local {

@@ -88,6 +88,9 @@ async fn run(parsed: args::Parsed, output: &Output) -> Exit {
         Err(error) => {
             let exit = Exit::of(&error);
             output.error(&error);
+            if let (Exit::Unreachable, Some(remedy)) = (exit, connect::remedy(&connection)) {
+                output.note(remedy);
+            }
             exit
         }
     }

@@ -158,7 +158,7 @@ fn a_command_shows_the_certificate_that_it_is_given_with_its_key() {
     let (ca, missing, text) = (file("trusted.pem", &encrypted.authority.0.pem()), "nowhere.pem", file("text", "ci"));
     let plaintext = ["--url", "http://127.0.0.1:1"];
     for (shown, elsewhere, code, fragments) in [
-        (&["--no-reconnect"][..], &[][..], 6, &[][..]),
+        (&["--no-reconnect"][..], &[][..], 6, &["show one with --client-cert"][..]),
         (&["--client-cert", &cert], &[], 2, &["--client-key"]),
         (&["--client-key", &key], &[], 2, &["--client-cert"]),
         (&["--client-cert", &cert, "--client-key", missing], &[], 2, &["cannot read nowhere.pem"]),
