@@ -14,7 +14,8 @@ mod rates;
 mod value;
 
 pub use answer::{
-    Answer, CommandResult, CommandState, Done, ItemState, Reading, ServerState, SessionState, WorkerInfo,
+    Answer, CommandResult, CommandState, Done, ItemState, LinkState, Reading, ServerState, SessionState,
+    SubscriptionState, WorkerInfo,
 };
 pub use command::{Command, Invocation, ItemAt, ItemHandle, Password, ServerHandle, UserHandle, Write};
 pub use event::{Alarm, Event, EventBody};

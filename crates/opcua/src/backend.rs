@@ -333,8 +333,9 @@ impl Connected {
     fn state(&self) -> SessionState {
         SessionState {
             servers: self.servers.states(&self.main),
-            commands: Vec::new(),
+            commands: Box::default(),
             alarms: self.main.alarms(|alarms| alarms.is_subscribed()),
+            link: Some(Box::new(self.main.state())),
         }
     }
 }

@@ -15,12 +15,12 @@ mod revise;
 mod serve;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use moorline_backend::BackendFault;
-use moorline_backend::contract::{Event, Revision};
+use moorline_backend::contract::{Event, LinkState, Revision, SubscriptionState};
 use opcua::client::Session;
 use opcua::types::StatusCode;
 use tokio::sync::{Notify, mpsc, watch};
@@ -93,6 +93,10 @@ pub(crate) struct Shared {
     revised: Mutex<BTreeMap<Group, u64>>,
     /// How items are told, as it was said last.
     told: Mutex<BTreeMap<Handle, Revision>>,
+    /// The subscriptions that the server has.
+    subscriptions: Mutex<Vec<SubscriptionState>>,
+    /// How often values were lost.
+    gaps: AtomicU64,
     /// There is something to do: what is wanted has changed, or alarms are to be said again.
     wake: Notify,
     /// Whether alarms are to be said again.
@@ -201,6 +205,15 @@ impl Link {
     /// How an item is told, if the server has said so.
     pub(crate) fn told(&self, handle: Handle) -> Option<Revision> {
         lock(&self.shared.told).get(&handle).copied()
+    }
+
+    /// How it stands.
+    pub(crate) fn state(&self) -> LinkState {
+        LinkState {
+            name: self.session().map(|session| session.server_session_id().to_string()).unwrap_or_default(),
+            subscriptions: lock(&self.shared.subscriptions).clone(),
+            gaps: self.shared.gaps.load(Ordering::Relaxed),
+        }
     }
 
     /// Ends the session with the server in order.

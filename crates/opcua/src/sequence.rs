@@ -43,6 +43,15 @@ impl Sequence {
         self.next.unwrap_or(1)
     }
 
+    /// The number of the last notification; zero if there was none.
+    pub(crate) fn last(&self) -> u32 {
+        match self.next() {
+            // Before the first, and, once in some years, between the largest and the first again.
+            1 => 0,
+            next => next - 1,
+        }
+    }
+
     /// This number is asked for again, because it could not be asked for.
     pub(crate) fn resume_at(&mut self, number: u32) {
         self.next = Some(number);
@@ -127,13 +136,13 @@ mod tests {
     #[test]
     fn a_keep_alive_tells_what_is_missing_and_uses_up_no_number() {
         let mut sequence = Sequence::default();
-        assert_eq!(sequence.kept_alive(1), Arrival::InOrder);
+        assert_eq!((sequence.kept_alive(1), sequence.last()), (Arrival::InOrder, 0));
         assert_eq!(sequence.notified(1), Arrival::InOrder);
         assert_eq!(sequence.kept_alive(2), Arrival::InOrder);
         assert_eq!(sequence.kept_alive(4), missing(2, 2));
         assert_eq!(sequence.notified(4), Arrival::InOrder);
         assert_eq!(sequence.kept_alive(0), Arrival::InOrder, "a number that none has says nothing");
-        assert_eq!(sequence.next(), 5);
+        assert_eq!((sequence.next(), sequence.last()), (5, 4));
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod support;
 
 use std::time::Duration;
 
-use moorline_backend::contract::{Command, Done, Event, EventBody, StatusCategory, Value};
+use moorline_backend::contract::{
+    Command, Done, Event, EventBody, LinkState, StatusCategory, SubscriptionState, Value,
+};
 use moorline_opcua_testkit::{Cut, Limits, Options, Proxy, TestServer, tags};
 use support::{AS_OPERATOR, PATIENCE, Session, is_change};
 
@@ -102,6 +104,12 @@ async fn followed_into_another_session(endpoint: &str) -> usize {
         assert!(count == last + 1 || (may_skip && count > last), "{count} came after {last} without a word");
         (last, may_skip, counts) = (count, false, counts + 1);
     }
+    let Done::Session(state) = session.done(Command::SessionState).await else { panic!() };
+    let LinkState { name, subscriptions, gaps: told } = state.servers[0].link.clone().unwrap();
+    let [SubscriptionState { items: 1, last_sequence: 1.., .. }] = &subscriptions[..] else {
+        panic!("{subscriptions:?}")
+    };
+    assert_eq!((name.is_empty(), told), (false, gaps as u64), "the state says the same");
     gaps
 }
 

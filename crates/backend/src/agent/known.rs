@@ -90,7 +90,7 @@ impl Known {
     }
 
     /// All of them, the oldest first.
-    pub(super) fn states(&self) -> Vec<CommandState> {
+    pub(super) fn states(&self) -> Box<[CommandState]> {
         let is_finished = |id: &str| self.commands.get(id).is_some_and(|entry| entry.finished);
         self.order.iter().map(|id| CommandState { id: id.clone(), finished: is_finished(id) }).collect()
     }
@@ -116,7 +116,7 @@ mod tests {
         known.finish("a", &result, 10);
         assert_eq!(known.look_up("a", "write 1"), Kind::Finished(result));
         assert_eq!(known.look_up("a", "write 2"), Kind::Other);
-        assert_eq!(known.states(), [CommandState { id: "a".into(), finished: true }]);
+        assert_eq!(*known.states(), [CommandState { id: "a".into(), finished: true }]);
     }
 
     #[test]

@@ -97,9 +97,12 @@ pub struct SessionState {
     pub servers: Vec<ServerState>,
     /// The commands that are known by name, the oldest first.
     #[serde(default)]
-    pub commands: Vec<CommandState>,
+    pub commands: Box<[CommandState]>,
     /// Whether alarms are told.
     pub alarms: bool,
+    /// The back end's session that is nobody's: of supervisory items and alarms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Box<LinkState>>,
 }
 
 /// A client session.
@@ -113,6 +116,31 @@ pub struct ServerState {
     pub interval_ms: u32,
     /// Its items.
     pub items: Vec<ItemState>,
+    /// The back end's session that it has to itself, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkState>,
+}
+
+/// A session that the back end keeps for the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinkState {
+    /// What the back end calls it; empty while there is no connection.
+    pub name: String,
+    /// What is subscribed in it.
+    pub subscriptions: Vec<SubscriptionState>,
+    /// How often it was told that values are lost.
+    pub gaps: u64,
+}
+
+/// A subscription at the back end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscriptionState {
+    /// What the back end calls it.
+    pub name: String,
+    /// What is monitored in it.
+    pub items: u32,
+    /// The number of the last notification that has come; zero if none has.
+    pub last_sequence: u32,
 }
 
 /// An item.

@@ -207,8 +207,9 @@ impl Plant {
             Command::AcknowledgeAlarm { alarm, comment } => self.acknowledge(alarm, by.unwrap_or_default(), comment),
             Command::SessionState => Ok(Done::Session(SessionState {
                 servers: self.servers.states(self.tick_length()),
-                commands: Vec::new(),
+                commands: Box::default(),
                 alarms: self.alarms.is_subscribed(),
+                link: None,
             })),
             Command::WorkerInfo | Command::Bulk { .. } | Command::Refused { .. } => {
                 Err(CommandResult::invalid("this is not for a back end"))

@@ -482,6 +482,9 @@ pub struct WorkerSessionState {
     pub commands: ::prost::alloc::vec::Vec<CommandState>,
     #[prost(bool, tag = "3")]
     pub alarms_subscribed: bool,
+    /// The back end's session that is nobody's: of supervisory items and alarms. Absent where a back end has none.
+    #[prost(message, optional, tag = "4")]
+    pub link: ::core::option::Option<LinkState>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerState {
@@ -493,6 +496,35 @@ pub struct ServerState {
     pub buffered_interval_ms: u32,
     #[prost(message, repeated, tag = "4")]
     pub items: ::prost::alloc::vec::Vec<ItemState>,
+    /// The back end's session that it has to itself. Absent where a back end has none.
+    #[prost(message, optional, tag = "5")]
+    pub link: ::core::option::Option<LinkState>,
+}
+/// A session that the back end keeps for the worker.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LinkState {
+    /// What the back end calls it; empty while there is no connection.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What is subscribed in it.
+    #[prost(message, repeated, tag = "2")]
+    pub subscriptions: ::prost::alloc::vec::Vec<SubscriptionState>,
+    /// How often it was told that values are lost.
+    #[prost(uint64, tag = "3")]
+    pub gaps: u64,
+}
+/// A subscription at the back end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscriptionState {
+    /// What the back end calls it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What is monitored in it.
+    #[prost(uint32, tag = "2")]
+    pub items: u32,
+    /// The number of the last notification that has come; zero if none has.
+    #[prost(uint32, tag = "3")]
+    pub last_sequence: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ItemState {

@@ -185,6 +185,7 @@ impl ClientSession {
             client: self.client.clone(),
             interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
             items: self.items.iter().map(item).collect(),
+            link: Some(self.link.state()),
         }
     }
 }

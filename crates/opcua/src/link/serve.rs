@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use moorline_backend::BackendFault;
-use moorline_backend::contract::{Event, EventBody};
+use moorline_backend::contract::{Event, EventBody, SubscriptionState};
 use opcua::client::UARequest as _;
 use opcua::client::services::Publish;
 use opcua::types::{PublishResponse, StatusCode, SubscriptionAcknowledgement};
@@ -156,6 +156,7 @@ impl Serving {
             if self.shared.refresh.swap(false, Ordering::Relaxed) {
                 self.refresh_alarms(up).await;
             }
+            self.note_subscriptions();
             self.request(up, &mut publishes);
             let deadline = self.watchdog();
             let silence = async {
@@ -177,6 +178,19 @@ impl Serving {
                 () = silence => self.strike(up, &mut publishes).await,
             }
         }
+    }
+
+    /// Lets whoever asks know what the server has of ours.
+    fn note_subscriptions(&self) {
+        let state = |(group, subscription): (&Group, &Subscription)| {
+            let made = self.made.values().filter(|made| made.group == *group && made.id.is_some());
+            SubscriptionState {
+                name: subscription.id.to_string(),
+                items: u32::try_from(made.count()).unwrap_or(u32::MAX),
+                last_sequence: subscription.sequence.last(),
+            }
+        };
+        *lock(&self.shared.subscriptions) = self.groups.iter().map(state).collect();
     }
 
     /// Asks for notifications as often as is fit.
@@ -311,6 +325,9 @@ impl Serving {
 
     /// Waits until it is taken, and so slows the server down. Nobody takes it any more only when everything ends.
     pub(super) async fn say(&self, event: Event) {
+        if matches!(event.said, EventBody::BackendGap { .. }) {
+            self.shared.gaps.fetch_add(1, Ordering::Relaxed);
+        }
         self.events.send(Ok(event)).await.unwrap_or_default();
     }
 

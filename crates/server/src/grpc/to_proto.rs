@@ -159,6 +159,7 @@ fn session_state(state: backend::SessionState) -> v1::WorkerSessionState {
         client_name: server.client,
         buffered_interval_ms: server.interval_ms,
         items: server.items.into_iter().map(item).collect(),
+        link: server.link.map(link),
     };
     let command =
         |command: backend::CommandState| v1::CommandState { command_id: command.id.into(), finished: command.finished };
@@ -166,7 +167,18 @@ fn session_state(state: backend::SessionState) -> v1::WorkerSessionState {
         servers: state.servers.into_iter().map(server).collect(),
         commands: state.commands.into_iter().map(command).collect(),
         alarms_subscribed: state.alarms,
+        link: state.link.map(|state| link(*state)),
     }
+}
+
+fn link(link: backend::LinkState) -> v1::LinkState {
+    let subscription = |subscription: backend::SubscriptionState| v1::SubscriptionState {
+        name: subscription.name,
+        items: subscription.items,
+        last_sequence: subscription.last_sequence,
+    };
+    let subscriptions = link.subscriptions.into_iter().map(subscription).collect();
+    v1::LinkState { name: link.name, subscriptions, gaps: link.gaps }
 }
 
 fn revision(revision: backend::Revision) -> v1::Revision {

@@ -211,6 +211,7 @@ impl Server {
             client: self.client.clone(),
             interval_ms: self.interval_ms,
             items: self.items.iter().map(item).collect(),
+            link: None,
         }
     }
 }

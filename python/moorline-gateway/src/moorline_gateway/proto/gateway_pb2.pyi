@@ -529,26 +529,50 @@ class Reading(_message.Message):
     def __init__(self, item: _Optional[str] = ..., success: _Optional[bool] = ..., message: _Optional[str] = ..., sample: _Optional[_Union[Sample, _Mapping]] = ..., statuses: _Optional[_Iterable[_Union[Status, _Mapping]]] = ...) -> None: ...
 
 class WorkerSessionState(_message.Message):
-    __slots__ = ("servers", "commands", "alarms_subscribed")
+    __slots__ = ("servers", "commands", "alarms_subscribed", "link")
     SERVERS_FIELD_NUMBER: _ClassVar[int]
     COMMANDS_FIELD_NUMBER: _ClassVar[int]
     ALARMS_SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     servers: _containers.RepeatedCompositeFieldContainer[ServerState]
     commands: _containers.RepeatedCompositeFieldContainer[CommandState]
     alarms_subscribed: bool
-    def __init__(self, servers: _Optional[_Iterable[_Union[ServerState, _Mapping]]] = ..., commands: _Optional[_Iterable[_Union[CommandState, _Mapping]]] = ..., alarms_subscribed: _Optional[bool] = ...) -> None: ...
+    link: LinkState
+    def __init__(self, servers: _Optional[_Iterable[_Union[ServerState, _Mapping]]] = ..., commands: _Optional[_Iterable[_Union[CommandState, _Mapping]]] = ..., alarms_subscribed: _Optional[bool] = ..., link: _Optional[_Union[LinkState, _Mapping]] = ...) -> None: ...
 
 class ServerState(_message.Message):
-    __slots__ = ("server_handle", "client_name", "buffered_interval_ms", "items")
+    __slots__ = ("server_handle", "client_name", "buffered_interval_ms", "items", "link")
     SERVER_HANDLE_FIELD_NUMBER: _ClassVar[int]
     CLIENT_NAME_FIELD_NUMBER: _ClassVar[int]
     BUFFERED_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     server_handle: int
     client_name: str
     buffered_interval_ms: int
     items: _containers.RepeatedCompositeFieldContainer[ItemState]
-    def __init__(self, server_handle: _Optional[int] = ..., client_name: _Optional[str] = ..., buffered_interval_ms: _Optional[int] = ..., items: _Optional[_Iterable[_Union[ItemState, _Mapping]]] = ...) -> None: ...
+    link: LinkState
+    def __init__(self, server_handle: _Optional[int] = ..., client_name: _Optional[str] = ..., buffered_interval_ms: _Optional[int] = ..., items: _Optional[_Iterable[_Union[ItemState, _Mapping]]] = ..., link: _Optional[_Union[LinkState, _Mapping]] = ...) -> None: ...
+
+class LinkState(_message.Message):
+    __slots__ = ("name", "subscriptions", "gaps")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    subscriptions: _containers.RepeatedCompositeFieldContainer[SubscriptionState]
+    gaps: int
+    def __init__(self, name: _Optional[str] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionState, _Mapping]]] = ..., gaps: _Optional[int] = ...) -> None: ...
+
+class SubscriptionState(_message.Message):
+    __slots__ = ("name", "items", "last_sequence")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    items: int
+    last_sequence: int
+    def __init__(self, name: _Optional[str] = ..., items: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
 
 class ItemState(_message.Message):
     __slots__ = ("item_handle", "item", "advised", "supervisory", "buffered", "suspended", "revision")
