@@ -122,7 +122,8 @@ impl Range {
     }
 }
 
-/// When a job was accepted, by its id.
+/// When a job was made, by its id. It is accepted after that, as soon as it is committed, or as its credential is issued
+/// if it gets one.
 pub fn created_at(job: JobId) -> Timestamp {
     let millis = job.to_bytes().iter().take(6).fold(0, |millis, byte| millis << 8 | u64::from(*byte));
     Timestamp::from_unix_millis(millis)

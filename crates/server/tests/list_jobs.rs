@@ -5,6 +5,8 @@
 mod common;
 
 use common::{Bench, Client};
+use moorline_core::listing::created_at;
+use moorline_types::{JobId, Timestamp};
 use serde_json::{Value, json};
 
 async fn list(client: &mut Client, payload: Value) -> Value {
@@ -41,7 +43,11 @@ async fn an_entry_has_what_every_official_client_needs() {
     assert_eq!(listed["session_id"], json!(client.session));
     assert!(listed.get("event_seq").is_none());
     assert_eq!(listed["payload"].get("next_cursor"), Some(&Value::Null), "there, and null");
-    let at = &accepted["payload"]["accepted_at"];
+    // A job is made before it is accepted; when that was, is in its id.
+    let id: JobId = accepted["job_id"].as_str().unwrap().parse().unwrap();
+    let at = created_at(id).to_string();
+    let accepted_at: Timestamp = accepted["payload"]["accepted_at"].as_str().unwrap().parse().unwrap();
+    assert!(created_at(id) <= accepted_at, "{at} and {accepted_at}");
     assert_eq!(
         listed["payload"]["jobs"],
         json!([{

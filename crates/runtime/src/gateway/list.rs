@@ -52,7 +52,7 @@ pub struct ListedJob {
     pub lease: Json,
     /// The job that delegated it.
     pub parent: Option<JobId>,
-    /// When it was accepted.
+    /// When it was made, a moment before it was accepted: [`listing::created_at`].
     pub created_at: Timestamp,
     /// The trace that it belongs to.
     pub trace_id: Option<TraceId>,
