@@ -119,7 +119,9 @@ async fn a_session_that_streams_for_days_keeps_a_journal_of_the_same_size() {
     assert!(last > 100_000, "{last}");
     // What one stride adds, twice because a stride is looked at before the next sweep, and the window.
     assert!(most <= WINDOW as u64 + 2 * STRIDE, "{most} records are in the journal");
-    assert!(late <= early * 5 / 4, "it was {early} bytes, and is {late}");
+    // Four times as long would be four times as much, if nothing went. How full the pages are is decided by when a sweep meets
+    // an append, and on a busy machine by a quarter.
+    assert!(late <= early * 2, "it was {early} bytes, and is {late}");
 }
 
 #[tokio::test(start_paused = true)]
