@@ -3,6 +3,10 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use common::backend::{
     Bench, FRESH, ada, backend_options, done, item, state, stream, value, wait_until, within, write,
 };
@@ -419,4 +423,43 @@ async fn whoever_only_looks_on_sees_everything_and_changes_nothing() {
     let closed = state(&session, |state| matches!(state, State::Closed(_))).await;
     assert_eq!(closed, State::Closed(CloseReason::DetachGraceExpired), "an onlooker keeps no session");
     while within(onlooker.next()).await.unwrap().is_some() {}
+}
+
+/// On several threads: whenever a stream begins while an event is on its way, behind the one before, it is told of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_begins_while_an_event_comes_is_told_of_it() {
+    const EVENTS: i64 = 50;
+    const AT_ONCE: usize = 1_000;
+    let mut options = backend_options();
+    options.session.max_subscribers = AT_ONCE + 1;
+    let bench = Bench::start(options).await;
+    let session = bench.open().await;
+    let mut from_the_start = stream(&session, FRESH);
+    let at = item(&session, "Set").await;
+    for event in 1..=EVENTS {
+        let (before, number) = value(&mut from_the_start).await;
+        assert_eq!(before, event - 1);
+        wait_until(|| session.summary().last_worker_seq >= number).await;
+        let after = session.summary().last_worker_seq;
+        let is_written = Arc::new(AtomicBool::new(false));
+        let writing = async {
+            within(session.complete(None, None, write(at, event))).await.unwrap();
+            is_written.store(true, Ordering::Relaxed);
+        };
+        let (watched, is_over) = (session.clone(), Arc::clone(&is_written));
+        let beginning = tokio::task::spawn_blocking(move || {
+            let begin = || stream(&watched, SubscribeFrom { after, epoch: None });
+            let mut streams = vec![begin()];
+            while streams.len() < AT_ONCE && !is_over.load(Ordering::Relaxed) {
+                streams.push(begin());
+            }
+            streams
+        });
+        let ((), begun) = tokio::join!(writing, within(beginning));
+        for (n, mut stream) in begun.unwrap().into_iter().enumerate() {
+            let told = tokio::time::timeout(Duration::from_secs(30), value(&mut stream)).await;
+            let told = told.unwrap_or_else(|_| panic!("{event} is missing in stream {n} of those behind {after}"));
+            assert_eq!(told.0, event, "in stream {n} of those behind {after}");
+        }
+    }
 }

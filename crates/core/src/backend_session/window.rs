@@ -69,8 +69,10 @@ impl ReplayWindow {
         Self { head: position, last_evicted: last, highest: last, ..Self::new(retention) }
     }
 
-    /// An event, with its number, its place in the journal, when it was recorded and its size.
+    /// An event, with its number, its place in the journal, when it was recorded and its size. Behind everything that was
+    /// pushed or passed.
     pub fn push(&mut self, now: Timestamp, seq: WorkerSeq, position: StreamSeq, at: Timestamp, bytes: usize) {
+        debug_assert!(position > self.head, "the event at {position} was passed before it was taken in");
         self.highest = self.highest.max(seq);
         self.head = self.head.max(position);
         self.retained.push_back(Retained { seq, position, at, bytes });
@@ -78,7 +80,8 @@ impl ReplayWindow {
         self.evict(now);
     }
 
-    /// The journal has come so far, whatever is there.
+    /// What is no event to be replayed is at this place in the journal. One that is to be replayed is pushed and never
+    /// passed: a stream that began in between would begin behind it, and nobody would be told of a gap.
     pub fn pass(&mut self, position: StreamSeq) {
         self.head = self.head.max(position);
     }
@@ -225,28 +228,45 @@ mod tests {
         assert_eq!(window.begin(at(0), WorkerSeq::ZERO), (StreamSeq::new(104), 0));
     }
 
+    #[test]
+    #[cfg(debug_assertions)]
+    fn an_event_is_not_passed_before_it_is_taken_in() {
+        let mut window = window(2, 0, &[1]);
+        window.pass(StreamSeq::new(102));
+        let taken_in =
+            std::panic::catch_unwind(move || window.push(at(0), WorkerSeq::new(2), StreamSeq::new(102), at(0), 1));
+        assert!(taken_in.is_err(), "a stream that began in between would not have it");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
         /// Against a list of everything: what follows is complete, or there is a gap, never both wrong.
         #[test]
         fn the_window_agrees_with_a_list(
-            steps in proptest::collection::vec((1_u64..4, 1_u64..40, 0_usize..50), 0..60),
+            steps in proptest::collection::vec((1_u64..4, 1_u64..40, 0_usize..50, 0_u64..3), 0..60),
             capacity in 0_usize..8, age in 0_u64..60, bytes in 0_usize..200, after in prop_oneof![0_u64..150, Just(u64::MAX)],
         ) {
             let retention = Retention { events: capacity, age: Millis::from_secs(age), bytes };
             let (mut window, mut all) = (ReplayWindow::new(retention), Vec::new());
-            let (mut seq, mut now) = (0, 0);
-            for (step, wait, size) in steps {
+            let (mut seq, mut now, mut position) = (0, 0, 0);
+            for (step, wait, size, others) in steps {
+                for _ in 0..others {
+                    position += 1;
+                    window.pass(StreamSeq::new(position));
+                    prop_assert_eq!(window.go_on(WorkerSeq::new(seq)), (StreamSeq::new(position + 1), 0), "nothing is skipped");
+                }
                 seq += step;
                 now += wait;
-                window.push(at(now), WorkerSeq::new(seq), StreamSeq::new(all.len() as u64 + 1), at(now), size);
-                all.push(seq);
+                position += 1;
+                window.push(at(now), WorkerSeq::new(seq), StreamSeq::new(position), at(now), size);
+                all.push((seq, position));
+                prop_assert_eq!(window.go_on(WorkerSeq::new(seq)), (StreamSeq::new(position + 1), 0), "nothing is skipped");
             }
             let gap = window.gap(at(now), WorkerSeq::new(after));
             let (from, count) = window.begin(at(now), WorkerSeq::new(after));
-            let wanted: Vec<_> = all.iter().copied().filter(|seq| after > 0 && *seq > after).collect();
-            let given: Vec<_> = all.iter().copied().skip(usize::try_from(from.get() - 1).unwrap()).collect();
+            let wanted: Vec<_> = all.iter().copied().filter(|(seq, _)| after > 0 && *seq > after).collect();
+            let given: Vec<_> = all.iter().copied().filter(|(_, position)| *position >= from.get()).collect();
             prop_assert_eq!(given.len(), count);
             prop_assert!(wanted.ends_with(&given), "what follows is the newest of what was wanted, in order");
             prop_assert_eq!(gap.is_some(), given.len() < wanted.len(), "a gap is told exactly if something is missing");

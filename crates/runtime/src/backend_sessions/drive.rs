@@ -9,7 +9,7 @@ use moorline_backend::{ANSWER_KIND, EVENT_KIND};
 use moorline_core::backend_session::{
     Answer as Unanswered, CloseReason, CommandNumber, Effect, FaultKind, ReplayWindow, State,
 };
-use moorline_core::record::{Cause, Event, EventText, Fact};
+use moorline_core::record::{Cause, EventText, Fact};
 use moorline_store::{CommittedRecord, Interest, ReadLimit};
 use moorline_types::{Json, StreamId, StreamSeq, WorkerId, WorkerSeq, limits};
 use moorline_worker::message::Command;
@@ -190,13 +190,22 @@ impl Driver {
         Ok(())
     }
 
+    /// A record that is no event to be replayed is noted before it is taken in; one that is, as it is.
     fn take_in_record(&mut self, record: &CommittedRecord) -> Result<(), ViewError> {
-        self.session.with(|inner| inner.note_record(record.seq, record.body.len()));
         let fact = Fact::decode(record.get())?;
-        if let Fact::Event(event) = &fact {
-            self.take_in_event(record, event);
-        } else {
-            self.take_in_fact(&fact);
+        let said = if let Fact::Event(event) = &fact { event.worker_seq.map(|seq| (event, seq)) } else { None };
+        if let Some((event, seq)) = said.filter(|(event, _)| event.kind.as_str() == EVENT_KIND) {
+            self.take_in_event(record, seq, &event.body);
+            return Ok(());
+        }
+        self.session.with(|inner| inner.note_record(record));
+        match said {
+            Some((event, seq)) if event.kind.as_str() == ANSWER_KIND => match event.body.to::<Answer>() {
+                Ok(answer) => self.session.with(|inner| take_in_answer(inner, seq, &answer)),
+                Err(error) => tracing::error!(%error, %seq, "an answer of a back end cannot be read"),
+            },
+            Some(_) => {}
+            None => self.take_in_fact(&fact),
         }
         Ok(())
     }
@@ -232,39 +241,30 @@ impl Driver {
         }
     }
 
-    fn take_in_event(&mut self, record: &CommittedRecord, event: &Event) {
-        let Some(seq) = event.worker_seq else { return };
+    fn take_in_event(&mut self, record: &CommittedRecord, seq: WorkerSeq, body: &Json) {
         let now = self.sessions.0.gateway.now();
-        let kind = event.kind.as_str();
-        if kind == ANSWER_KIND {
-            match event.body.to::<Answer>() {
-                Ok(answer) => self.session.with(|inner| take_in_answer(inner, seq, &answer)),
-                Err(error) => tracing::error!(%error, %seq, "an answer of a back end cannot be read"),
+        let family = family_of(body);
+        if self.is_caught_up {
+            self.sessions.metrics().event(family);
+        }
+        let ended = completions::FAMILIES.contains(&family).then(|| completions::completion(seq, body)).flatten();
+        let is_much = self.session.with(|inner| {
+            inner.highest = inner.highest.max(seq);
+            if let Some((command, completion)) = ended {
+                take_in_completion(inner, &command, &completion);
             }
-        } else if kind == EVENT_KIND {
-            let family = family_of(&event.body);
-            if self.is_caught_up {
-                self.sessions.metrics().event(family);
+            if !inner.is_open && is_opening(body) {
+                inner.is_open = true;
+                inner.machine.handle_opened();
+                inner.note_record(record);
+                return false;
             }
-            let ended =
-                completions::FAMILIES.contains(&family).then(|| completions::completion(seq, &event.body)).flatten();
-            let is_much = self.session.with(|inner| {
-                inner.highest = inner.highest.max(seq);
-                if let Some((command, completion)) = ended {
-                    take_in_completion(inner, &command, &completion);
-                }
-                if !inner.is_open && is_opening(&event.body) {
-                    inner.is_open = true;
-                    inner.machine.handle_opened();
-                    return false;
-                }
-                inner.window.push(now, seq, record.seq, record.at, record.body.len());
-                inner.machine.handle_events(now, 1);
-                inner.is_much_beyond(now)
-            });
-            if is_much {
-                self.sessions.0.much.notify_one();
-            }
+            inner.note_event(now, seq, record);
+            inner.machine.handle_events(now, 1);
+            inner.is_much_beyond(now)
+        });
+        if is_much {
+            self.sessions.0.much.notify_one();
         }
     }
 

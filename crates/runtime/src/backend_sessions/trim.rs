@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use moorline_backend::EVENT_KIND;
 use moorline_backend::contract::{ItemHandle, ServerHandle};
-use moorline_types::{EventKind, JobId, Json, Millis, StreamSeq, Timestamp};
+use moorline_store::CommittedRecord;
+use moorline_types::{EventKind, JobId, Json, Millis, StreamSeq, Timestamp, WorkerSeq};
 
 use super::shared::{Inner, Session};
 use super::{BackendSessions, GatewaySessionId};
@@ -34,10 +35,16 @@ const MUCH_BYTES: usize = 8 * 1024 * 1024;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 impl Inner {
-    /// A record of the session is in the journal.
-    pub(super) fn note_record(&mut self, position: StreamSeq, bytes: usize) {
-        self.window.pass(position);
-        self.journal_bytes = self.journal_bytes.saturating_add(bytes);
+    /// A record of the session is in the journal that is no event to be replayed.
+    pub(super) fn note_record(&mut self, record: &CommittedRecord) {
+        self.window.pass(record.seq);
+        self.journal_bytes = self.journal_bytes.saturating_add(record.body.len());
+    }
+
+    /// An event with this number is. It is noted as a record and as an event at once, so that no stream can begin in between.
+    pub(super) fn note_event(&mut self, now: Timestamp, seq: WorkerSeq, record: &CommittedRecord) {
+        self.window.push(now, seq, record.seq, record.at, record.body.len());
+        self.journal_bytes = self.journal_bytes.saturating_add(record.body.len());
     }
 
     /// Whether so much is beyond the window that it is to go soon.
