@@ -83,15 +83,21 @@ fn an_upstream_that_is_away_keeps_a_result_back_for_a_moment_only() {
     assert_eq!(bench.endings(), [Status::Success], "that it is withdrawn at last ends nothing twice");
 }
 
-/// The store takes neither record as long as it refuses, so nobody is kept from anything.
-#[test]
-fn an_end_does_not_give_up_on_a_new_value_whose_record_is_on_its_way() {
+/// A job for which the upstream has issued another value, which is not on record yet.
+fn replacing() -> Bench {
     let mut bench = bench(None);
     bench.pass(Millis::from_secs(45 * 60));
     bench.settle();
     bench.effects.clear();
     let new = rotated(&bench, 2);
     assert!(bench.job.handle_rotated(bench.now, new));
+    bench
+}
+
+/// The store takes neither record as long as it refuses, so nobody is kept from anything.
+#[test]
+fn an_end_does_not_give_up_on_a_new_value_whose_record_is_on_its_way() {
+    let mut bench = replacing();
     assert!(bench.job.poll_append().is_some(), "the store has it and does not answer");
     bench.report(1, result()).unwrap();
     bench.pass(Millis::from_secs(60));
@@ -174,12 +180,7 @@ fn a_value_that_lasts_as_long_as_the_lease_is_not_replaced() {
 
 #[test]
 fn a_job_that_ends_while_a_new_value_is_committed_has_both_withdrawn() {
-    let mut bench = bench(None);
-    bench.pass(Millis::from_secs(45 * 60));
-    bench.settle();
-    bench.effects.clear();
-    let new = rotated(&bench, 2);
-    assert!(bench.job.handle_rotated(bench.now, new));
+    let mut bench = replacing();
     bench.report(1, result()).unwrap();
     assert_eq!(bench.job.poll_effect(), None, "the new value would be missed");
     bench.settle();
