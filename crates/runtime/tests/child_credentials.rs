@@ -12,7 +12,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::upstream::{Fault, Upstream, bench, documents, until, values};
+use common::upstream::{Fault, Upstream, bench, documents, submitted, until, values};
 use common::{Bench, all_over, fact, logs, memory, options, pass, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::quota::{Quota, QuotaReached};
@@ -170,10 +170,7 @@ fn amounts(amounts: &[(&str, &str)]) -> Vec<(String, String)> {
 /// Before the child's works, and when that is gone: at no time are both good for the same sum.
 #[tokio::test(start_paused = true)]
 async fn what_a_child_is_given_is_taken_off_its_parents_credential_and_comes_back_with_its_own() {
-    let upstream = Upstream::new();
-    let bench = bench(memory(), &upstream).await;
-    let mut ada = bench.session("ada").await;
-    ada.submit(planning("holder", "null")).await.unwrap();
+    let (upstream, bench, mut ada) = submitted(planning("holder", "null")).await;
     let child = see_child(&mut ada).await;
     assert_eq!(upstream.budgets(), amounts(&[("sk-0", "1.5"), ("sk-1", "0.5")]));
     ada.subscribe(&child.to_string(), with_history()).await.unwrap();

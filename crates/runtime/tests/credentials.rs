@@ -12,7 +12,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::upstream::{Fault, Upstream, bench, documents, until, values};
+use common::upstream::{Fault, Upstream, bench, documents, submitted, until, values};
 use common::{assert_dense, fact, logs, memory, pass, request, see, see_to_end, with_history};
 use moorline_core::Refusal;
 use moorline_core::record::{Cause, CredentialRotated, Fact};
@@ -260,10 +260,7 @@ async fn no_more_than_so_many_wait_for_an_upstream_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_agent_has_its_jobs_credential_and_is_told_of_another_value() {
-    let upstream = Upstream::new();
-    let bench = bench(memory(), &upstream).await;
-    let mut ada = bench.session("ada").await;
-    ada.submit(asking("holder", "null")).await.unwrap();
+    let (_upstream, _bench, mut ada) = submitted(asking("holder", "null")).await;
     let mut seen = Vec::new();
     while logs(&seen).len() < 2 {
         seen.extend(see(&mut ada).await);

@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use moorline_core::credential::{Answer, Capped};
 use moorline_core::lease::budget::Budget;
 use moorline_runtime::credentials::{Cap, Issued, NotIssued, Order, Provisioner, Provisioning, Value};
-use moorline_runtime::{JobSummary, SessionHandle};
+use moorline_runtime::{JobSummary, SessionHandle, SubmitRequest};
 use moorline_store::{Collection, MemoryStore, Store as _};
 use moorline_types::{CredentialId, Millis};
 
-use super::{Bench, options, pass};
+use super::{Bench, memory, options, pass};
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -196,6 +196,15 @@ pub(crate) async fn bench(store: Arc<MemoryStore>, upstream: &Arc<Upstream>) -> 
     let bench = Bench::provisioned(store, options(), Some(upstream.provisioning(LIFETIME))).await;
     until("the upstream was looked at", || bench.gateway.credentials().is_offered()).await;
     bench
+}
+
+/// An upstream, a gateway that has credentials of it, and a session that has submitted this.
+pub(crate) async fn submitted(request: SubmitRequest) -> (Arc<Upstream>, Bench, SessionHandle) {
+    let upstream = Upstream::new();
+    let bench = bench(memory(), &upstream).await;
+    let mut ada = bench.session("ada").await;
+    ada.submit(request).await.unwrap();
+    (upstream, bench, ada)
 }
 
 pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
