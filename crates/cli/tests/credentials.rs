@@ -234,23 +234,32 @@ fn delegating(client: &mut Client, input: &Value) -> Value {
     client.recv("job.accepted")
 }
 
+/// A job delegates while the upstream misbehaves in this way, and the gateway is killed when it has come so far. Answers the
+/// next gateway, whose upstream is well, and what is seen of the job, which ends well.
+fn killed_while_delegating(upstream: &Upstream, fault: &str, come_so_far: impl FnOnce()) -> (Gateway, Vec<Value>) {
+    let gateway = Gateway::with(&upstream.config(), LEAVE);
+    let key = admin(&gateway);
+    let mut client = Client::offered(&gateway, &key);
+    upstream.fault(fault, true);
+    let parent = delegating(&mut client, &echo(3, 20))["job_id"].as_str().unwrap().to_owned();
+    come_so_far();
+    let (home, _) = gateway.end(Signal::KILL);
+    upstream.fault(fault, false);
+    let gateway = Gateway::over(home, &upstream.config(), &[]);
+    let seen = json_lines(&gateway.run(&["watch", &parent, "--json"]));
+    assert_eq!(seen.last().unwrap()["type"], "job.result", "{seen:?}");
+    (gateway, seen)
+}
+
 /// The upstream has issued for a child, and the gateway dies before it knows: the next one withdraws that and asks anew, and
 /// there is one child with one credential, which is dead before its end.
 #[test]
 fn a_gateway_that_is_killed_while_a_child_waits_for_its_credential_goes_on_with_that_child() {
     let upstream = Upstream::new();
-    let gateway = Gateway::with(&upstream.config(), LEAVE);
-    let key = admin(&gateway);
-    let mut client = Client::offered(&gateway, &key);
     // The child's, which is smaller, and not the parent's.
-    upstream.fault("hang_small", true);
-    let parent = delegating(&mut client, &echo(3, 20))["job_id"].as_str().unwrap().to_owned();
-    wait_for("it is issued", || upstream.live().len() == 2);
-    let (home, _) = gateway.end(Signal::KILL);
-    upstream.fault("hang_small", false);
-    let gateway = Gateway::over(home, &upstream.config(), &[]);
-    let seen = json_lines(&gateway.run(&["watch", &parent, "--json"]));
-    assert_eq!(seen.last().unwrap()["type"], "job.result", "{seen:?}");
+    let (gateway, seen) = killed_while_delegating(&upstream, "hang_small", || {
+        wait_for("it is issued", || upstream.live().len() == 2);
+    });
     let children = seen.iter().filter(|line| line["payload"]["kind"] == "delegate").count();
     assert_eq!(children, 1, "{seen:?}");
     wait_for("nothing is left", || upstream.live().is_empty() && report(&gateway)["outstanding"] == 0);
@@ -262,18 +271,10 @@ fn a_gateway_that_is_killed_while_a_child_waits_for_its_credential_goes_on_with_
 #[test]
 fn a_gateway_that_is_killed_before_a_parent_may_spend_less_tells_that_before_the_child_may_spend() {
     let upstream = Upstream::new();
-    let gateway = Gateway::with(&upstream.config(), LEAVE);
-    let key = admin(&gateway);
-    let mut client = Client::offered(&gateway, &key);
-    upstream.fault("stall", true);
-    let parent = delegating(&mut client, &echo(3, 20))["job_id"].as_str().unwrap().to_owned();
-    wait_for("the upstream is told", || upstream.has_stalled());
-    assert_eq!(upstream.live().len(), 1, "nothing is issued for the child yet");
-    let (home, _) = gateway.end(Signal::KILL);
-    upstream.fault("stall", false);
-    let gateway = Gateway::over(home, &upstream.config(), &[]);
-    let seen = json_lines(&gateway.run(&["watch", &parent, "--json"]));
-    assert_eq!(seen.last().unwrap()["type"], "job.result", "{seen:?}");
+    let (gateway, _) = killed_while_delegating(&upstream, "stall", || {
+        wait_for("the upstream is told", || upstream.has_stalled());
+        assert_eq!(upstream.live().len(), 1, "nothing is issued for the child yet");
+    });
     assert!(["USD:1.5", "USD:2"].contains(&upstream.budgets()[0].as_str()), "{:?}", upstream.budgets());
     wait_for("nothing is left", || upstream.live().is_empty() && report(&gateway)["outstanding"] == 0);
 }
