@@ -139,7 +139,7 @@ async fn whoever_has_authenticated_and_gets_no_session_is_named() {
 async fn a_lease_that_ends_is_in_the_trail() {
     let bench = Bench::start().await;
     let mut ada = bench.client().await;
-    let end = (bench.gateway.now() + moorline_types::Millis::new(300)).to_string();
+    let end = (bench.gateway.now() + common::LEASE).to_string();
     let input = json!({ "echo": { "events": 1, "delay_ms": 600_000 } });
     let submit = json!({ "agent": "echo", "input": input, "lease_constraints": { "expires_at": end } });
     ada.say("msg_1", "job.submit", submit).await;

@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{Bench, Client};
-use moorline_types::{Millis, Timestamp};
+use common::{Bench, Client, LEASE};
+use moorline_types::Timestamp;
 use serde_json::{Value, json};
 
 /// A long job whose lease ends then.
@@ -14,8 +14,8 @@ fn leased(expires_at: &str) -> Value {
     json!({ "agent": "echo", "input": input, "lease_constraints": { "expires_at": expires_at } })
 }
 
-fn later(bench: &Bench, millis: u64) -> Timestamp {
-    bench.gateway.now() + Millis::new(millis)
+fn soon(bench: &Bench) -> Timestamp {
+    bench.gateway.now() + LEASE
 }
 
 async fn submit(client: &mut Client, payload: Value) -> Value {
@@ -27,7 +27,7 @@ async fn submit(client: &mut Client, payload: Value) -> Value {
 async fn a_job_ends_when_its_lease_does_whatever_its_agent_is_doing() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
-    let expires_at = later(&bench, 300).to_string();
+    let expires_at = soon(&bench).to_string();
     let accepted = submit(&mut client, leased(&expires_at)).await;
     assert_eq!(accepted["payload"]["lease_constraints"], json!({ "expires_at": expires_at }), "{accepted}");
 
@@ -49,7 +49,7 @@ async fn a_job_ends_when_its_lease_does_whatever_its_agent_is_doing() {
 async fn a_lease_that_is_past_or_no_moment_in_utc_is_refused() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
-    let past = (bench.gateway.now() + Millis::new(0)).to_string();
+    let past = bench.gateway.now().to_string();
     for expires_at in [past.as_str(), "2001-01-01T00:00:00Z", "2999-01-01T00:00:00+02:00", "tomorrow", ""] {
         client.say("msg_1", "job.submit", leased(expires_at)).await;
         let refused = client.recv_type("session.error").await;
@@ -69,7 +69,7 @@ async fn a_lease_that_is_past_or_no_moment_in_utc_is_refused() {
 async fn a_repeated_submission_is_answered_though_its_lease_has_ended() {
     let bench = Bench::start().await;
     let mut client = bench.client().await;
-    let mut payload = leased(&later(&bench, 200).to_string());
+    let mut payload = leased(&soon(&bench).to_string());
     payload["idempotency_key"] = json!("once");
     let first = submit(&mut client, payload.clone()).await;
     client.recv_type("job.error").await;

@@ -37,6 +37,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 /// How long a test waits for what must come.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a lease is that ends while a test looks on: a busy machine has accepted its job by then, and somebody has
+/// subscribed to it.
+pub(crate) const LEASE: Millis = Millis::from_secs(3);
+
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 
 pub(crate) struct Bench {
