@@ -8,6 +8,7 @@ use common::{Bench, Client, runtime_options};
 use moorline_runtime::RuntimeOptions;
 use moorline_types::Millis;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 struct Visit {
     client: Client,
@@ -225,10 +226,12 @@ async fn a_session_that_is_closed_or_waited_too_long_for_is_gone() {
     client.recv_type("session.closed").await;
     assert_refused(come_back(&bench, None, &token, 0).await, "RESUME_WINDOW_EXPIRED").await;
 
-    let Visit { client, token } = arrive(&bench).await;
-    drop(client);
-    // not a wait: the point is the time that passes
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let Visit { mut client, token } = arrive(&bench).await;
+    client.send_raw(Message::Close(None)).await;
+    while client.recv_message().await.is_some() {}
+    // not a wait: the session waits for its client since before that was told that its connection ends, and the point is
+    // the time that passes
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert_refused(come_back(&bench, None, &token, 0).await, "RESUME_WINDOW_EXPIRED").await;
 }
 
