@@ -165,6 +165,9 @@ async fn a_submission_that_waits_for_a_key_holds_up_nothing_else_of_its_session(
     client.say("msg_21", "job.submit", submission("tier-fast/*")).await;
     let refused = client.recv_type("session.error").await["payload"].clone();
     assert_eq!((&refused["request_id"], &refused["code"]), (&json!("msg_21"), &json!("INTERNAL_ERROR")), "{refused}");
+    // Whoever asks later is answered.
+    let asked = || kit.asked().iter().filter(|asked| asked.starts_with("/key/generate")).count();
+    until("all of them have asked", || asked() == 16).await;
     drop(client);
     kit.fault("/key/generate", Fault::None);
     until("what may be there is withdrawn", || bench.gateway.credentials().report().revocations.len() == 16).await;
