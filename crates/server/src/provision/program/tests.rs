@@ -1,7 +1,6 @@
 //! Real programs, well-behaved and not.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use moorline_core::credential::Constraints;
 use moorline_core::lease::budget::Budget;
@@ -12,11 +11,15 @@ use super::*;
 
 const NOW: Timestamp = Timestamp::from_unix_millis(1_000_000);
 
+/// It is written by a process of its own: a file that this one has open for writing is so too in every child that another
+/// test starts at that moment, until that is another program, and nobody can execute it until then.
 fn program(script: &str) -> (TempDir, Program) {
     let home = tempfile::tempdir().unwrap();
+    let script = format!("#!/bin/sh\ncd '{}' || exit 1\n{script}\n", home.path().display());
+    let write = ["-c", "printf '%s' \"$1\" > issue && chmod 700 issue", "sh", &script];
+    let written = std::process::Command::new("sh").args(write).current_dir(home.path()).status().unwrap();
+    assert!(written.success(), "{written}");
     let path = home.path().join("issue");
-    fs::write(&path, format!("#!/bin/sh\ncd '{}' || exit 1\n{script}\n", home.path().display())).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     (home, Program::new(path))
 }
 
