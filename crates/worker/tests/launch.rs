@@ -205,7 +205,7 @@ async fn a_job_goes_on_over_several_gateways() {
 
 async fn a_worker_without_a_gateway_ends_itself() {
     let gateway = Gateway::new();
-    let launched = launch(gateway.spec(0, 300)).await.unwrap();
+    let launched = launch(gateway.spec(0, 2_000)).await.unwrap();
     drop(gateway.attach(1, &Journal::default()).await);
     let Gateway { dir, listener } = gateway;
     drop(listener);
