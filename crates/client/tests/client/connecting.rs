@@ -1,7 +1,6 @@
 //! From an address to a session, and everything that can come between.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use moorline_client::wire::Feature;
 use moorline_client::{Client, ConnectError, ConnectOptions, Ended, Stage};
@@ -10,7 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::peer::{Peer, accepted, connect_with, connected, listening, soon, welcome};
+use crate::peer::{Peer, accepted, connect_with, connected, listening, once, soon, welcome};
 
 #[tokio::test]
 async fn a_session_begins_with_a_hello_and_a_welcome() {
@@ -93,15 +92,15 @@ async fn a_connection_that_ends_before_the_welcome_is_reported() {
     assert!(matches!(client, Err(ConnectError::Ended(_))), "{client:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_runtime_that_says_nothing_is_given_up() {
-    let (listener, mut options) = listening().await;
-    options.handshake_timeout = Duration::from_millis(50);
-    let accept = async { Peer::accept(accepted(&listener).await).await };
-    let (client, _peer) = soon("giving up", async { tokio::join!(Client::connect(options.clone()), accept) }).await;
+    let options = once("ws://memory/arcp".to_owned());
+    let (near, far) = tokio::io::duplex(16 * 1024);
+    let (client, _peer) = tokio::join!(Client::connect_over(near, options.clone()), Peer::accept(far));
     assert!(matches!(client, Err(ConnectError::Timeout { stage: Stage::Welcome, .. })), "{client:?}");
     // Without so much as an answer to the upgrade.
-    let client = soon("giving up", Client::connect(options)).await;
+    let (near, _far) = tokio::io::duplex(16 * 1024);
+    let client = Client::connect_over(near, options).await;
     assert!(matches!(client, Err(ConnectError::Timeout { stage: Stage::Upgrade, .. })), "{client:?}");
 }
 

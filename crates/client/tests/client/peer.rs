@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// Nothing in these tests takes this long unless it hangs.
-const HANGS: Duration = Duration::from_secs(20);
+const HANGS: Duration = Duration::from_secs(60);
 
 /// Waits for what has to happen, and fails if it does not.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
