@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::grpc::{Key, url, within};
+use common::grpc::{Key, look_again, url, within};
 use common::{Gateway, stderr, stdout, wait_for, workers_of};
 use moorline_gateway_proto::ERROR_INFO_KEY;
 use moorline_gateway_proto::v1::command::Body;
@@ -156,7 +156,7 @@ async fn health_is_told_to_whoever_has_a_key() {
     within(async {
         // It is serving once no worker is awaited.
         while known.check(request()).await.unwrap().into_inner().status != 1 {
-            tokio::task::yield_now().await;
+            look_again().await;
         }
     })
     .await;
@@ -192,7 +192,7 @@ async fn a_session_outlives_its_gateway_and_its_stream_goes_on_without_a_gap() {
                 break;
             }
             assert_eq!(found.state(), SessionState::Reattaching);
-            tokio::task::yield_now().await;
+            look_again().await;
         }
     })
     .await;

@@ -13,6 +13,9 @@ use super::Gateway;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it is between two looks at a gateway: a call takes about as long.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Where it listens.
 pub(crate) fn url(gateway: &Gateway) -> String {
     let endpoint = fs::read_to_string(gateway.data_dir().join("gateway.json")).unwrap();
@@ -45,4 +48,10 @@ impl Interceptor for Key {
 
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("it does not come")
+}
+
+/// Leaves the machine to others between two looks at them.
+pub(crate) async fn look_again() {
+    // not a wait: it is a pause between two looks
+    tokio::time::sleep(LOOK).await;
 }

@@ -35,6 +35,9 @@ use serde_json::Value;
 /// How long a test waits for what must come: a debug build on a busy machine takes a second for most of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it is between two looks at another process: no test takes longer for it, and a look costs much less.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// The command, with nothing of the environment that could lead it elsewhere.
 pub(crate) fn moorline<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
     isolated(Command::new(env!("CARGO_BIN_EXE_moorline")), args)
@@ -122,7 +125,7 @@ impl Running {
                 return status;
             }
             assert!(Instant::now() < deadline, "the process does not end");
-            std::thread::yield_now();
+            look_again();
         }
     }
 }
@@ -265,13 +268,26 @@ pub(crate) fn logs(seen: &[Value]) -> Vec<(String, String)> {
 }
 
 /// Waits until this holds.
+pub(crate) fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    wait_for_or_tell(what, holds, String::new);
+}
+
+/// Waits until this holds, and fails with what this tells if it does not.
 #[expect(clippy::disallowed_methods, reason = "a deadline for other processes, which have no other clock")]
-pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_for_or_tell(what: &str, mut holds: impl FnMut() -> bool, told: impl FnOnce() -> String) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::yield_now();
+        if Instant::now() >= deadline {
+            panic!("{what}: not within {PATIENCE:?}\n{}", told());
+        }
+        look_again();
     }
+}
+
+/// Leaves the machine to others between two looks at them: who looks all the time takes it from those it waits for.
+fn look_again() {
+    // not a wait: it is a pause between two looks
+    std::thread::sleep(LOOK);
 }
 
 /// The most memory that a process has had so far; none if it has ended.
