@@ -10,7 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use common::survival::{
-    COUNTING, LEAVE, assert_in_order, assert_whole, chances, echo, echoed, kill, pass, read, signal, watching, workers,
+    COUNTING, LEAVE, WITH_COUNTING, all_workers, assert_in_order, assert_whole, chances, echo, echoed, kill, pass,
+    read, signal, watching, workers,
 };
 use common::{Gateway, Running, stderr, wait_for};
 use fastrand::Rng;
@@ -39,7 +40,7 @@ fn jobs_go_on_in_the_same_processes_whenever_the_gateway_is_killed() {
     let counted = gateway.submit("count", &json!(400));
     let watch = watching(&gateway, &counted);
     watch.line_with("job.event");
-    let before = workers(&gateway);
+    let before = all_workers(&gateway, WITH_COUNTING);
     let gateway = kill_often(gateway, COUNTING, &mut rng);
     for job in &jobs {
         assert_whole(&read(&gateway, job), 400, echoed(400));
@@ -98,7 +99,7 @@ fn thirty_workers_with_a_job_each_go_on_at_once() {
     for job in &jobs {
         watching(&gateway, job).line_with("job.event");
     }
-    let before = workers(&gateway);
+    let before = all_workers(&gateway, WORKERS + 2);
     let gateway = Gateway::over(gateway.end(Signal::KILL).0, &config, LEAVE);
     let gateway = Gateway::over(gateway.end(Signal::KILL).0, &config, &[]);
     for job in &jobs {
@@ -130,7 +131,7 @@ fn a_worker_that_dies_with_the_gateway_ends_its_own_jobs_only() {
 fn a_stop_in_order_leaves_jobs_running_and_the_next_start_takes_them_over() {
     let gateway = Gateway::with(COUNTING, LEAVE);
     let job = gateway.submit("count", &json!(200));
-    let before = workers(&gateway);
+    let before = all_workers(&gateway, WITH_COUNTING);
     let (home, status) = gateway.end(Signal::TERM);
     assert_eq!(status.code(), Some(0));
     assert!(!home.path().join("data/gateway.json").exists());
@@ -146,7 +147,7 @@ fn without_reattach_the_workers_of_the_last_run_are_ended_and_their_jobs_told() 
     let job = gateway.submit("count", &json!(100_000));
     let watch = watching(&gateway, &job);
     watch.line_with("job.event");
-    let before = workers(&gateway);
+    let before = all_workers(&gateway, WITH_COUNTING);
     let (home, _) = gateway.end(Signal::KILL);
     let gateway = Gateway::over(home, COUNTING, &["--workers-reattach=false"]);
     let last = read(&gateway, &job).pop().unwrap();
@@ -162,7 +163,7 @@ fn a_worker_whose_agent_has_changed_finishes_its_jobs_and_a_new_one_takes_the_ne
     let job = gateway.submit("count", &json!(150));
     let watch = watching(&gateway, &job);
     watch.line_with("job.event");
-    let before = workers(&gateway);
+    let before = all_workers(&gateway, WITH_COUNTING);
     let (home, _) = gateway.end(Signal::TERM);
     let changed = COUNTING.replace("'result': number", "'result': 'changed'");
     let gateway = Gateway::over(home, &changed, &[]);
@@ -253,7 +254,7 @@ fn a_gateway_that_is_killed_while_it_starts_its_workers_leaves_none_that_nobody_
     let gateway = Gateway::over(home, COUNTING, &[]);
     assert_eq!(gateway.follow("count", &json!(3)).1, 0);
     assert_eq!(gateway.follow("echo", &json!(3)).1, 0);
-    wait_for("one worker for each agent", || workers(&gateway).len() == 3);
+    all_workers(&gateway, WITH_COUNTING);
     let (home, _) = gateway.end(Signal::TERM);
     let data = home.path().join("data");
     wait_for("nothing is left", || common::processes_with(data.to_str().unwrap()).is_empty());

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{Gateway, Running, json_lines, logs};
+use super::{Gateway, Running, json_lines, logs, wait_for};
 
 /// Leaves workers to the next start, as is the default. They end a minute after the test if it is killed.
 pub(crate) const LEAVE: &[&str] = &["--stop-workers=false"];
@@ -28,6 +28,9 @@ for n in range(1, number + 1):
 print(json.dumps({'result': number}))
 """]
 "#;
+
+/// The workers of a gateway with [`COUNTING`]: of that agent, and of the two that are built in.
+pub(crate) const WITH_COUNTING: usize = 3;
 
 /// What became of a job, read to its end.
 pub(crate) fn read(gateway: &Gateway, job: &str) -> Vec<Value> {
@@ -69,6 +72,16 @@ pub(crate) fn echoed(events: u64) -> impl Fn(u64) -> String {
 /// The worker processes of this gateway.
 pub(crate) fn workers(gateway: &Gateway) -> BTreeSet<u32> {
     super::workers_of(&gateway.data_dir())
+}
+
+/// The worker processes of this gateway, once there are so many.
+pub(crate) fn all_workers(gateway: &Gateway, number: usize) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    wait_for(&format!("{number} workers run"), || {
+        found = workers(gateway);
+        found.len() == number
+    });
+    found
 }
 
 /// Lets the agents work for a moment.
