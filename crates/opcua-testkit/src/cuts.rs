@@ -97,27 +97,29 @@ impl<'a> Trial<'a> {
     /// See [`Failure`].
     pub async fn run(mut self, schedule: Schedule) -> Result<Outcome, Failure> {
         self.watch.begin().await?;
-        self.until(0, "the first value").await?;
+        self.until(0, 0, "the first value").await?;
         self.watch.control(true).await?;
-        self.until(1, "the first count").await?;
+        self.until(1, 0, "the first count").await?;
 
         let seed = schedule.seed();
         let (mut cuts, mut cut_for, mut slowest) = (0, Duration::ZERO, Duration::ZERO);
         for outage in schedule {
             self.pass(outage.pause).await?;
+            let opened = self.network.opened();
             self.network.cut(outage.cut);
             self.pass(outage.lasts).await?;
             self.network.heal();
             let healed = clock::now();
+            // A value that comes now may have been on its way before the cut.
             let next = self.tally.highest().unwrap_or(0) + 1;
-            self.until(next, "values after a cut").await?;
+            self.until(next, opened + 1, "values after a cut").await?;
             cuts += 1;
             cut_for += outage.lasts;
             slowest = slowest.max(clock::now() - healed);
         }
 
         let last = self.stop().await?;
-        self.until(last, "the last value").await?;
+        self.until(last, 0, "the last value").await?;
         let (connections, counts) = (self.network.opened(), self.tally.counts(0, last));
         Ok(Outcome {
             seed,
@@ -159,11 +161,11 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Listens until a value has come that is as high.
-    async fn until(&mut self, value: i64, what: &str) -> Result<(), Failure> {
+    /// Listens until a value has come that is as high, and so many connections have been made to the server.
+    async fn until(&mut self, value: i64, connections: usize, what: &str) -> Result<(), Failure> {
         let over = tokio::time::sleep(PATIENCE);
         tokio::pin!(over);
-        while self.tally.highest() < Some(value) {
+        while self.tally.highest() < Some(value) || self.network.opened() < connections {
             tokio::select! {
                 () = &mut over => return Err(self.silent(what)),
                 told = self.watch.next() => self.note(told?),
