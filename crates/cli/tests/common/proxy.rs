@@ -20,7 +20,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A proxy in front of the gateway with this URL.
     pub(crate) fn start(url: &str) -> Self {
-        Self::before(url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap())
+        Self::before(address(url))
     }
 
     /// A proxy in front of this address.
@@ -54,9 +54,9 @@ impl Proxy {
         format!("ws://{}/arcp", self.address)
     }
 
-    /// Where the gateway listens.
-    pub(crate) fn target(&self) -> String {
-        self.target.lock().unwrap().to_string()
+    /// Passes further connections on to the gateway with this URL.
+    pub(crate) fn aim_at(&self, url: &str) {
+        self.aim(address(url));
     }
 
     /// What the gateway says is lost from here on, until the connections are cut.
@@ -74,6 +74,11 @@ impl Proxy {
         self.is_deaf.store(false, Ordering::SeqCst);
         cut.len() / 2
     }
+}
+
+/// Where the gateway with this URL listens.
+fn address(url: &str) -> SocketAddr {
+    url.trim_start_matches("ws://").trim_end_matches("/arcp").parse().unwrap()
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, is_deaf: &AtomicBool) {
