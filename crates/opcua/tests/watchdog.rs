@@ -26,8 +26,9 @@ impl Watched {
     async fn start() -> Self {
         let server = TestServer::start(Options::default()).await.unwrap();
         let way = Muffler::to(server.address()).await.unwrap();
-        // Each step comes a second after the one before: twice 50 ms * 4, and a fifth of the time of a request.
-        let times = "keep_alive_count = 4\nlifetime_count = 2000\nrequest_timeout_ms = 3000";
+        // Each step comes two seconds after the one before: twice 50 ms * 8, and a fifth of the time of a request. By then a
+        // step has helped on a busy machine too.
+        let times = "keep_alive_count = 8\nlifetime_count = 2000\nrequest_timeout_ms = 6000";
         let endpoint = format!("sampling_interval_ms = 0\nqueue_size = 10000\n{times}");
         let mut session = Session::open(&format!("opc.tcp://{}/", way.address()), &endpoint).await;
         session.set(tags::COUNTING, Value::Bool(true)).await;
