@@ -146,7 +146,8 @@ fn a_program_that_disappears_later_fails_its_jobs_with_a_remedy() {
 #[test]
 fn a_program_that_hangs_is_ended_with_everything_that_it_started() {
     let gateway = gateway();
-    let marker = format!("31{}", std::process::id());
+    // A time to sleep, of which no process of this machine has the digits by chance.
+    let marker = format!("600.{:016}", fastrand::u64(..10_000_000_000_000_000));
     let job = gateway.submit("script", &json!(format!("trap '' TERM; sleep {marker} & sleep {marker}")));
     wait_for("the program runs", || common::processes_with(&marker).len() >= 2);
     let cancelled = gateway.run(&["cancel", &job]);
