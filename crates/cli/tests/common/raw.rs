@@ -46,7 +46,7 @@ impl Raw {
         );
         let mut head = Vec::new();
         let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") && self.0.read(&mut byte).is_ok_and(|read| read == 1) {
+        while !head.ends_with(b"\r\n\r\n") && self.0.read_exact(&mut byte).is_ok() {
             head.push(byte[0]);
         }
         String::from_utf8_lossy(&head).into_owned()
