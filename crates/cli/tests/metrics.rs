@@ -33,7 +33,8 @@ fn value(text: &str, series: &str) -> u64 {
     line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
-#[tokio::test]
+// The stream's end is sent while another thread waits for what comes of it.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_reads_what_has_happened_in_sessions() {
     let gateway = Gateway::with(CONFIG, LEAVE);
     let mut api = plant::api(&gateway).await;
