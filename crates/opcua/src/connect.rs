@@ -7,11 +7,11 @@ use std::time::Duration;
 use moorline_backend::OpenError;
 use opcua::client::transport::TcpConnector;
 use opcua::client::{Client, ClientBuilder, IdentityToken, Session, SessionEventLoop};
-use opcua::crypto::{CertificateStore, KeySize as _, PrivateKey, SecurityPolicy, X509};
+use opcua::crypto::{CertificateStore, SecurityPolicy};
 use opcua::types::{EndpointDescription, MessageSecurityMode, StatusCode, UserTokenType};
 
-use crate::settings::{Endpoint, Identity, SecurityMode, Settings};
-use crate::{quality, trust};
+use crate::settings::{Endpoint, Identity, Settings};
+use crate::{own, quality, trust};
 
 /// How long a server may take to say which endpoints it has.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -42,6 +42,11 @@ impl Server {
     pub(crate) async fn find(settings: Settings, endpoint: Endpoint) -> Result<Self, OpenError> {
         let unavailable = |reason: String| OpenError::Unavailable { reason };
         let policy = endpoint.policy().unwrap_or(SecurityPolicy::None);
+        if policy != SecurityPolicy::None {
+            let settings = settings.clone();
+            let ensured = tokio::task::spawn_blocking(move || own::ensure(&settings)).await;
+            ensured.map_err(|error| unavailable(error.to_string()))?.map_err(|error| unavailable(error.to_string()))?;
+        }
         let client = client(&settings, &endpoint, "discovery")?;
         let asked = client.get_server_endpoints_from_url(endpoint.url.as_str());
         let endpoints = tokio::time::timeout(DISCOVERY_TIMEOUT, asked)
@@ -150,7 +155,7 @@ fn token(identity: &Identity) -> Result<IdentityToken, OpenError> {
         Identity::Anonymous => IdentityToken::Anonymous,
         Identity::Password { user, password } => IdentityToken::new_user_name(user.as_str(), password.as_str()),
         Identity::Certificate { certificate, key } => {
-            let own = CertificateStore::read_cert(certificate).map_err(|_| {
+            let certified = CertificateStore::read_cert(certificate).map_err(|_| {
                 let path = certificate.display();
                 unavailable(format!("user_certificate {path} cannot be read; it is a .der or a .pem file"))
             })?;
@@ -158,23 +163,13 @@ fn token(identity: &Identity) -> Result<IdentityToken, OpenError> {
             let private = CertificateStore::read_pkey(key).map_err(|_| {
                 unavailable(format!("user_key {path} cannot be read; it is an RSA key in PEM without a passphrase"))
             })?;
-            if !belongs(&private, &own) {
+            if !own::belongs(&private, &certified) {
                 let certificate = certificate.display();
                 return Err(unavailable(format!("user_key {path} is not the key of user_certificate {certificate}")));
             }
-            IdentityToken::new_x509(own, private)
+            IdentityToken::new_x509(certified, private)
         }
     })
-}
-
-/// Whether a key is a certificate's: what it signs is signed for the certificate.
-fn belongs(key: &PrivateKey, certificate: &X509) -> bool {
-    const SIGNED: &[u8] = b"moorline";
-
-    let mut signature = vec![0; key.size()];
-    let is_signed = key.sign_sha256(SIGNED, &mut signature).is_ok();
-    let verified = certificate.public_key().and_then(|public| public.verify_sha256(SIGNED, &signature));
-    is_signed && verified.unwrap_or(false)
 }
 
 fn client(settings: &Settings, endpoint: &Endpoint, name: &str) -> Result<Client, OpenError> {
@@ -184,7 +179,8 @@ fn client(settings: &Settings, endpoint: &Endpoint, name: &str) -> Result<Client
         .product_uri("urn:moorline")
         .session_name(name)
         .pki_dir(&settings.pki_dir)
-        .create_sample_keypair(endpoint.security_mode != SecurityMode::None)
+        // What there is was made sure of before: see `own`.
+        .create_sample_keypair(false)
         .trust_server_certs(endpoint.trust_unknown_certificates)
         .session_timeout(endpoint.session_timeout_ms)
         .session_retry_limit(-1)

@@ -9,7 +9,7 @@
 //! | `backend` | the commands of the contract, as services |
 //! | `link` | a session that outlives its connections, with what is monitored in it |
 //! | `name`, `value`, `quality`, `data_type`, `alarm` | the words of the contract and those of OPC UA |
-//! | `connect`, `trust` | finding a server, and whether it is the one that it is to be |
+//! | `connect`, `trust`, `own` | finding a server, whether it is the one that it is to be, and what we show it |
 //! | `sequence` | the numbers of notifications |
 //!
 //! **Gaps.** What the server lost, or could not keep, is told as a gap of the back end: a queue that overflowed, a
@@ -31,6 +31,8 @@ mod data_type;
 mod desired;
 mod link;
 mod name;
+mod own;
+mod publish;
 mod quality;
 mod resolve;
 mod sequence;

@@ -9,6 +9,7 @@ use opcua::core::comms::url::hostname_from_url;
 use opcua::crypto::{CertificateStore, SecurityPolicy, X509};
 use opcua::types::{EndpointDescription, StatusCode};
 
+use crate::publish::publish;
 use crate::settings::{Endpoint, Settings};
 
 /// Why a server is not trusted.
@@ -34,8 +35,8 @@ pub(crate) enum Distrusted {
         "the server's certificate has a key that is too short or too long for {policy}; give the server another one"
     )]
     Key { policy: SecurityPolicy },
-    #[error("{} cannot be used for certificates", pki_dir.display())]
-    Directory { pki_dir: PathBuf },
+    #[error("{} cannot be used for certificates: {reason}", pki_dir.display())]
+    Directory { pki_dir: PathBuf, reason: String },
 }
 
 /// Whether the server's certificate is one that is trusted. One that nobody has seen is put among the rejected ones, or
@@ -52,8 +53,16 @@ pub(crate) fn check(
     let certificate = X509::from_byte_string(&description.server_certificate).map_err(|_| Distrusted::NoCertificate)?;
     let mut store = CertificateStore::new(&settings.pki_dir);
     store.set_trust_unknown_certs(endpoint.trust_unknown_certificates);
+    let unusable = |reason| Distrusted::Directory { pki_dir: settings.pki_dir.clone(), reason };
     let name = CertificateStore::cert_file_name(&certificate);
     let (rejected, trusted) = (store.rejected_certs_dir().join(&name), store.trusted_certs_dir().join(&name));
+    // The library would do it too, but others would see half of what it writes. Whoever trusts one moves it from the first
+    // to the second, so they are looked at in this order.
+    if !rejected.exists() && !trusted.exists() {
+        let place = if endpoint.trust_unknown_certificates { &trusted } else { &rejected };
+        let der = certificate.to_der().map_err(|_| Distrusted::NoCertificate)?;
+        publish(place, &der).map_err(|error| unusable(error.to_string()))?;
+    }
     let host = hostname_from_url(&endpoint.url).unwrap_or_default();
     let application = description.server.application_uri.to_string();
     let checked =
@@ -65,6 +74,6 @@ pub(crate) fn check(
         StatusCode::BadCertificateUriInvalid => Distrusted::Application { application },
         StatusCode::BadSecurityChecksFailed => Distrusted::Key { policy },
         _ if trusted.exists() => Distrusted::Changed { trusted },
-        _ => Distrusted::Directory { pki_dir: settings.pki_dir.clone() },
+        code => unusable(code.to_string()),
     })
 }

@@ -5,13 +5,15 @@ mod support;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use moorline_backend::contract::{Done, StatusCategory, Value};
-use moorline_backend::{OpenError, Opened};
+use moorline_backend::{OpenError, Opened, Opener as _};
 use moorline_opcua_testkit::pki::{self, Pki};
 use moorline_opcua_testkit::{Options, Recorder, Security, TestServer, tags};
 use support::Session;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// What is written, and must not be seen.
 const RECIPE: &str = "the recipe of the house";
@@ -117,6 +119,34 @@ async fn a_certificate_for_another_host_and_an_endpoint_that_is_not_there_are_re
     let plain = TestServer::start(Options::default()).await.unwrap();
     let refusal = home.refusal(&plain.url(), TRUSTING).await;
     assert!(refusal.contains("Basic256Sha256") && refusal.contains("it has None"), "{refusal}");
+}
+
+/// Sessions that are opened in one instant, each as a worker would.
+const AT_ONCE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn workers_that_start_in_one_instant_show_the_server_one_certificate() {
+    let server = server(Security::Strict).await;
+    let (home, url) = (Home::new(), server.url());
+    let back_end = Arc::new(support::back_end(home.0.path(), &url, TRUSTING));
+    let opened = async || {
+        let mut opening = JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let back_end = Arc::clone(&back_end);
+            opening.spawn(async move { back_end.open(None).await });
+        }
+        opening.join_all().await
+    };
+    for refused in opened().await {
+        let refusal = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refusal.contains("let the server trust"), "{refusal}");
+    }
+    let shown = std::fs::read_dir(server.pki().directory().join("rejected")).unwrap().count();
+    assert_eq!(shown, 1, "they have shown it different ones");
+    server.pki().trust_rejected().unwrap();
+    for opened in opened().await {
+        opened.unwrap_or_else(|error| panic!("{error}")).close().await;
+    }
 }
 
 #[tokio::test]
