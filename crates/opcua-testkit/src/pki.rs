@@ -74,6 +74,17 @@ impl Pki {
         self.at("user/key.pem")
     }
 
+    /// Takes the server's certificate and its key away: it has others when it starts again.
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn renew(&self) -> Result<(), PkiError> {
+        for file in [self.certificate(), self.at("private/private.pem")] {
+            std::fs::remove_file(&file).map_err(|source| PkiError::File { path: file, source })?;
+        }
+        Ok(())
+    }
+
     /// Lets the server trust every client that it has refused so far.
     ///
     /// # Errors

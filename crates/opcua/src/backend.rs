@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use moorline_backend::contract::{
-    Command, CommandResult, Done, Event, ItemAt, Revision, ServerHandle, SessionState, Status, StatusCategory,
+    Command, CommandResult, Done, Event, ItemAt, Reading, Revision, ServerHandle, SessionState, Status, StatusCategory,
     UserHandle,
 };
 use moorline_backend::{Backend, BackendFault, BackendInfo, OpenError, Opened, Opener};
@@ -25,9 +25,9 @@ use opcua::types::{MethodId, NodeId, StatusCode, Variant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::connect::{self, Server};
+use crate::connect::Server;
 use crate::desired::{Group, Wish};
-use crate::link::{Link, Outlet};
+use crate::link::{Link, Outage, Outlet};
 use crate::name::ItemName;
 use crate::quality;
 use crate::settings::{Identity, Settings};
@@ -74,9 +74,9 @@ impl Opener for OpcUa {
         server.check(&identity)?;
         let (outlet, events) = mpsc::channel(MAX_EVENTS);
         let main = Link::open(&server, "moorline", identity.clone(), outlet.clone());
-        main.accepted(CONNECT_TIMEOUT)
-            .await
-            .map_err(|code| OpenError::Unavailable { reason: server.refusal(&identity, code) })?;
+        main.accepted(CONNECT_TIMEOUT).await.map_err(|Outage { code, remedy }| OpenError::Unavailable {
+            reason: remedy.map_or_else(|| server.refusal(&identity, code), |remedy| remedy.to_string()),
+        })?;
         let writes = Writes::new(outlet.clone());
         Ok(Box::new(Connected {
             server,
@@ -162,6 +162,10 @@ impl Backend for Connected {
 type Outcome = Result<Done, CommandResult>;
 
 impl Connected {
+    fn read(&self, items: &[String]) -> impl Future<Output = Result<Vec<Reading>, CommandResult>> + use<> {
+        read::read(self.main.asker(), self.server.endpoint.request_timeout(), items.to_vec())
+    }
+
     async fn register(&mut self, client: &str) -> Result<ServerHandle, CommandResult> {
         let handle = self.servers.vacancy()?;
         let link = Link::open(&self.server, &session_name(client), self.identity.clone(), self.outlet.clone());
@@ -261,9 +265,9 @@ impl Connected {
             CommandResult::failed(error.to_string(), Status::refused(StatusCategory::ConfigurationError))
         })?;
         let link = Link::quiet(&self.server, &session_name(user), identity);
-        link.accepted(CONNECT_TIMEOUT).await.map_err(|code| match quality::is_of_connection(code) {
-            true => no_connection(code),
-            false => CommandResult::failed(
+        link.accepted(CONNECT_TIMEOUT).await.map_err(|outage| match outage.code {
+            code if quality::is_of_connection(code) || quality::is_of_certificate(code) => no_connection(outage),
+            code => CommandResult::failed(
                 format!("the server does not let the user in: {code}"),
                 Status::failed(StatusCategory::SecurityError, quality::raw(code)),
             ),
@@ -349,14 +353,17 @@ fn session_name(client: &str) -> String {
     format!("moorline: {name}")
 }
 
-fn no_connection(code: StatusCode) -> CommandResult {
-    let status = Status { detail: quality::raw(code), ..Status::refused(StatusCategory::CommunicationError) };
-    CommandResult { hresult: quality::raw(code), ..CommandResult::failed(connect::no_connection(code), status) }
+#[expect(clippy::needless_pass_by_value, reason = "it is what an error is mapped with")]
+fn no_connection(outage: Outage) -> CommandResult {
+    let detail = quality::raw(outage.code);
+    let status = Status { detail, ..Status::refused(StatusCategory::CommunicationError) };
+    CommandResult { hresult: detail, ..CommandResult::failed(outage.to_string(), status) }
 }
 
 /// The server has refused, or was not asked.
-fn unanswered(code: StatusCode) -> CommandResult {
-    if quality::is_of_connection(code) { no_connection(code) } else { failed(code) }
+fn unanswered(outage: Outage) -> CommandResult {
+    let is_down = outage.remedy.is_some() || quality::is_of_connection(outage.code);
+    if is_down { no_connection(outage) } else { failed(outage.code) }
 }
 
 /// The server has refused.

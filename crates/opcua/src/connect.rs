@@ -1,16 +1,21 @@
 //! Finding a server's endpoint, and making sessions with it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moorline_backend::OpenError;
 use opcua::client::transport::TcpConnector;
 use opcua::client::{Client, ClientBuilder, IdentityToken, Session, SessionEventLoop};
 use opcua::crypto::{CertificateStore, SecurityPolicy};
-use opcua::types::{EndpointDescription, MessageSecurityMode, StatusCode, UserTokenType};
+use opcua::types::{ByteString, EndpointDescription, MessageSecurityMode, StatusCode, UserTokenType};
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
+use crate::link::Outage;
+use crate::lock::lock;
 use crate::settings::{Endpoint, Identity, Settings};
+use crate::trust::Distrusted;
 use crate::{own, quality, trust};
 
 /// How long a server may take to say which endpoints it has.
@@ -20,12 +25,18 @@ const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
+/// How long after the server was looked at again the next look is, whoever asks for it. Each is a connection of its own.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// A server whose endpoint was found.
 pub(crate) struct Server {
     settings: Settings,
     /// How it is talked to.
     pub(crate) endpoint: Endpoint,
-    description: EndpointDescription,
+    /// The endpoint as the server has described it, when that was last to be trusted.
+    description: Mutex<EndpointDescription>,
+    /// The last look at a server that could not be reached any more.
+    last_look: AsyncMutex<Option<(Instant, Look)>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -35,35 +46,102 @@ impl std::fmt::Debug for Server {
 }
 
 /// A session that is yet to be driven.
-pub(crate) type Undriven = (Arc<Session>, SessionEventLoop<TcpConnector>);
+pub(crate) struct Undriven {
+    pub(crate) session: Arc<Session>,
+    pub(crate) events: SessionEventLoop<TcpConnector>,
+    /// The certificate that the server is to have.
+    pub(crate) certificate: ByteString,
+}
+
+/// What a server is that a session cannot connect to.
+#[derive(Debug, Clone)]
+pub(crate) enum Look {
+    /// What it was: it is something else that is wrong.
+    Same,
+    /// Another one, which is trusted: sessions are to be made anew.
+    Other,
+    /// Not to be talked to. This says why, and what to do about it.
+    Wrong(Arc<str>),
+    /// Not to be seen.
+    Unseen,
+}
+
+/// Why there is no endpoint to talk to.
+#[derive(Debug, thiserror::Error)]
+enum NoEndpoint {
+    #[error("{url} does not answer")]
+    Silent { url: String },
+    #[error("{url}: {code}")]
+    Refused { url: String, code: StatusCode },
+    #[error("{url} has no endpoint with {wanted}; it has {found}")]
+    Unfit { url: String, wanted: String, found: String },
+    #[error(transparent)]
+    Distrusted(#[from] Distrusted),
+}
 
 impl Server {
     /// Asks the server for its endpoints and takes the one that is secured as it is to be.
     pub(crate) async fn find(settings: Settings, endpoint: Endpoint) -> Result<Self, OpenError> {
         let unavailable = |reason: String| OpenError::Unavailable { reason };
-        let policy = endpoint.policy().unwrap_or(SecurityPolicy::None);
-        if policy != SecurityPolicy::None {
+        if endpoint.is_secured() {
             let settings = settings.clone();
             let ensured = tokio::task::spawn_blocking(move || own::ensure(&settings)).await;
             ensured.map_err(|error| unavailable(error.to_string()))?.map_err(|error| unavailable(error.to_string()))?;
         }
-        let client = client(&settings, &endpoint, "discovery")?;
-        let asked = client.get_server_endpoints_from_url(endpoint.url.as_str());
-        let endpoints = tokio::time::timeout(DISCOVERY_TIMEOUT, asked)
-            .await
-            .map_err(|_| unavailable(format!("{} does not answer", endpoint.url)))?
-            .map_err(|error| unavailable(format!("{}: {}", endpoint.url, error.status())))?;
-        let mode = MessageSecurityMode::from(endpoint.security_mode);
-        let mut description =
-            Client::find_matching_endpoint(&endpoints, &endpoint.url, policy, mode).ok_or_else(|| {
-                let wanted = format!("{} and {mode:?}", endpoint.security_policy);
-                unavailable(format!("{} has no endpoint with {wanted}; it has {}", endpoint.url, shown(&endpoints)))
-            })?;
-        trust::check(&settings, &endpoint, policy, &description).map_err(|error| unavailable(error.to_string()))?;
-        // Servers say an address as they know themselves; the operator has said the one that is reached.
-        description.endpoint_url = endpoint.url.as_str().into();
-        name_policies_of_users(&mut description);
-        Ok(Self { settings, endpoint, description })
+        let description = discover(&settings, &endpoint, &client(&settings, &endpoint, "discovery")?).await;
+        let description = description.map_err(|error| match error {
+            NoEndpoint::Distrusted(_) => unavailable(format!("{error}. Then open the session again")),
+            NoEndpoint::Silent { .. } | NoEndpoint::Refused { .. } | NoEndpoint::Unfit { .. } => {
+                unavailable(error.to_string())
+            }
+        })?;
+        Ok(Self { settings, endpoint, description: Mutex::new(description), last_look: AsyncMutex::default() })
+    }
+
+    /// Looks whether the server is another one than the one with this certificate, to which a session cannot connect. It is
+    /// not looked at more often than is of use, whoever asks.
+    pub(crate) async fn look_again(&self, certificate: &ByteString) -> Look {
+        if !self.endpoint.is_secured() {
+            return Look::Same;
+        }
+        let mut last = self.last_look.lock().await;
+        if self.description().server_certificate != *certificate {
+            return Look::Other;
+        }
+        let now = Instant::now();
+        if let Some((at, look)) = &*last
+            && now < *at + LOOK_AGAIN_AFTER
+        {
+            return look.clone();
+        }
+        let look = self.look(certificate).await;
+        // What is true of the one before is not of the other one.
+        *last = (!matches!(look, Look::Other)).then(|| (now, look.clone()));
+        look
+    }
+
+    async fn look(&self, certificate: &ByteString) -> Look {
+        let found = match client(&self.settings, &self.endpoint, "discovery") {
+            Ok(client) => discover(&self.settings, &self.endpoint, &client).await,
+            Err(error) => return Look::Wrong(error.to_string().into()),
+        };
+        match found {
+            Ok(description) if description.server_certificate == *certificate => Look::Same,
+            Ok(description) => {
+                tracing::warn!("the server has another certificate, which is trusted");
+                *lock(&self.description) = description;
+                Look::Other
+            }
+            Err(NoEndpoint::Silent { .. } | NoEndpoint::Refused { .. }) => Look::Unseen,
+            Err(error @ NoEndpoint::Unfit { .. }) => Look::Wrong(error.to_string().into()),
+            Err(error @ NoEndpoint::Distrusted(_)) => {
+                Look::Wrong(format!("{error}. The session then goes on by itself").into())
+            }
+        }
+    }
+
+    fn description(&self) -> EndpointDescription {
+        lock(&self.description).clone()
     }
 
     /// Whether a session may have this identity.
@@ -81,9 +159,12 @@ impl Server {
     pub(crate) fn session(&self, name: &str, identity: &Identity) -> Result<Undriven, OpenError> {
         self.check(identity)?;
         let mut client = client(&self.settings, &self.endpoint, name)?;
-        client
-            .connect_to_endpoint_directly(self.description.clone(), token(identity)?)
-            .map_err(|error| OpenError::Unavailable { reason: error.status().to_string() })
+        let description = self.description();
+        let certificate = description.server_certificate.clone();
+        let (session, events) = client
+            .connect_to_endpoint_directly(description, token(identity)?)
+            .map_err(|error| OpenError::Unavailable { reason: error.status().to_string() })?;
+        Ok(Undriven { session, events, certificate })
     }
 
     /// Why the server has not let us in, for people, with what they can do about it.
@@ -112,21 +193,49 @@ impl Server {
                 let own = CertificateStore::new(&self.settings.pki_dir).own_certificate_path();
                 format!("the server does not trust our certificate: {code}; let the server trust {}", own.display())
             }
-            code if quality::is_of_connection(code) => no_connection(code),
+            code if quality::is_of_connection(code) => Outage::from(code).to_string(),
             code => format!("the server opens no session: {code}"),
         }
     }
 
     /// Whether what the endpoint wants of a password is the password itself.
     fn sends_passwords_in_the_clear(&self) -> bool {
-        let policies = self.description.user_identity_tokens.iter().flatten();
+        let description = self.description();
+        let policies = description.user_identity_tokens.iter().flatten();
         let mut policies = policies.filter(|policy| policy.token_type == UserTokenType::UserName);
         policies.next().is_some_and(|policy| {
             let own = policy.security_policy_uri.as_ref();
-            let uri = if own.is_empty() { self.description.security_policy_uri.as_ref() } else { own };
+            let uri = if own.is_empty() { description.security_policy_uri.as_ref() } else { own };
             SecurityPolicy::from_uri(uri) == SecurityPolicy::None
-        }) && self.description.security_mode != MessageSecurityMode::SignAndEncrypt
+        }) && description.security_mode != MessageSecurityMode::SignAndEncrypt
     }
+}
+
+/// Asks a server for its endpoints, and takes the one that is secured as it is to be if the server is to be trusted.
+async fn discover(
+    settings: &Settings,
+    endpoint: &Endpoint,
+    client: &Client,
+) -> Result<EndpointDescription, NoEndpoint> {
+    let url = || endpoint.url.clone();
+    let policy = endpoint.policy().unwrap_or(SecurityPolicy::None);
+    let asked = client.get_server_endpoints_from_url(endpoint.url.as_str());
+    let endpoints = tokio::time::timeout(DISCOVERY_TIMEOUT, asked)
+        .await
+        .map_err(|_| NoEndpoint::Silent { url: url() })?
+        .map_err(|error| NoEndpoint::Refused { url: url(), code: error.status() })?;
+    let mode = MessageSecurityMode::from(endpoint.security_mode);
+    let mut description =
+        Client::find_matching_endpoint(&endpoints, &endpoint.url, policy, mode).ok_or_else(|| NoEndpoint::Unfit {
+            url: url(),
+            wanted: format!("{} and {mode:?}", endpoint.security_policy),
+            found: shown(&endpoints),
+        })?;
+    trust::check(settings, endpoint, policy, &description)?;
+    // Servers say an address as they know themselves; the operator has said the one that is reached.
+    description.endpoint_url = endpoint.url.as_str().into();
+    name_policies_of_users(&mut description);
+    Ok(description)
 }
 
 /// How endpoints are secured, for people: what security_policy and security_mode may be.
@@ -192,11 +301,6 @@ fn client(settings: &Settings, endpoint: &Endpoint, name: &str) -> Result<Client
         .recreate_subscriptions(false)
         .client()
         .map_err(|errors| OpenError::Unavailable { reason: errors.join("; ") })
-}
-
-/// Why a session is not there, for people.
-pub(crate) fn no_connection(code: StatusCode) -> String {
-    format!("there is no connection to the server: {code}")
 }
 
 #[cfg(test)]

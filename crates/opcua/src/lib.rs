@@ -30,6 +30,7 @@ mod connect;
 mod data_type;
 mod desired;
 mod link;
+mod lock;
 mod name;
 mod own;
 mod publish;

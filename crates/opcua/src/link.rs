@@ -16,7 +16,7 @@ mod serve;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use moorline_backend::BackendFault;
@@ -29,6 +29,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::alarm::Alarms;
 use crate::connect::Server;
 use crate::desired::{Desired, Group, Handle};
+use crate::lock::lock;
 use crate::quality;
 use crate::settings::Identity;
 use crate::tasks::{self, Task};
@@ -59,7 +60,7 @@ impl std::fmt::Debug for Link {
 #[derive(Clone)]
 pub(crate) enum Connection {
     /// There is none, for this reason.
-    Down(StatusCode),
+    Down(Outage),
     /// There is one.
     Up(Up),
 }
@@ -75,10 +76,39 @@ pub(crate) struct Up {
     pub(crate) incarnation: u64,
 }
 
+/// Why there is no connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Outage {
+    pub(crate) code: StatusCode,
+    /// What is wrong and what can be done about it, for people, if that is known. It does not pass by itself.
+    pub(crate) remedy: Option<Arc<str>>,
+}
+
+impl Outage {
+    /// Whether it may pass by itself, or is yet to be looked into.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.remedy.is_none() && (quality::is_of_connection(self.code) || quality::is_of_certificate(self.code))
+    }
+}
+
+impl From<StatusCode> for Outage {
+    fn from(code: StatusCode) -> Self {
+        Self { code, remedy: None }
+    }
+}
+
+impl std::fmt::Display for Outage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { code, remedy } = self;
+        write!(f, "there is no connection to the server: {code}")?;
+        remedy.as_ref().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
+    }
+}
+
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Down(code) => write!(f, "down: {code}"),
+            Self::Down(outage) => write!(f, "down: {}", outage.code),
             Self::Up(up) => write!(f, "up {} of session {}", up.generation, up.incarnation),
         }
     }
@@ -103,11 +133,6 @@ pub(crate) struct Shared {
     refresh: AtomicBool,
 }
 
-/// A lock that a panic elsewhere does not spoil: what is behind it is whole between any two statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Link {
     /// A link that tells what is monitored. It begins to connect at once.
     pub(crate) fn open(server: &Arc<Server>, name: &str, identity: Identity, events: Outlet) -> Self {
@@ -119,7 +144,7 @@ impl Link {
 
     /// A link that is only asked.
     pub(crate) fn quiet(server: &Arc<Server>, name: &str, identity: Identity) -> Self {
-        let (state, connection) = watch::channel(Connection::Down(StatusCode::BadNotConnected));
+        let (state, connection) = watch::channel(Connection::Down(StatusCode::BadNotConnected.into()));
         let closing = Arc::new(AtomicBool::new(false));
         let driving = drive::drive(server.clone(), name.to_owned(), identity, state, closing.clone());
         let shared = Arc::new(Shared::default());
@@ -130,53 +155,28 @@ impl Link {
     ///
     /// # Errors
     /// Why it has not, or why there is no connection after this time.
-    pub(crate) async fn accepted(&self, patience: Duration) -> Result<Arc<Session>, StatusCode> {
+    pub(crate) async fn accepted(&self, patience: Duration) -> Result<Arc<Session>, Outage> {
         let mut connection = self.connection.clone();
         let is_answer = |connection: &Connection| match connection {
             Connection::Up(_) => true,
-            Connection::Down(code) => !quality::is_of_connection(*code),
+            Connection::Down(outage) => !outage.may_pass(),
         };
         // Whether there was an answer or not, this says what is known by now.
         drop(timeout(patience, connection.wait_for(is_answer)).await);
         self.session()
     }
 
-    /// Asks something that changes nothing at the server. While there is no connection one is waited for, until then; and
-    /// what was asked on a connection that was lost over it is asked again on the next.
-    ///
-    /// # Errors
-    /// What the server says, or why there is no connection.
-    pub(crate) async fn ask<T, F: Future<Output = Result<T, StatusCode>>>(
-        &self,
-        until: Instant,
-        question: impl Fn(Arc<Session>) -> F,
-    ) -> Result<T, StatusCode> {
-        let mut connection = self.connection.clone();
-        // Connections are counted from 1.
-        let (mut tried, mut lost) = (0, StatusCode::BadTimeout);
-        loop {
-            let is_untried =
-                |connection: &Connection| matches!(connection, Connection::Up(up) if up.generation > tried);
-            let next = timeout_at(until, connection.wait_for(is_untried)).await.ok().and_then(Result::ok);
-            let Some(Connection::Up(up)) = next.map(|next| (*next).clone()) else {
-                return Err(self.session().err().unwrap_or(lost));
-            };
-            match question(up.session).await {
-                Err(code) if quality::is_of_connection(code) => (tried, lost) = (up.generation, code),
-                answer => return answer,
-            }
-        }
+    /// What asks over the link, for as long as there is one.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { connection: self.connection.clone() }
     }
 
     /// What requests are made with.
     ///
     /// # Errors
     /// Why there is no connection.
-    pub(crate) fn session(&self) -> Result<Arc<Session>, StatusCode> {
-        match &*self.connection.borrow() {
-            Connection::Up(up) => Ok(up.session.clone()),
-            Connection::Down(code) => Err(*code),
-        }
+    pub(crate) fn session(&self) -> Result<Arc<Session>, Outage> {
+        session(&self.connection)
     }
 
     /// Changes what is wanted.
@@ -209,8 +209,10 @@ impl Link {
 
     /// How it stands.
     pub(crate) fn state(&self) -> LinkState {
+        let session = self.session();
         LinkState {
-            name: self.session().map(|session| session.server_session_id().to_string()).unwrap_or_default(),
+            name: session.as_ref().map(|session| session.server_session_id().to_string()).unwrap_or_default(),
+            problem: session.err().map(|outage| outage.to_string()).unwrap_or_default(),
             subscriptions: lock(&self.shared.subscriptions).clone(),
             gaps: self.shared.gaps.load(Ordering::Relaxed),
         }
@@ -224,5 +226,47 @@ impl Link {
         {
             tracing::warn!("a session of the server did not end in time; the server ends it when it times out");
         }
+    }
+}
+
+/// Asks over a link, beside whatever else is done with it.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    connection: watch::Receiver<Connection>,
+}
+
+impl Asker {
+    /// Asks something that changes nothing at the server. While there is no connection one is waited for, until then; and
+    /// what was asked on a connection that was lost over it is asked again on the next.
+    ///
+    /// # Errors
+    /// What the server says, or why there is no connection.
+    pub(crate) async fn ask<T, F: Future<Output = Result<T, StatusCode>>>(
+        &self,
+        until: Instant,
+        question: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, Outage> {
+        let mut connection = self.connection.clone();
+        // Connections are counted from 1.
+        let (mut tried, mut lost) = (0, StatusCode::BadTimeout);
+        loop {
+            let is_untried =
+                |connection: &Connection| matches!(connection, Connection::Up(up) if up.generation > tried);
+            let next = timeout_at(until, connection.wait_for(is_untried)).await.ok().and_then(Result::ok);
+            let Some(Connection::Up(up)) = next.map(|next| (*next).clone()) else {
+                return Err(session(&connection).err().unwrap_or(lost.into()));
+            };
+            match question(up.session).await {
+                Err(code) if quality::is_of_connection(code) => (tried, lost) = (up.generation, code),
+                answer => return answer.map_err(Outage::from),
+            }
+        }
+    }
+}
+
+fn session(connection: &watch::Receiver<Connection>) -> Result<Arc<Session>, Outage> {
+    match &*connection.borrow() {
+        Connection::Up(up) => Ok(up.session.clone()),
+        Connection::Down(outage) => Err(outage.clone()),
     }
 }

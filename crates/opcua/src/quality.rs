@@ -59,8 +59,9 @@ const SECURITY: [StatusCode; 9] = [
 ];
 
 /// What a server says of a certificate that it does not want, or that it does not want to say so of.
-const CERTIFICATES: [StatusCode; 9] = [
+const CERTIFICATES: [StatusCode; 10] = [
     StatusCode::BadSecurityChecksFailed,
+    StatusCode::BadNoValidCertificates,
     StatusCode::BadCertificateUntrusted,
     StatusCode::BadCertificateInvalid,
     StatusCode::BadCertificateTimeInvalid,

@@ -383,6 +383,11 @@ impl Endpoint {
         })
     }
 
+    /// Whether certificates are shown.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.security_mode != SecurityMode::None
+    }
+
     /// As whom we come. `environment` has the variables that may be asked for.
     pub(crate) fn identity(&self, environment: &BTreeMap<String, String>) -> Result<Identity, OpenError> {
         let unavailable = |reason: String| OpenError::Unavailable { reason };

@@ -3,7 +3,7 @@
 //! The library asks the same when it connects, each time. It is asked before too, because only here the answer can say
 //! which file to move where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use opcua::core::comms::url::hostname_from_url;
 use opcua::crypto::{CertificateStore, SecurityPolicy, X509};
@@ -18,12 +18,12 @@ pub(crate) enum Distrusted {
     #[error("the server shows no certificate that can be read; choose another security_policy, or give the server one")]
     NoCertificate,
     #[error(
-        "the server's certificate is not trusted. If it is the server's, move {} to {} and open the session again",
-        rejected.display(),
-        trusted.display()
+        "the server's certificate is not trusted. If it is the server's, move it to the trusted ones: `mv {} {}`",
+        quoted(rejected),
+        quoted(trusted)
     )]
     Unknown { rejected: PathBuf, trusted: PathBuf },
-    #[error("{} is not the certificate that the server shows; remove it and open the session again", trusted.display())]
+    #[error("{} is not the certificate that the server shows; remove it", trusted.display())]
     Changed { trusted: PathBuf },
     #[error("the server's certificate is not valid yet or not any more; give the server another one, or set the clock")]
     Time,
@@ -68,7 +68,7 @@ pub(crate) fn check(
     let checked =
         store.validate_or_reject_application_instance_cert(&certificate, policy, Some(&host), Some(&application));
     checked.map_err(|error| match error.status() {
-        _ if rejected.exists() => Distrusted::Unknown { rejected, trusted },
+        _ if rejected.exists() => Distrusted::Unknown { rejected, trusted: store.trusted_certs_dir() },
         StatusCode::BadCertificateTimeInvalid => Distrusted::Time,
         StatusCode::BadCertificateHostNameInvalid => Distrusted::Host { host },
         StatusCode::BadCertificateUriInvalid => Distrusted::Application { application },
@@ -76,4 +76,9 @@ pub(crate) fn check(
         _ if trusted.exists() => Distrusted::Changed { trusted },
         code => unusable(code.to_string()),
     })
+}
+
+/// A path as a shell takes it: the names of certificates have blanks and brackets.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
 }

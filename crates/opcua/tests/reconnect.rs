@@ -114,11 +114,11 @@ async fn followed_into_another_session(endpoint: &str) -> usize {
         (last, may_skip, counts) = (count, false, counts + 1);
     }
     let Done::Session(state) = session.done(Command::SessionState).await else { panic!() };
-    let LinkState { name, subscriptions, gaps: told } = state.servers[0].link.clone().unwrap();
+    let LinkState { name, subscriptions, gaps: told, problem } = state.servers[0].link.clone().unwrap();
     let [SubscriptionState { items: 1, last_sequence: 1.., .. }] = &subscriptions[..] else {
         panic!("{subscriptions:?}")
     };
-    assert_eq!((name.is_empty(), told), (false, gaps as u64), "the state says the same");
+    assert_eq!((name.is_empty(), told, &*problem), (false, gaps as u64, ""), "the state says the same");
     gaps
 }
 

@@ -6,12 +6,13 @@ mod support;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use moorline_backend::contract::{Done, StatusCategory, Value};
+use moorline_backend::contract::{Command, Done, StatusCategory, Value};
 use moorline_backend::{OpenError, Opened, Opener as _};
 use moorline_opcua_testkit::pki::{self, Pki};
 use moorline_opcua_testkit::{Options, Recorder, Security, TestServer, tags};
-use support::Session;
+use support::{PATIENCE, Session};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -94,7 +95,7 @@ async fn a_server_that_nobody_trusts_is_refused_and_the_refusal_says_which_file_
     for _ in 0..2 {
         let refusal = home.refusal(&url, "").await;
         let shown = [home.at("pki/rejected"), home.at("pki/trusted")].map(|path| path.display().to_string());
-        assert!(shown.iter().all(|path| refusal.contains(path)) && refusal.contains("move"), "{refusal}");
+        assert!(shown.iter().all(|path| refusal.contains(path)) && refusal.contains("mv '"), "{refusal}");
     }
     pki::move_all(&home.at("pki/rejected"), &home.at("pki/trusted")).unwrap();
     home.succeeds(&url, "").await;
@@ -204,5 +205,71 @@ async fn a_user_of_a_client_is_authenticated_over_what_is_secured() {
     assert_eq!((wrong.success, wrong.statuses[0].category), (false, StatusCategory::SecurityError), "{wrong:?}");
     let right = session.authenticate(tags::USER, tags::PASSWORD).await;
     assert!(matches!(right.done, Done::User(_)), "{right:?}");
+    session.close().await;
+}
+
+#[tokio::test]
+async fn a_session_goes_on_with_a_server_that_comes_back_with_another_certificate_that_is_trusted() {
+    let mut server = server(Security::Trusting).await;
+    let home = Home::new();
+    let mut session = Session::of(home.open(&server.url(), TRUSTING).await.unwrap()).await;
+    let at = session.advised("Int32").await;
+    session.sample(at).await;
+    server.crash().await;
+    server.pki().renew().unwrap();
+    server.start_again().await.unwrap();
+    session.gap().await;
+    session.value(at, &Value::Integer(-32)).await;
+    assert!(session.write(Session::write_of(at, Value::Integer(1))).await.success);
+    session.close().await;
+}
+
+/// Why the links of a session have no connection.
+async fn problems(session: &mut Session) -> [String; 2] {
+    let Done::Session(state) = session.done(Command::SessionState).await else { panic!() };
+    [state.link.unwrap().problem, state.servers[0].link.clone().unwrap().problem]
+}
+
+#[tokio::test]
+async fn a_session_says_how_to_trust_a_server_that_comes_back_with_another_certificate_and_goes_on_when_that_is_done() {
+    let mut server = server(Security::Trusting).await;
+    let (home, url) = (Home::new(), server.url());
+    home.refusal(&url, "").await;
+    pki::move_all(&home.at("pki/rejected"), &home.at("pki/trusted")).unwrap();
+    let mut session = Session::of(home.open(&url, "request_timeout_ms = 500").await.unwrap()).await;
+    assert_eq!(problems(&mut session).await, ["", ""]);
+    let at = session.advised("Int32").await;
+    session.sample(at).await;
+    server.crash().await;
+    server.pki().renew().unwrap();
+    server.start_again().await.unwrap();
+
+    let said = async {
+        loop {
+            let problems = problems(&mut session).await;
+            if problems.iter().all(|problem| problem.contains("not trusted")) {
+                return problems;
+            }
+            // not a wait: it is a pause between two looks.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let [problem, _] = tokio::time::timeout(PATIENCE, said).await.expect("it is not said what is wrong");
+    let read = session.invoke(Command::Read { items: vec![tags::item("Int32")] }).await;
+    let register = session.invoke(Command::Register { client: "another".to_owned() }).await;
+    for said in [problem, read.message, register.message] {
+        let (_, remedy) = said.split_once('`').unwrap_or_else(|| panic!("{said}"));
+        let (remedy, then) = remedy.split_once('`').unwrap();
+        assert!(remedy.starts_with("mv '") && then.contains("goes on by itself"), "{said}");
+    }
+    assert_eq!(read.statuses[0].category, StatusCategory::CommunicationError);
+
+    // What it says is done as it says, by a shell.
+    let [problem, _] = problems(&mut session).await;
+    let remedy = problem.split('`').nth(1).unwrap();
+    assert!(std::process::Command::new("sh").args(["-c", remedy]).status().unwrap().success(), "{remedy}");
+    session.gap().await;
+    session.value(at, &Value::Integer(-32)).await;
+    assert_eq!(problems(&mut session).await, ["", ""]);
     session.close().await;
 }

@@ -130,6 +130,9 @@ pub struct LinkState {
     pub subscriptions: Vec<SubscriptionState>,
     /// How often it was told that values are lost.
     pub gaps: u64,
+    /// Why there is no connection, for people, and what can be done about it where that is known; empty while there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub problem: String,
 }
 
 /// A subscription at the back end.

@@ -512,6 +512,9 @@ pub struct LinkState {
     /// How often it was told that values are lost.
     #[prost(uint64, tag = "3")]
     pub gaps: u64,
+    /// Why there is no connection, for people, and what can be done about it where that is known; empty while there is one.
+    #[prost(string, tag = "4")]
+    pub problem: ::prost::alloc::string::String,
 }
 /// A subscription at the back end.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

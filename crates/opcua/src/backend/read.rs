@@ -1,11 +1,14 @@
 //! Reading items by name.
 
+use std::time::Duration;
+
 use moorline_backend::contract::{CommandResult, Reading, Status, StatusCategory};
 use opcua::client::Session;
 use opcua::types::{ReadValueId, StatusCode, TimestampsToReturn};
 use tokio::time::Instant;
 
-use super::{Connected, unanswered};
+use super::unanswered;
+use crate::link::Asker;
 use crate::name::ItemName;
 use crate::{clock, quality, resolve, value};
 
@@ -15,20 +18,18 @@ const MAX_ITEMS: usize = 10_000;
 /// Items that one request reads.
 const ITEMS_AT_ONCE: usize = 200;
 
-impl Connected {
-    /// Reads, and waits for a connection that is lost for as long as a request may take.
-    pub(super) async fn read(&self, items: &[String]) -> Result<Vec<Reading>, CommandResult> {
-        if items.len() > MAX_ITEMS {
-            return Err(CommandResult::invalid(format!("at most {MAX_ITEMS} items are read at once")));
-        }
-        let until = Instant::now() + self.server.endpoint.request_timeout();
-        let mut readings = Vec::with_capacity(items.len());
-        for chunk in items.chunks(ITEMS_AT_ONCE) {
-            let asked = self.main.ask(until, |session| async move { read_at_once(&session, chunk).await });
-            readings.extend(asked.await.map_err(unanswered)?);
-        }
-        Ok(readings)
+/// Reads, and waits for a connection that is lost for as long as a request may take.
+pub(super) async fn read(asker: Asker, patience: Duration, items: Vec<String>) -> Result<Vec<Reading>, CommandResult> {
+    if items.len() > MAX_ITEMS {
+        return Err(CommandResult::invalid(format!("at most {MAX_ITEMS} items are read at once")));
     }
+    let until = Instant::now() + patience;
+    let mut readings = Vec::with_capacity(items.len());
+    for chunk in items.chunks(ITEMS_AT_ONCE) {
+        let asked = asker.ask(until, |session| async move { read_at_once(&session, chunk).await });
+        readings.extend(asked.await.map_err(unanswered)?);
+    }
+    Ok(readings)
 }
 
 /// Reads with one request, and those before it that find the nodes.

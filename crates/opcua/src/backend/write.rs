@@ -84,6 +84,7 @@ impl Connected {
             None if advice.supervisory => self.main.session(),
             None => clients.link.session(),
         };
+        let session = session.map_err(|outage| outage.code);
         if !self.writes.has_room() {
             let status = Status::refused(StatusCategory::OperationalError);
             return Err(CommandResult::failed(format!("{MAX_WRITES} writes are under way; wait for one"), status));

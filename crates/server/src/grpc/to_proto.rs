@@ -178,7 +178,7 @@ fn link(link: backend::LinkState) -> v1::LinkState {
         last_sequence: subscription.last_sequence,
     };
     let subscriptions = link.subscriptions.into_iter().map(subscription).collect();
-    v1::LinkState { name: link.name, subscriptions, gaps: link.gaps }
+    v1::LinkState { name: link.name, subscriptions, gaps: link.gaps, problem: link.problem }
 }
 
 fn revision(revision: backend::Revision) -> v1::Revision {

@@ -283,12 +283,25 @@ fn part(part: &Result<Done, Failure>) -> String {
     if brought.is_empty() { "done".to_owned() } else { format!("done: {brought}") }
 }
 
+/// How a worker stands with its back end.
+fn standing(link: &v1::LinkState) -> String {
+    if !link.problem.is_empty() {
+        return printable(&link.problem).into_owned();
+    }
+    let (subscriptions, gaps) = (link.subscriptions.len(), link.gaps);
+    let items: u64 = link.subscriptions.iter().map(|subscription| u64::from(subscription.items)).sum();
+    let name = printable(&link.name);
+    format!("session {name}, {items} items in {subscriptions} subscriptions, values lost {gaps} times")
+}
+
 /// What a worker holds.
 fn held(state: &v1::WorkerSessionState) -> Vec<String> {
     let mut lines = Vec::new();
+    lines.extend(state.link.as_ref().map(|link| format!("with the back end: {}", standing(link))));
     for server in &state.servers {
         let interval = server.buffered_interval_ms;
         lines.push(format!("server {} {:?}, collecting for {interval} ms", server.server_handle, server.client_name));
+        lines.extend(server.link.as_ref().map(|link| format!("  with the back end: {}", standing(link))));
         for item in &server.items {
             let is = [
                 (item.advised, "advised"),

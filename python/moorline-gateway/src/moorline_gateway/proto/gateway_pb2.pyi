@@ -555,14 +555,16 @@ class ServerState(_message.Message):
     def __init__(self, server_handle: _Optional[int] = ..., client_name: _Optional[str] = ..., buffered_interval_ms: _Optional[int] = ..., items: _Optional[_Iterable[_Union[ItemState, _Mapping]]] = ..., link: _Optional[_Union[LinkState, _Mapping]] = ...) -> None: ...
 
 class LinkState(_message.Message):
-    __slots__ = ("name", "subscriptions", "gaps")
+    __slots__ = ("name", "subscriptions", "gaps", "problem")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
     GAPS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
     name: str
     subscriptions: _containers.RepeatedCompositeFieldContainer[SubscriptionState]
     gaps: int
-    def __init__(self, name: _Optional[str] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionState, _Mapping]]] = ..., gaps: _Optional[int] = ...) -> None: ...
+    problem: str
+    def __init__(self, name: _Optional[str] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionState, _Mapping]]] = ..., gaps: _Optional[int] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class SubscriptionState(_message.Message):
     __slots__ = ("name", "items", "last_sequence")
