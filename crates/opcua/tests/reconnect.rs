@@ -8,7 +8,7 @@ use std::time::Duration;
 use moorline_backend::contract::{
     Command, Done, Event, EventBody, LinkState, StatusCategory, SubscriptionState, Value,
 };
-use moorline_opcua_testkit::{Cut, Limits, Options, Proxy, TestServer, tags};
+use moorline_opcua_testkit::{Cut, Limits, Options, Proxy, Security, TestServer, tags};
 use support::{AS_OPERATOR, PATIENCE, Session};
 
 /// Counts that are followed on each side of a cut.
@@ -31,7 +31,11 @@ async fn counting_at(options: Options, endpoint: &str) -> (TestServer, Proxy, Se
     let proxy = Proxy::to(server.address()).await.unwrap();
     let url = format!("opc.tcp://{}/", proxy.address());
     let rates = "sampling_interval_ms = 0\nqueue_size = 10000\nkeep_alive_count = 10\nlifetime_count = 2000";
-    let mut session = Session::open(&url, &format!("{rates}\n{endpoint}")).await;
+    let endpoint = format!("{rates}\n{endpoint}");
+    let mut session = match options.security {
+        Security::None => Session::open(&url, &endpoint).await,
+        Security::Trusting | Security::Strict => Session::open_secured(&url, &endpoint).await,
+    };
     session.set(tags::COUNTING, Value::Bool(true)).await;
     (server, proxy, session)
 }
@@ -85,8 +89,8 @@ async fn a_server_that_was_started_again_is_a_gap_and_everything_is_made_anew() 
 
 /// Cuts a client off for longer than the server keeps its session, and follows the counts after that. How many gaps were
 /// told; a count that is missing without one is a failure.
-async fn followed_into_another_session(endpoint: &str) -> usize {
-    let options = Options { session_timeout: SESSION_TIMEOUT, ..Options::default() };
+async fn followed_into_another_session(security: Security, endpoint: &str) -> usize {
+    let options = Options { session_timeout: SESSION_TIMEOUT, security, ..Options::default() };
     let (server, proxy, mut session) = counting_at(options, endpoint).await;
     let at = session.advised(tags::COUNTER).await;
     let (first, _) = session.sample(at).await;
@@ -140,13 +144,20 @@ async fn a_server_that_makes_something_else_of_an_item_after_it_was_started_agai
 #[tokio::test]
 async fn a_subscription_that_the_server_transfers_to_the_next_session_loses_nothing_and_doubles_nothing() {
     // A server does it for the same user.
-    assert_eq!(followed_into_another_session(AS_OPERATOR).await, 0);
+    assert_eq!(followed_into_another_session(Security::None, AS_OPERATOR).await, 0);
+}
+
+#[tokio::test]
+async fn in_an_encrypted_session_a_subscription_is_transferred_for_nobody_too_and_nothing_is_lost() {
+    // Whose it is is said by the certificate, which signs.
+    assert_eq!(followed_into_another_session(Security::Trusting, "").await, 0);
+    assert_eq!(followed_into_another_session(Security::Trusting, AS_OPERATOR).await, 0);
 }
 
 #[tokio::test]
 async fn a_subscription_that_the_server_does_not_transfer_is_made_anew_and_the_gap_is_told_once() {
     // It does not do it for nobody, without a signature.
-    assert_eq!(followed_into_another_session("").await, 1);
+    assert_eq!(followed_into_another_session(Security::None, "").await, 1);
 }
 
 #[tokio::test]

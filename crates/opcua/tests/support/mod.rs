@@ -76,6 +76,15 @@ impl Session {
         session
     }
 
+    /// The same over one that is, to a server that is trusted whatever it shows.
+    pub(crate) async fn open_secured(url: &str, endpoint: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let endpoint = format!("trust_unknown_certificates = true\n{endpoint}");
+        let mut session = Self::of(open(home.path(), url, &endpoint, "{}").await.unwrap()).await;
+        session.home = Some(home);
+        session
+    }
+
     /// With one client session of a back end that is open.
     pub(crate) async fn of(backend: Opened) -> Self {
         let mut session = Self { backend, server: ServerHandle(0), events: Vec::new(), commands: 0, home: None };
