@@ -1,6 +1,7 @@
 //! The agent that runs a back end: a gateway session is a job of it.
 //!
-//! - Commands are carried out one after the other, in the order in which they come, and answered in that order.
+//! - Commands are carried out one after the other, in the order in which they come, and answered in that order. One that
+//!   changes nothing and is not answered at once is waited for beside those that come after it.
 //! - A command that comes again under its name is not carried out again: what came of it is said once more. One that
 //!   comes under the name of another is refused.
 //! - What the back end says waits while it is not yet committed; that slows the back end down and loses nothing.
@@ -8,7 +9,12 @@
 
 mod known;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use moorline_types::{EventKind, Json, ResolvedAgent, Timestamp};
 use moorline_worker::sdk::{Agent, AgentDescription, Failure, JobContext, Outcome};
 use serde::{Deserialize, Serialize};
@@ -23,6 +29,15 @@ pub use known::MAX_KNOWN_COMMANDS;
 
 /// Commands that one command may stand for. A client that has more sends several.
 const MAX_BULK: usize = 1_000;
+
+/// How long a command that changes nothing holds up those that come after it: longer than a back end needs that answers
+/// at all, so that their order is seen to be kept, and shorter than anybody waits for the others. While one is waited for
+/// beside the others, so are those that come after it, without this.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Commands that are waited for beside the others. A gateway has fewer under way in a session, unless clients have given
+/// them up; one more holds up those that come after it.
+const MAX_BESIDE: usize = 256;
 
 /// The input of a session's job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +100,9 @@ impl Agent for BackendAgent {
     }
 }
 
+/// Commands that are waited for beside those that came after them, each with its name.
+type Beside = FuturesUnordered<BoxFuture<'static, (Box<str>, CommandResult)>>;
+
 struct Session {
     job: JobContext,
     backend: Opened,
@@ -96,6 +114,7 @@ struct Session {
 impl Session {
     async fn run(&mut self) -> Result<Outcome, Failure> {
         self.say(&Event { at: None, name: None, statuses: Vec::new(), said: EventBody::Opened }).await?;
+        let mut beside = Beside::new();
         loop {
             tokio::select! {
                 biased;
@@ -103,7 +122,8 @@ impl Session {
                     self.backend.close().await;
                     return Ok(Outcome::of(&serde_json::json!({ "closed": self.job.cancel_reason() }))?);
                 }
-                command = self.job.next_command() => self.handle(command.json()).await?,
+                Some((id, result)) = beside.next(), if !beside.is_empty() => self.answer(id, result).await?,
+                command = self.job.next_command() => self.handle(command.json(), &mut beside).await?,
                 event = self.backend.next_event() => match event {
                     Ok(event) => self.say(&event).await?,
                     Err(fault) => return Err(Failure::internal(&fault)),
@@ -112,7 +132,7 @@ impl Session {
         }
     }
 
-    async fn handle(&mut self, json: &Json) -> Result<(), Failure> {
+    async fn handle(&mut self, json: &Json, beside: &mut Beside) -> Result<(), Failure> {
         let Ok(Invocation { id, by, command }) = json.to() else {
             // Who sends it is the gateway, and there is nothing that could be answered.
             tracing::error!("a command cannot be read; the gateway is of another version");
@@ -120,11 +140,23 @@ impl Session {
         };
         let (result, repeated) = match self.known.look_up(&id, json.get()) {
             Kind::New => {
-                let result = self.execute(&id, by.as_deref(), &command).await;
-                let bytes = Json::of(&result).map_or(0, |json| json.get().len());
-                self.known.finish(&id, &result, bytes);
-                (result, false)
+                let carried_out = match self.backend.look(&command) {
+                    Some(look) => self.look(&id, look, beside).await,
+                    None => {
+                        let cancelled = self.job.cancelled();
+                        tokio::select! {
+                            biased;
+                            result = self.execute(&id, by.as_deref(), &command) => Some(result),
+                            // The end does not wait for a back end that does not answer; it answers the command itself.
+                            () = cancelled => None,
+                        }
+                    }
+                };
+                let Some(result) = carried_out else { return Ok(()) };
+                return self.answer(id, result).await;
             }
+            // It is answered when it is carried out, and that is for everybody who asks under its name.
+            Kind::UnderWay => return Ok(()),
             Kind::Finished(result) => (result, true),
             Kind::Forgotten => {
                 let message = "the command was carried out before; what came of it is not kept";
@@ -132,6 +164,40 @@ impl Session {
             }
             Kind::Other => (CommandResult::invalid("another command of this session has this command_id"), false),
         };
+        self.say_answer(id, result, repeated).await
+    }
+
+    /// Waits for a command that changes nothing, or lets it be waited for beside those that come after it.
+    async fn look(
+        &self,
+        id: &str,
+        mut look: BoxFuture<'static, CommandResult>,
+        beside: &mut Beside,
+    ) -> Option<CommandResult> {
+        let patience = match beside.len() {
+            0 => PATIENCE,
+            1..MAX_BESIDE => Duration::ZERO,
+            _ => Duration::MAX,
+        };
+        tokio::select! {
+            biased;
+            result = &mut look => return Some(result),
+            () = self.job.cancelled() => return None,
+            () = tokio::time::sleep(patience) => {}
+        }
+        let id = id.into();
+        beside.push(look.map(|result| (id, result)).boxed());
+        None
+    }
+
+    /// Answers a command that was carried out.
+    async fn answer(&mut self, id: Box<str>, result: CommandResult) -> Result<(), Failure> {
+        let bytes = Json::of(&result).map_or(0, |json| json.get().len());
+        self.known.finish(&id, &result, bytes);
+        self.say_answer(id, result, false).await
+    }
+
+    async fn say_answer(&self, id: Box<str>, result: CommandResult, repeated: bool) -> Result<(), Failure> {
         let answer = Answer { id, result, repeated, backend: self.info.name.into() };
         self.emit(ANSWER_KIND, &answer).await
     }

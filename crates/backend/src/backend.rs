@@ -1,6 +1,7 @@
 //! What a back end does.
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use moorline_types::Json;
 
 use crate::contract::{Command, CommandResult, Event};
@@ -33,6 +34,13 @@ pub trait Backend: Send + Sync {
     /// Carries out a command that is neither several, nor [`Command::SessionState`]'s part about commands, nor
     /// [`Command::WorkerInfo`]. `id` is the command's name, which completions refer to; `by` on whose behalf it is.
     async fn execute(&mut self, id: &str, by: Option<&str>, command: &Command) -> CommandResult;
+
+    /// What carries a command out that changes nothing, and depends on nothing that other commands change: it may be
+    /// waited for while commands that come after it are carried out, and may be dropped. `None` for every other command,
+    /// and for those that are answered at once: they are carried out by [`Backend::execute`].
+    fn look(&self, _command: &Command) -> Option<BoxFuture<'static, CommandResult>> {
+        None
+    }
 
     /// Completes what came of commands, all of one invocation together, before they are answered: what the back end says
     /// of them only a moment later may be waited for here, once for all.

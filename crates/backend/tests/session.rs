@@ -1,20 +1,27 @@
 //! A session with the simulated back end, as the job of a real worker host.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use moorline_backend::contract::{
-    Answer, Command, CommandResult, Done, Event, EventBody, Invocation, ItemAt, Password, ServerHandle, Status,
-    StatusCategory, UserHandle, Value, Write,
+    Answer, Command, CommandResult, Done, Event, EventBody, Invocation, ItemAt, Password, ServerHandle, SessionState,
+    Status, StatusCategory, UserHandle, Value, Write,
 };
 use moorline_backend::simulated::Simulated;
-use moorline_backend::{ANSWER_KIND, BackendAgent, EVENT_KIND};
+use moorline_backend::{
+    ANSWER_KIND, Backend, BackendAgent, BackendFault, BackendInfo, EVENT_KIND, OpenError, Opened, Opener,
+};
 use moorline_types::{Fence, JobId, Json, Millis, Timestamp, WorkerId};
 use moorline_worker::in_process::{InProcessWorker, in_process};
 use moorline_worker::link::WorkerLink;
 use moorline_worker::message::{FromWorker, Output, Report, StartJob, ToWorker};
 use moorline_worker::sdk::Agent;
+use tokio::sync::watch;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const AGENT: &str = "simulated@1.0.0";
@@ -23,14 +30,20 @@ struct Session {
     link: WorkerLink,
     _worker: InProcessWorker,
     job: JobId,
+    backend: &'static str,
     events: Vec<Event>,
 }
 
 impl Session {
     async fn open(options: &str) -> Self {
+        Self::with(Simulated, options).await
+    }
+
+    async fn with(opener: impl Opener, options: &str) -> Self {
         let at = Timestamp::from_unix_millis(1);
         let (worker, job) = (WorkerId::mint(at, [1; 10]), JobId::mint(at, [2; 10]));
-        let agent: Arc<dyn Agent> = Arc::new(BackendAgent::new(AGENT.parse().unwrap(), Simulated));
+        let backend = opener.info().name;
+        let agent: Arc<dyn Agent> = Arc::new(BackendAgent::new(AGENT.parse().unwrap(), opener));
         let (candidate, host) = in_process(worker, [agent]).unwrap();
         let link = candidate.admit(Fence::new(1), []).await.unwrap();
         let start = StartJob {
@@ -44,7 +57,15 @@ impl Session {
             credentials: Vec::new(),
         };
         link.sender.send(ToWorker::Start(start)).await.unwrap();
-        Self { link, _worker: host, job, events: Vec::new() }
+        Self { link, _worker: host, job, backend, events: Vec::new() }
+    }
+
+    /// Closes it, and waits for its end.
+    async fn close(&mut self) {
+        let cancel = ToWorker::Cancel { job: self.job, reason: "client-close".into(), grace: Millis::from_secs(5) };
+        self.link.sender.send(cancel).await.unwrap();
+        let Report::Result { output: Output::Inline(result), .. } = self.next().await else { panic!() };
+        assert_eq!(result.get(), r#"{"closed":"client-close"}"#);
     }
 
     async fn send(&self, id: &str, command: Command) {
@@ -76,7 +97,7 @@ impl Session {
     async fn invoke(&mut self, id: &str, command: Command) -> CommandResult {
         self.send(id, command).await;
         let answer = self.answer().await;
-        assert_eq!((&*answer.id, &*answer.backend), (id, "simulated"));
+        assert_eq!((&*answer.id, &*answer.backend), (id, self.backend));
         answer.result
     }
 }
@@ -90,10 +111,7 @@ async fn a_session_begins_with_its_back_end_and_ends_when_it_is_told_to() {
     let mut session = Session::open("null").await;
     session.invoke("a", register()).await;
     assert_eq!(session.events[0].said, EventBody::Opened);
-    let cancel = ToWorker::Cancel { job: session.job, reason: "client-close".into(), grace: Millis::from_secs(5) };
-    session.link.sender.send(cancel).await.unwrap();
-    let Report::Result { output: Output::Inline(result), .. } = session.next().await else { panic!() };
-    assert_eq!(result.get(), r#"{"closed":"client-close"}"#);
+    session.close().await;
 }
 
 #[tokio::test]
@@ -166,6 +184,108 @@ async fn a_write_is_answered_and_complete_later() {
     let Done::Readings(readings) = session.invoke("read", read).await.done else { panic!() };
     assert_eq!(readings[0].sample.as_ref().unwrap().value, Value::Double(7.5));
     assert_eq!((readings[0].success, readings[1].success), (true, false));
+}
+
+/// A back end that answers what is read when it is let, after some turns of whatever else there is to do, and what is
+/// registered never.
+#[derive(Clone)]
+struct Slow {
+    answers: watch::Receiver<bool>,
+    reads: Arc<AtomicUsize>,
+}
+
+/// Turns that an answer takes that comes at once.
+const TURNS: usize = 50;
+
+#[async_trait]
+impl Opener for Slow {
+    fn info(&self) -> BackendInfo {
+        BackendInfo { name: "slow", version: "1" }
+    }
+
+    async fn open(&self, _options: Option<&Json>) -> Result<Opened, OpenError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl Backend for Slow {
+    async fn execute(&mut self, _id: &str, _by: Option<&str>, command: &Command) -> CommandResult {
+        let Command::SessionState = command else { return pending().await };
+        CommandResult::done(Done::Session(SessionState::default()))
+    }
+
+    fn look(&self, command: &Command) -> Option<BoxFuture<'static, CommandResult>> {
+        let Command::Read { .. } = command else { return None };
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.answers.clone();
+        Some(Box::pin(async move {
+            drop(answers.wait_for(|answers| *answers).await);
+            for _ in 0..TURNS {
+                tokio::task::yield_now().await;
+            }
+            CommandResult::done(Done::Readings(Vec::new()))
+        }))
+    }
+
+    async fn next_event(&mut self) -> Result<Event, BackendFault> {
+        pending().await
+    }
+
+    async fn close(&mut self) {}
+}
+
+/// A session with one, what lets it answer, and how often it was read.
+async fn slow(answers: bool) -> (Session, watch::Sender<bool>, Arc<AtomicUsize>) {
+    let (lets, answers) = watch::channel(answers);
+    let reads = Arc::new(AtomicUsize::new(0));
+    (Session::with(Slow { answers, reads: Arc::clone(&reads) }, "null").await, lets, reads)
+}
+
+fn read() -> Command {
+    Command::Read { items: vec!["a".to_owned()] }
+}
+
+#[tokio::test]
+async fn a_read_that_is_not_answered_holds_up_nothing_and_is_carried_out_once_however_often_it_is_asked_for() {
+    let (mut session, lets, reads) = slow(false).await;
+    for id in ["first", "second", "first"] {
+        session.send(id, read()).await;
+    }
+    session.send("state", Command::SessionState).await;
+    let state = session.answer().await;
+    let Done::Session(known) = state.result.done else { panic!("{state:?}") };
+    let known: Vec<_> = known.commands.iter().map(|command| (&*command.id, command.finished)).collect();
+    assert_eq!(known, [("first", false), ("second", false), ("state", false)]);
+    assert!(!session.invoke("first", Command::WorkerInfo).await.success, "its name is another command's");
+    lets.send_replace(true);
+    let mut answered = [session.answer().await.id, session.answer().await.id];
+    answered.sort();
+    assert_eq!(answered.each_ref().map(|id| &**id), ["first", "second"]);
+    session.send("first", read()).await;
+    assert!(session.answer().await.repeated);
+    assert_eq!(reads.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_read_that_is_answered_soon_is_answered_before_what_came_after_it() {
+    let (mut session, _lets, _) = slow(true).await;
+    for id in ["a", "b", "c"] {
+        session.send(id, read()).await;
+        session.send(&format!("after {id}"), Command::WorkerInfo).await;
+    }
+    for id in ["a", "after a", "b", "after b", "c", "after c"] {
+        assert_eq!(&*session.answer().await.id, id);
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_waits_for_no_command() {
+    for command in [read(), register()] {
+        let (mut session, _lets, _) = slow(false).await;
+        session.send("a", command).await;
+        session.close().await;
+    }
 }
 
 #[test]

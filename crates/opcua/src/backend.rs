@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
 use moorline_backend::contract::{
     Command, CommandResult, Done, Event, ItemAt, Reading, Revision, ServerHandle, SessionState, Status, StatusCategory,
     UserHandle,
@@ -126,6 +127,7 @@ impl Backend for Connected {
                 self.authenticate(*server, user, password.reveal()).await.map(Done::User)
             }
             Command::SetBufferedUpdateInterval { server, interval_ms } => self.pace(*server, *interval_ms).await,
+            // In a bulk, whose commands are in order.
             Command::Read { items } => self.read(items).await.map(Done::Readings),
             Command::SubscribeAlarms { area } => Ok(self.subscribe_alarms(area)),
             Command::RefreshAlarms => self.refresh_alarms(),
@@ -136,6 +138,12 @@ impl Backend for Connected {
             }
         };
         done.map_or_else(|failed| failed, CommandResult::done)
+    }
+
+    fn look(&self, command: &Command) -> Option<BoxFuture<'static, CommandResult>> {
+        let Command::Read { items } = command else { return None };
+        let read = self.read(items);
+        Some(async move { read.await.map_or_else(|failed| failed, |readings| CommandResult::done(Done::Readings(readings))) }.boxed())
     }
 
     async fn settle(&mut self, done: &mut [(&Command, &mut CommandResult)]) {

@@ -12,8 +12,9 @@ use moorline_gateway_client::{
 };
 use moorline_opcua_testkit::gateway::{self, Gateway};
 use moorline_opcua_testkit::watch::OfGateway;
-use moorline_opcua_testkit::{Options, Proxy, Schedule, TestServer, Trial, tags};
+use moorline_opcua_testkit::{Cut, Options, Proxy, Schedule, TestServer, Trial, tags};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,10 +41,16 @@ fn moorline() -> &'static Path {
 }
 
 fn home(url: &str) -> TempDir {
+    home_with(url, "")
+}
+
+/// The same, with this in what the endpoint says.
+fn home_with(url: &str, more: &str) -> TempDir {
     let endpoint = "security_policy = \"None\"\nsecurity_mode = \"None\"\ninsecure_passwords = true\n\
                     user = \"operator\"\npassword_env = \"OPCUA_OPERATOR\"\n\
                     publishing_interval_ms = 50\nsampling_interval_ms = 0\nqueue_size = 10000";
-    gateway::home(Path::new(env!("CARGO_BIN_EXE_moorline-opcua")), &format!("url = \"{url}\"\n{endpoint}\n")).unwrap()
+    gateway::home(Path::new(env!("CARGO_BIN_EXE_moorline-opcua")), &format!("url = \"{url}\"\n{endpoint}\n{more}\n"))
+        .unwrap()
 }
 
 async fn start(home: TempDir) -> Gateway {
@@ -182,4 +189,39 @@ async fn a_client_loses_nothing_and_is_told_nothing_twice_while_the_worker_is_cu
     assert!(outcome.counts.is_exact(), "seed {seed}: {outcome:?}");
     assert!(outcome.connections > outcome.cuts, "seed {seed}: the cuts have cut nothing: {outcome:?}");
     within(client.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn reads_that_wait_for_the_connection_hold_up_neither_other_commands_nor_the_end_of_the_session() {
+    let server = TestServer::start(Options::default()).await.unwrap();
+    let network = Proxy::to(server.address()).await.unwrap();
+    // Longer than a command may take: whatever waits for a read fails.
+    let url = format!("opc.tcp://{}/", network.address());
+    let gateway = start(home_with(&url, "request_timeout_ms = 600000")).await;
+    let client = gateway.client().await.unwrap();
+    for cut in [Cut::Reset, Cut::BlackHole] {
+        let session = within(client.open(OpenSession::new("line 1"))).await.unwrap();
+        let line = within(session.register("line 1")).await.unwrap();
+        let read = async |session: Session| session.read([tags::item("Int32")]).await;
+        network.cut(cut);
+        let mut healed = JoinSet::new();
+        for _ in 0..3 {
+            healed.spawn(read(session.clone()));
+        }
+        within(session.worker_state()).await.unwrap();
+        let item = within(session.add_item(line, tags::item("Int32"))).await.unwrap();
+        within(session.remove_item(item)).await.unwrap();
+        assert!(healed.try_join_next().is_none(), "{cut:?}: a read is answered without a connection");
+        network.heal();
+        while let Some(readings) = within(healed.join_next()).await {
+            assert_eq!(readings.unwrap().unwrap()[0].sample.as_ref().unwrap().value, Value::Integer(-32), "{cut:?}");
+        }
+        network.cut(cut);
+        let mut never = JoinSet::new();
+        never.spawn(read(session.clone()));
+        within(session.worker_state()).await.unwrap();
+        within(session.close()).await.unwrap();
+        assert!(within(never.join_next()).await.unwrap().unwrap().is_err(), "{cut:?}");
+        network.heal();
+    }
 }

@@ -36,6 +36,8 @@ struct Entry {
 pub(super) enum Kind {
     /// It was not seen before.
     New,
+    /// It is being carried out.
+    UnderWay,
     /// It was carried out, and this came of it.
     Finished(CommandResult),
     /// It was carried out, and what came of it is not kept.
@@ -50,6 +52,7 @@ impl Known {
         let digest = digest(text);
         match self.commands.get(id) {
             Some(entry) if entry.digest != digest => Kind::Other,
+            Some(Entry { finished: false, .. }) => Kind::UnderWay,
             Some(Entry { result: Some(result), .. }) => Kind::Finished(result.clone()),
             Some(_) => Kind::Forgotten,
             None => {
@@ -112,7 +115,7 @@ mod tests {
         let mut known = Known::default();
         let result = CommandResult::done(Done::Nothing);
         assert_eq!(known.look_up("a", "write 1"), Kind::New);
-        assert_eq!(known.look_up("a", "write 1"), Kind::Forgotten, "it was taken up and nothing is known to be done");
+        assert_eq!(known.look_up("a", "write 1"), Kind::UnderWay);
         known.finish("a", &result, 10);
         assert_eq!(known.look_up("a", "write 1"), Kind::Finished(result));
         assert_eq!(known.look_up("a", "write 2"), Kind::Other);
