@@ -10,6 +10,7 @@ mod connect;
 mod connection_notes;
 mod exit;
 mod follow;
+mod keyboard;
 mod output;
 mod signals;
 mod table;

@@ -4,13 +4,14 @@
 
 mod common;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::grpc::url;
 use common::proxy::Proxy;
 use common::terminal::Terminal;
 use common::{Gateway, Running, moorline, stderr, stdout};
 use rustix::process::Signal;
+use rustix::termios::Termios;
 use serde_json::{Value, json};
 
 const CONFIG: &str = "[gateway]\nlisten = \"127.0.0.1:0\"\nmultiple_subscribers = true\n";
@@ -29,7 +30,7 @@ fn open(gateway: &Gateway) -> String {
 }
 
 /// A command whose output is read line by line while it runs.
-fn running(command: &mut std::process::Command) -> Running {
+fn running(command: &mut Command) -> Running {
     Running::start(command.stderr(Stdio::null()))
 }
 
@@ -175,8 +176,44 @@ fn a_live_table_is_painted_in_its_place_and_obeys_no_item() {
         }
         assert!(columns < 140 || lines.iter().any(|line| line.contains("\\u001b]0;owned")), "{lines:#?}");
     }
+    // What is typed is shown nowhere, and other keys end nothing.
+    terminal.press("wx\u{1b}[A");
+    let before = painted(&terminal, 0);
+    painted(&terminal, before);
+    assert!(!terminal.screen().concat().contains("wx"), "{:#?}", terminal.screen());
     table.signal(Signal::INT);
     assert_eq!(table.wait().code(), Some(130));
+    is_left_as_it_was(&terminal, &mode);
+
+    terminal.forget();
+    let mut table = terminal.run(&mut gateway.command(&["gateway", "stream", &session, "Count"]));
+    painted(&terminal, 0);
+    terminal.press("q");
+    assert_eq!(table.wait().code(), Some(0), "whoever has seen enough has seen what there was to see");
+    is_left_as_it_was(&terminal, &mode);
+    let about = gateway.run(&["gateway", "get", &session, "--json"]);
+    assert!(stdout(&about).contains("\"ready\""), "the session goes on: {}", stdout(&about));
+
+    // Nobody waits for a key where nobody is: the end of what is typed is no key.
+    let mut piped = Command::new("sh");
+    let program = gateway.command(&["gateway", "stream", &session, "Count"]);
+    piped.arg("-c").arg("exec \"$@\" < /dev/null").arg("sh").arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => piped.env(name, value),
+            None => piped.env_remove(name),
+        };
+    }
+    terminal.forget();
+    let mut table = terminal.run(&mut piped);
+    painted(&terminal, 0);
+    assert_eq!(format!("{:?}", terminal.mode()), format!("{mode:?}"), "keys are not taken that are not read");
+    table.signal(Signal::INT);
+    assert_eq!(table.wait().code(), Some(130));
+}
+
+/// It is said how to go on, and the terminal takes what is typed as before.
+fn is_left_as_it_was(terminal: &Terminal, mode: &Termios) {
     common::wait_for("it to be said how to go on", || {
         terminal.screen().last().is_some_and(|line| line.ends_with("follows"))
     });

@@ -156,6 +156,7 @@ pub(super) fn grammar() -> Clap {
         .after_help(
             "A lost connection and a gateway that was killed are waited for, and the stream goes on behind\n\
              what was seen last. What the gateway no longer has is shown as a gap: the items are read anew.\n\n\
+             On a terminal q ends the table, with exit code 0, and Ctrl-C any stream. The session goes on.\n\n\
              Examples:\n  moorline gateway stream $S Plant.Temperature Plant.Ramp\n  \
              moorline gateway stream $S --json | jq -c '[.item, .said.value]'",
         );

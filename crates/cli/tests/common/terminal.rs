@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::write;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
@@ -45,6 +46,11 @@ impl Terminal {
         let theirs = || Stdio::from(self.theirs.try_clone().unwrap());
         let command = command.env("TERM", "xterm").stdin(theirs()).stdout(theirs()).stderr(theirs());
         Running::of(command.spawn().unwrap())
+    }
+
+    /// Types this.
+    pub(crate) fn press(&self, keys: &str) {
+        assert_eq!(write(&self.ours, keys.as_bytes()).unwrap(), keys.len());
     }
 
     /// Makes it as wide as this.

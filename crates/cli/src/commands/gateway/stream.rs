@@ -4,6 +4,7 @@
 //! last. What is missing all the same is a gap: it is shown where nobody can overlook it, and the items are read anew.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -20,6 +21,7 @@ use crate::args::{Connection, Stream};
 use crate::clock;
 use crate::connect::{SessionGateway, session_gateway};
 use crate::exit::{Exit, Stop};
+use crate::keyboard::Keyboard;
 use crate::output::{Output, Style, printable};
 use crate::signals::Signals;
 
@@ -32,6 +34,20 @@ const ASK: Duration = Duration::from_secs(1);
 
 /// How long the items that were added may take to be removed at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// The key that ends the table.
+const END: u8 = b'q';
+
+/// Why a stream is not followed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The session is over.
+    Session,
+    /// Whoever looked at it has seen enough.
+    Key,
+    /// A signal.
+    Signal,
+}
 
 /// How events are shown.
 enum Form {
@@ -95,12 +111,26 @@ pub(super) async fn run(args: Stream, connection: &Connection, output: &Output) 
         began: now,
         looked: now,
     };
+    let keyboard = if matches!(following.form, Form::Table(..)) { Keyboard::take() } else { None };
+    let ended = async {
+        match &keyboard {
+            Some(keyboard) => {
+                output.note("q ends the table; the session goes on");
+                keyboard.pressed(END).await;
+            }
+            None => pending().await,
+        }
+    };
     let followed = tokio::select! {
         followed = following.follow(&args.items) => followed,
-        () = signals.next() => Ok(Exit::Interrupted),
+        () = signals.next() => Ok(End::Signal),
+        () = ended => Ok(End::Key),
     };
     following.leave(&followed).await;
-    followed
+    followed.map(|end| match end {
+        End::Session | End::Key => Exit::Success,
+        End::Signal => Exit::Interrupted,
+    })
 }
 
 fn table(output: &Output) -> ProgressBar {
@@ -111,7 +141,7 @@ fn table(output: &Output) -> ProgressBar {
 }
 
 impl Following<'_> {
-    async fn follow(&mut self, items: &[String]) -> Result<Exit> {
+    async fn follow(&mut self, items: &[String]) -> Result<End> {
         self.advise(items).await?;
         let mut paint = tokio::time::interval(PAINT);
         paint.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,7 +149,7 @@ impl Following<'_> {
             tokio::select! {
                 next = self.events.next() => match next {
                     Some(next) => self.take_in(next?).await,
-                    None => return Ok(Exit::Success),
+                    None => return Ok(End::Session),
                 },
                 Ok(()) = self.link.changed() => self.note_link(),
                 _ = paint.tick() => {
@@ -296,7 +326,7 @@ impl Following<'_> {
     }
 
     /// Removes what was added, and says how to go on.
-    async fn leave(&mut self, followed: &Result<Exit>) {
+    async fn leave(&mut self, followed: &Result<End>) {
         self.paint();
         if let Form::Table(_, bar) = &self.form {
             bar.abandon();
@@ -306,8 +336,8 @@ impl Following<'_> {
             tokio::time::timeout(GOODBYE, self.session.unregister(server)).await.map(drop).unwrap_or_default();
         }
         match followed {
-            Ok(Exit::Success) => self.output.note("the session is over"),
-            Ok(_) => {
+            Ok(End::Session) => self.output.note("the session is over"),
+            Ok(End::Key | End::Signal) => {
                 let (session, sequence) = (self.session.id(), self.events.position().sequence);
                 self.output.note(format_args!(
                     "the session goes on: `moorline gateway stream {session} --after {sequence}` shows what follows"
