@@ -33,9 +33,9 @@ const FOLLOWED_RATE: u64 = 1_000;
 /// How long a client waits before it tries again to reach a gateway that is not there.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// How old an event is at the most, in nanoseconds, whose reader is up to date: it has not waited for the agent's worker
-/// to find the gateway again.
-const FRESH_NANOS: u64 = 10_000_000;
+/// How old an event is at the most, in nanoseconds, whose reader is up to date: it is read before the next one is made, so
+/// nothing of what was missed is before it.
+const FRESH_NANOS: u64 = 1_000_000_000 / FOLLOWED_RATE;
 
 /// How long the client that follows is looked at, at the least, where few sessions come back in less.
 const LEAST_WINDOW: Duration = Duration::from_millis(500);
