@@ -126,13 +126,13 @@ impl<D: Dial> Worker<D> {
     }
 
     async fn stay_attached(&self, stop: &Stop) -> Ended {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(D::LONGEST_WAIT);
         let mut last_epoch = GatewayEpoch::default();
         let mut told = String::new();
         loop {
             match self.attach(last_epoch).await {
                 Ok(session) => {
-                    backoff = Backoff::new();
+                    backoff = Backoff::new(D::LONGEST_WAIT);
                     told.clear();
                     last_epoch = session.epoch();
                     tracing::info!(fence = %session.fence(), "attached");
@@ -164,7 +164,7 @@ impl<D: Dial> Worker<D> {
     }
 }
 
-/// Tells why the worker is not attached: once for each cause, since it tries again every second.
+/// Tells why the worker is not attached: once for each cause, since it tries again every second or more often.
 fn tell(told: &mut String, error: &ConnectError) {
     let reason = Chain(error).to_string();
     if reason == *told {
