@@ -15,28 +15,31 @@ pub struct JsonError(#[from] serde_json::Error);
 /// An agent's input, an event's body and a result are such values: the gateway forwards and stores them, it never
 /// needs their inside.
 #[derive(Clone)]
-pub struct Json(Arc<RawValue>);
+pub struct Json(
+    // The text stays where it was made: a chunk of a result is half a megabyte, which a count in front of it would copy.
+    Arc<Box<RawValue>>,
+);
 
 impl Json {
     /// Checks that `text` is one JSON value and keeps it.
     pub fn parse(text: &str) -> Result<Self, JsonError> {
         // A raw value keeps surrounding white space out but inner white space as it is.
-        Ok(Self(Arc::from(serde_json::from_str::<Box<RawValue>>(text)?)))
+        Ok(serde_json::from_str::<Box<RawValue>>(text)?.into())
     }
 
     /// The same of a text that is not copied before it is checked. White space around the value is no part of it.
     pub fn owned(text: String) -> Result<Self, JsonError> {
-        Ok(Self(Arc::from(RawValue::from_string(text)?)))
+        Ok(RawValue::from_string(text)?.into())
     }
 
     /// The JSON form of `value`.
     pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
-        Ok(Self(Arc::from(serde_json::value::to_raw_value(value)?)))
+        Ok(serde_json::value::to_raw_value(value)?.into())
     }
 
     /// The JSON `null`.
     pub fn null() -> Self {
-        Self(Arc::from(RawValue::NULL.to_owned()))
+        RawValue::NULL.to_owned().into()
     }
 
     /// The text.
@@ -52,7 +55,7 @@ impl Json {
 
 impl From<Box<RawValue>> for Json {
     fn from(raw: Box<RawValue>) -> Self {
-        Self(Arc::from(raw))
+        Self(Arc::new(raw))
     }
 }
 

@@ -14,6 +14,10 @@ use crate::record::Fact;
 /// keeps one small record keeps so much; large enough that its cost is spread over a hundred events.
 const SHARED_BYTES: usize = 64 * 1024;
 
+/// Which part of an allocation may be left unused. To give back the last bytes of a large one leaves a hole into which the
+/// next large one does not fit.
+const SPARED_PART: usize = 64;
+
 /// Room that is made for a fact's own fields before its encoded length is known.
 const FIELDS_BYTES: usize = 128;
 
@@ -114,7 +118,9 @@ impl Decided {
 
     fn seal(&mut self) {
         let mut bodies = std::mem::take(&mut self.bodies);
-        bodies.shrink_to_fit();
+        if bodies.capacity() - bodies.len() > bodies.len() / SPARED_PART {
+            bodies.shrink_to_fit();
+        }
         let bodies = Bytes::from(bodies);
         let mut start = 0;
         for Open { at, kind, worker_seq, child, joined, end } in self.open.drain(..) {

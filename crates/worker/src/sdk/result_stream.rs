@@ -4,12 +4,11 @@
 //! that, the stream always holds back what may be the last chunk. Text is cut between characters. A chunk is bounded
 //! both raw and as it stands in JSON: a text of control characters grows sixfold there.
 
-use std::borrow::Cow;
 use std::mem;
 
 use data_encoding::BASE64;
 use moorline_types::limits::MAX_EVENT_BODY_BYTES;
-use moorline_types::{EventKind, Json, JsonError, ResultId};
+use moorline_types::{EventKind, Json, ResultId};
 use serde::Serialize;
 
 use super::{EmitError, JobContext, Outcome};
@@ -20,6 +19,10 @@ use crate::random::{self, NoEntropy};
 
 /// What is left for a chunk's data in JSON: the body's bound less its other fields.
 const MAX_ESCAPED_BYTES: usize = MAX_EVENT_BODY_BYTES - 1024;
+
+/// How much is held of what may be a chunk: a full one, and the longest character behind it, by which it is known not to
+/// be the last.
+const MAX_HELD_BYTES: usize = RESULT_CHUNK_BYTES + 4;
 
 /// How chunks carry their data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -52,12 +55,35 @@ pub enum StreamError {
 #[derive(Debug)]
 pub struct ResultStream {
     job: JobContext,
-    id: ResultId,
-    encoding: Encoding,
-    buffer: Vec<u8>,
-    cut: TextCut,
-    chunk_seq: u64,
+    held: Held,
+    next: Next,
     size: u64,
+}
+
+/// What is written and not sent.
+#[derive(Debug)]
+enum Held {
+    /// Text, behind what is before the data of its chunk: where nothing is escaped, which is most text, the body is made
+    /// where the text is, and nothing is copied.
+    Text { begun: Begun, cut: TextCut },
+    /// Bytes that will be encoded.
+    Bytes(Vec<u8>),
+}
+
+/// The body of a chunk, up to where its data ends.
+#[derive(Debug)]
+struct Begun {
+    text: String,
+    /// Where the data begins.
+    data: usize,
+}
+
+/// The chunk that comes next.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    id: ResultId,
+    chunk_seq: u64,
+    encoding: Encoding,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,95 +95,165 @@ struct Chunk<'a> {
     more: bool,
 }
 
-impl Chunk<'_> {
-    /// The chunk as an event's body. Data that nothing is escaped in, which most is, is put where the body of an empty
-    /// chunk has none: looking for what to escape would take longer than everything else that is done with it.
-    fn body(&self) -> Result<Json, JsonError> {
+impl Next {
+    const fn with<'a>(&self, data: &'a str, more: bool) -> Chunk<'a> {
+        let Self { id: result_id, chunk_seq, encoding } = *self;
+        Chunk { result_id, chunk_seq, data, encoding, more }
+    }
+
+    /// The body without data, in two: what is before the data and what is behind it.
+    fn around(&self, more: bool) -> (String, String) {
         const EMPTY: &str = "\"data\":\"";
-        if !is_plain(self.data) {
-            return Json::of(self);
-        }
-        let empty = Json::of(&Chunk { data: "", ..*self })?;
-        let Some((before, after)) = empty.get().split_once(EMPTY) else { return Json::of(self) };
-        Json::owned([before, EMPTY, self.data, after].concat())
+        // A struct of texts and numbers always has a JSON form, and this one has the field.
+        let mut before = serde_json::to_string(&self.with("", more)).unwrap_or_default();
+        let data = before.find(EMPTY).map_or(0, |at| at + EMPTY.len());
+        let behind = before.split_off(data);
+        (before, behind)
+    }
+
+    /// Begins the body, with room for so much data and what is behind it: of a full chunk exactly what it takes, so that
+    /// nothing is given back of it, which would leave a hole that the next one does not fit into.
+    fn begin(&self, bytes: usize) -> Begun {
+        let (before, behind) = self.around(true);
+        let mut text = String::with_capacity(before.len() + bytes + behind.len());
+        text.push_str(&before);
+        Begun { data: text.len(), text }
+    }
+
+    /// The body of bytes, whose text in base64 stands in JSON as it is.
+    fn encoded(&self, bytes: &[u8], more: bool) -> Json {
+        let mut begun = self.begin(BASE64.encode_len(bytes.len()));
+        BASE64.encode_append(bytes, &mut begun.text);
+        self.end(begun, true, more)
+    }
+
+    /// Ends the body, whose data is known to stand in JSON as it is or is looked at.
+    fn end(&self, begun: Begun, is_plain: bool, more: bool) -> Json {
+        let Begun { mut text, data } = begun;
+        let written = text.get(data..).unwrap_or_default();
+        let body = if is_plain {
+            text.push_str(&self.around(more).1);
+            Json::owned(text)
+        } else {
+            Json::of(&self.with(written, more))
+        };
+        body.unwrap_or_else(|_| Json::null())
+    }
+}
+
+impl Begun {
+    fn data(&self) -> &str {
+        self.text.get(self.data..).unwrap_or_default()
     }
 }
 
 impl ResultStream {
     pub(super) fn begin(job: JobContext, encoding: Encoding) -> Result<Self, StreamError> {
         let id = ResultId::mint(clock::now(), random::draw().map_err(StreamError::Entropy)?);
-        Ok(Self { job, id, encoding, buffer: Vec::new(), cut: TextCut::default(), chunk_seq: 0, size: 0 })
+        let next = Next { id, chunk_seq: 0, encoding };
+        let held = match encoding {
+            Encoding::Utf8 => Held::Text { begun: next.begin(0), cut: TextCut::default() },
+            Encoding::Base64 => Held::Bytes(Vec::new()),
+        };
+        Ok(Self { job, held, next, size: 0 })
     }
 
     /// Names the result.
     pub const fn id(&self) -> ResultId {
-        self.id
+        self.next.id
     }
 
     /// Appends text, in either encoding.
-    pub async fn write_text(&mut self, text: &str) -> Result<(), StreamError> {
-        self.write(text.as_bytes()).await
+    pub async fn write_text(&mut self, mut text: &str) -> Result<(), StreamError> {
+        if matches!(self.held, Held::Bytes(_)) {
+            return self.write(text.as_bytes()).await;
+        }
+        self.size += text.len() as u64;
+        // Taken in by pieces, so that a large write does not copy itself into the buffer at once.
+        while let Held::Text { begun, .. } = &mut self.held
+            && !text.is_empty()
+        {
+            let room = MAX_HELD_BYTES.saturating_sub(begun.data().len()).max(MAX_HELD_BYTES - RESULT_CHUNK_BYTES);
+            let (piece, rest) = text.split_at(text.floor_char_boundary(room));
+            begun.text.push_str(piece);
+            text = rest;
+            self.send_full().await?;
+        }
+        Ok(())
     }
 
     /// Appends bytes. Only a stream in base64 takes them.
     pub async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
-        match self.encoding {
-            Encoding::Utf8 => Err(StreamError::NotText),
-            Encoding::Base64 => self.write(bytes).await,
+        match self.held {
+            Held::Text { .. } => Err(StreamError::NotText),
+            Held::Bytes(_) => self.write(bytes).await,
         }
     }
 
     /// Sends the last chunk. What it returns is the job's result.
     pub async fn finish(mut self, summary: impl Into<String> + Send) -> Result<Outcome, StreamError> {
-        while let Some(full) = self.take_full() {
-            self.send(&full, true).await?;
-        }
-        let last = mem::take(&mut self.buffer);
-        self.send(&last, false).await?;
-        let output = Output::Streamed { result_id: self.id.to_string(), result_size: self.size };
+        self.send_full().await?;
+        let last = match mem::replace(&mut self.held, Held::Bytes(Vec::new())) {
+            // All of it was looked at, because nothing was cut off.
+            Held::Text { begun, cut } => self.next.end(begun, cut.is_plain(), false),
+            Held::Bytes(bytes) => self.next.encoded(&bytes, false),
+        };
+        self.send(last).await?;
+        let output = Output::Streamed { result_id: self.next.id.to_string(), result_size: self.size };
         Ok(Outcome { output, summary: None }.summary(summary))
     }
 
-    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), StreamError> {
-        self.size += bytes.len() as u64;
-        // Taken in by pieces, so that a large write does not copy itself into the buffer at once.
-        while !bytes.is_empty() {
-            let room = (2 * RESULT_CHUNK_BYTES).saturating_sub(self.buffer.len()).clamp(1, bytes.len());
-            self.buffer.extend_from_slice(&bytes[..room]);
-            bytes = &bytes[room..];
-            while let Some(full) = self.take_full() {
-                self.send(&full, true).await?;
-            }
+    async fn write(&mut self, mut written: &[u8]) -> Result<(), StreamError> {
+        self.size += written.len() as u64;
+        while let Held::Bytes(bytes) = &mut self.held
+            && !written.is_empty()
+        {
+            let room = MAX_HELD_BYTES.saturating_sub(bytes.len()).clamp(1, written.len());
+            let (piece, rest) = written.split_at(room);
+            bytes.extend_from_slice(piece);
+            written = rest;
+            self.send_full().await?;
         }
         Ok(())
     }
 
-    /// Cuts a chunk off the buffer's front if something is left behind it.
-    fn take_full(&mut self) -> Option<Vec<u8>> {
-        let end = match self.encoding {
-            Encoding::Utf8 => self.cut.find(&self.buffer)?,
-            Encoding::Base64 => Some(RESULT_CHUNK_BYTES).filter(|end| self.buffer.len() > *end)?,
-        };
-        self.cut = TextCut::default();
-        let rest = self.buffer.split_off(end);
-        Some(mem::replace(&mut self.buffer, rest))
+    /// Sends what is held but for the last of it, which may be the last chunk.
+    async fn send_full(&mut self) -> Result<(), StreamError> {
+        while let Some(body) = self.take_full() {
+            self.send(body).await?;
+        }
+        Ok(())
     }
 
-    async fn send(&mut self, data: &[u8], more: bool) -> Result<(), StreamError> {
-        let encoded;
-        let data = match self.encoding {
-            Encoding::Utf8 => {
-                // Text was written, and is cut between characters.
-                encoded =
-                    simdutf8::basic::from_utf8(data).map_or_else(|_| String::from_utf8_lossy(data), Cow::Borrowed);
-                &*encoded
+    /// Cuts a chunk off the front of what is held if something is left behind it.
+    fn take_full(&mut self) -> Option<Json> {
+        match &mut self.held {
+            Held::Text { begun, cut } => {
+                let end = begun.data + cut.find(begun.data().as_bytes())?;
+                let is_plain = mem::take(cut).is_plain();
+                let following = Next { chunk_seq: self.next.chunk_seq + 1, ..self.next };
+                // Whoever has filled a chunk fills another.
+                let mut rest = following.begin(RESULT_CHUNK_BYTES);
+                rest.text.push_str(begun.text.get(end..).unwrap_or_default());
+                begun.text.truncate(end);
+                let full = mem::replace(begun, rest);
+                Some(self.next.end(full, is_plain, true))
             }
-            Encoding::Base64 => &BASE64.encode(data),
-        };
-        let chunk = Chunk { result_id: self.id, chunk_seq: self.chunk_seq, data, encoding: self.encoding, more };
-        self.chunk_seq += 1;
-        // A struct of texts and numbers always has a JSON form.
-        let body = chunk.body().unwrap_or_else(|_| Json::null());
+            Held::Bytes(bytes) => {
+                if bytes.len() <= RESULT_CHUNK_BYTES {
+                    return None;
+                }
+                let mut rest = Vec::with_capacity(MAX_HELD_BYTES);
+                rest.extend_from_slice(&bytes[RESULT_CHUNK_BYTES..]);
+                bytes.truncate(RESULT_CHUNK_BYTES);
+                let full = mem::replace(bytes, rest);
+                Some(self.next.encoded(&full, true))
+            }
+        }
+    }
+
+    async fn send(&mut self, body: Json) -> Result<(), StreamError> {
+        self.next.chunk_seq += 1;
         self.job.push(Report::Event { kind: EventKind::ResultChunk, body }).await.map_err(StreamError::Emit)
     }
 }
@@ -170,13 +266,6 @@ const fn escaped_len(byte: u8) -> u8 {
     1 + (byte == b'"') as u8 + (byte == b'\\') as u8 + 5 * (byte < 0x20) as u8
 }
 
-/// Whether a text stands in JSON as it is.
-fn is_plain(text: &str) -> bool {
-    let escaped = |block: &[u8]| block.iter().fold(0, |escaped, byte| escaped | (escaped_len(*byte) ^ 1));
-    let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
-    blocks.iter().all(|block| escaped(block) == 0) && escaped(rest) == 0
-}
-
 /// Finds where a text chunk ends. Keeps its place, so that many small writes do not look at the same bytes again.
 #[derive(Debug, Default)]
 struct TextCut {
@@ -185,6 +274,11 @@ struct TextCut {
 }
 
 impl TextCut {
+    /// Whether what was looked at stands in JSON as it is.
+    const fn is_plain(&self) -> bool {
+        self.escaped == self.at
+    }
+
     /// Where the chunk at the front of `buffer` ends, within both bounds and between two characters; `None` if all of
     /// the buffer fits. The buffer has only grown since the last call.
     fn find(&mut self, buffer: &[u8]) -> Option<usize> {
@@ -251,14 +345,32 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_the_same_body_whether_its_data_is_escaped_or_put_in() {
-        let result_id = ResultId::mint(moorline_types::Timestamp::from_unix_millis(1), [1; 10]);
+    fn a_chunk_is_the_same_body_whether_its_data_is_escaped_or_left_where_it_is() {
+        let id = ResultId::mint(moorline_types::Timestamp::from_unix_millis(1), [1; 10]);
         let mut texts: Vec<String> =
             (0..=0x7f).map(|byte: u8| format!("{}é{}", "x".repeat(40), char::from(byte))).collect();
         texts.extend(["", "\"data\":\"", "plain", "€"].map(str::to_owned));
         for data in &texts {
-            let chunk = Chunk { result_id, chunk_seq: 7, data, encoding: Encoding::Utf8, more: true };
-            assert_eq!(chunk.body().unwrap(), Json::of(&chunk).unwrap(), "{data:?}");
+            let next = Next { id, chunk_seq: 7, encoding: Encoding::Utf8 };
+            let mut cut = TextCut::default();
+            assert_eq!(cut.find(data.as_bytes()), None);
+            for more in [true, false] {
+                let mut begun = next.begin(0);
+                begun.text.push_str(data);
+                assert_eq!(begun.data(), data);
+                let expected = Json::of(&next.with(data, more)).unwrap();
+                assert_eq!(next.end(begun, cut.is_plain(), more), expected, "{data:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_stand_in_their_chunk_as_base64() {
+        let id = ResultId::mint(moorline_types::Timestamp::from_unix_millis(1), [1; 10]);
+        let next = Next { id, chunk_seq: 1, encoding: Encoding::Base64 };
+        for bytes in [b"".as_slice(), b"\0\xff", b"four"] {
+            let expected = Json::of(&next.with(&BASE64.encode(bytes), true)).unwrap();
+            assert_eq!(next.encoded(bytes, true), expected);
         }
     }
 
