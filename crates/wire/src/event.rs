@@ -89,7 +89,7 @@ macro_rules! events {
                 return Err(BodyError::TooDeep);
             }
             match kind {
-                $(EventKind::$variant => body::read::<body::$variant>(body)?.check()?,)*
+                $(EventKind::$variant => body::read::<body::checked::$variant>(body)?.check()?,)*
                 EventKind::Vendor(_) => body::check_object(body)?,
             }
             Ok(())

@@ -1,7 +1,9 @@
 //! The ten bodies of the spec, as types.
 
+use std::fmt;
+
 use moorline_types::Json;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::Number;
 
 use crate::decode::{FieldError, Problem, object};
@@ -35,23 +37,58 @@ words! {
     }
 }
 
-/// `log`.
+/// The bodies as they are checked: what may be long is not kept.
+pub(super) mod checked {
+    use super::Length;
+    pub(crate) use super::{ArtifactRef, Delegate, Metric, Progress, Status, ToolCall, ToolResult};
+
+    pub(crate) type Log = super::Log<Length>;
+    pub(crate) type Thought = super::Thought<Length>;
+    pub(crate) type ResultChunk = super::ResultChunk<Length>;
+}
+
+/// The length of a text, in bytes, read without keeping the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Length(usize);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Measure;
+
+        impl Visitor<'_> for Measure {
+            type Value = Length;
+
+            // As a text that is kept says it.
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Length, E> {
+                Ok(Length(text.len()))
+            }
+        }
+
+        deserializer.deserialize_str(Measure)
+    }
+}
+
+/// `log`. `T` is how its line is kept.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Log {
+pub struct Log<T = String> {
     /// How much it matters.
     pub level: Received<LogLevel>,
     /// The line.
-    pub message: String,
+    pub message: T,
     /// What a program may want to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<Json>,
 }
 
-/// `thought`.
+/// `thought`. `T` is how its text is kept.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Thought {
+pub struct Thought<T = String> {
     /// The reasoning.
-    pub text: String,
+    pub text: T,
 }
 
 /// `tool_call`.
@@ -172,15 +209,15 @@ pub struct Progress {
     pub message: Option<String>,
 }
 
-/// `result_chunk` (spec 8.4).
+/// `result_chunk` (spec 8.4). `T` is how its data is kept.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct ResultChunk {
+pub struct ResultChunk<T = String> {
     /// Which chunks belong together.
     pub result_id: String,
     /// Which of them this is, from 0.
     pub chunk_seq: u64,
     /// The chunk.
-    pub data: String,
+    pub data: T,
     /// How it is written.
     pub encoding: ChunkEncoding,
     /// Whether another follows.
@@ -210,16 +247,18 @@ impl Log {
             other => other,
         })
     }
+}
 
+impl checked::Log {
     pub(super) fn check(&self) -> Result<(), FieldError> {
         known("body.level", &self.level)?;
-        said("body.message", &self.message)
+        measured("body.message", self.message)
     }
 }
 
-impl Thought {
+impl checked::Thought {
     pub(super) fn check(&self) -> Result<(), FieldError> {
-        said("body.text", &self.text)
+        measured("body.text", self.text)
     }
 }
 
@@ -283,7 +322,7 @@ impl Progress {
     }
 }
 
-impl ResultChunk {
+impl checked::ResultChunk {
     pub(super) fn check(&self) -> Result<(), FieldError> {
         said("body.result_id", &self.result_id)
     }
@@ -294,7 +333,11 @@ fn rule(path: &str, rule: &str) -> FieldError {
 }
 
 fn said(path: &str, text: &str) -> Result<(), FieldError> {
-    if text.is_empty() { Err(rule(path, "must not be empty")) } else { Ok(()) }
+    measured(path, Length(text.len()))
+}
+
+fn measured(path: &str, length: Length) -> Result<(), FieldError> {
+    if length == Length(0) { Err(rule(path, "must not be empty")) } else { Ok(()) }
 }
 
 fn maybe_said(path: &str, text: Option<&str>) -> Result<(), FieldError> {
