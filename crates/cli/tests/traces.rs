@@ -226,6 +226,7 @@ fn a_refused_batch_is_dropped_and_told() {
     collector.conducts_itself(Conduct::Answers(401));
     let gateway = Gateway::with("", &[&collector.flag()]);
     assert_eq!(gateway.follow("echo", &json!(1)).1, 0);
+    wait_for("the job's span is refused", || collector.has_refused("arcp.job"));
     wait_for("the log says so", || gateway.log().contains("the collector refuses spans"));
     collector.conducts_itself(Conduct::Takes);
     assert_eq!(gateway.follow("echo", &json!(1)).1, 0);

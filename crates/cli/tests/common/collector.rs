@@ -43,14 +43,21 @@ struct State {
     /// When the first and the last of them came that were to come later.
     put_off: Option<(Instant, Instant)>,
     taken: Vec<Span>,
+    refused: Vec<Span>,
     /// What is said of whoever has sent them.
     resource: BTreeMap<String, String>,
 }
 
 impl State {
     fn new() -> Arc<Mutex<Self>> {
-        let (conduct, resource) = (Conduct::Takes, BTreeMap::new());
-        Arc::new(Mutex::new(Self { conduct, asked: Vec::new(), put_off: None, taken: Vec::new(), resource }))
+        Arc::new(Mutex::new(Self {
+            conduct: Conduct::Takes,
+            asked: Vec::new(),
+            put_off: None,
+            taken: Vec::new(),
+            refused: Vec::new(),
+            resource: BTreeMap::new(),
+        }))
     }
 
     /// A request has come. Answers what is to become of it.
@@ -73,7 +80,11 @@ impl State {
                 let now = Instant::now();
                 self.put_off = Some((self.put_off.map_or(now, |(first, _)| first), now));
             }
-            Conduct::Answers(_) | Conduct::Hangs => {}
+            Conduct::Answers(_) => {
+                let of_scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+                self.refused.extend(of_scopes.flat_map(|scope| scope.spans));
+            }
+            Conduct::Hangs => {}
         }
         self.conduct
     }
@@ -149,6 +160,11 @@ impl Collector {
     /// The spans that were taken.
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.state.lock().unwrap().taken.clone()
+    }
+
+    /// Whether a span of this name was refused.
+    pub(crate) fn has_refused(&self, name: &str) -> bool {
+        self.state.lock().unwrap().refused.iter().any(|span| span.name == name)
     }
 
     /// Those of one name.
