@@ -304,7 +304,7 @@ impl Crew {
     }
 
     /// What a worker is started with, as far as a change of it needs another worker.
-    fn fingerprint(&self, spec: &ProcessSpec) -> String {
+    pub(super) fn fingerprint(&self, spec: &ProcessSpec) -> String {
         let ProcessSpec { name, agents, program, args, env, cwd, socket, assignment, logs: _, orphan_lifetime } = spec;
         let said =
             format!("{:?}", (name, agents, program, args, env, cwd, socket, orphan_lifetime, assignment.to_string()));

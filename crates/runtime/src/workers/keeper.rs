@@ -29,7 +29,8 @@ impl Keeper {
         let stopping = self.crew.0.tasks.stopping().clone();
         let mut restart = Restart::new(self.crew.0.clock.clone());
         let mut adopted = adopted;
-        while !stopping.is_cancelled() {
+        // One that is adopted is watched also if the gateway stops before this has begun: it may be one that is to end.
+        while adopted.is_some() || !stopping.is_cancelled() {
             restart.begin();
             match adopted.take() {
                 Some(survivor) => self.adopt(survivor).await,

@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::manifest::{Entry, Manifest};
-use super::{Crew, CrewOptions, DoorError, WorkerDoor};
+use super::{Crew, CrewOptions, DoorError, ProcessSpec, WorkerDoor};
 use crate::audit::{Audit, AuditRetention};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -288,5 +288,37 @@ async fn a_worker_that_lives_is_awaited_or_ended_as_is_configured() {
         } else {
             tokio::time::timeout(PATIENCE, child.wait()).await.expect("it was ended").unwrap();
         }
+    }
+}
+
+/// A gateway that stops before it has looked at a worker that it adopts ends it as it does any other, or leaves it alone.
+#[tokio::test]
+async fn a_gateway_that_stops_as_soon_as_it_has_started_ends_its_workers_or_leaves_them_as_it_is_told() {
+    let spec = ProcessSpec {
+        name: "sleeper@1".to_owned(),
+        agents: Vec::new(),
+        program: "sleep".into(),
+        args: Vec::new(),
+        env: Vec::new(),
+        cwd: "/".into(),
+        logs: "/nowhere".into(),
+        socket: "/nowhere".into(),
+        orphan_lifetime: None,
+        assignment: serde_json::Value::Null,
+    };
+    for ends in [true, false] {
+        let (mut child, identity) = sleeper();
+        let bench = Bench::new();
+        let crew = bench.crew(true);
+        let entry = Entry { fingerprint: crew.fingerprint(&spec), ..entry(Some(identity), peer::our_user()) };
+        Manifest::new(Arc::clone(&bench.store)).put(worker(1), &entry).await.unwrap();
+        let survivors = crew.recover(std::slice::from_ref(&spec)).await.unwrap();
+        crew.keep(vec![spec.clone()], survivors);
+        if ends {
+            bench.pool.shut_down_workers(Millis::ZERO);
+        }
+        // Nothing of what keeps the worker has run yet.
+        bench.tasks.stop().await;
+        assert_eq!(child.try_wait().unwrap().is_some(), ends);
     }
 }
