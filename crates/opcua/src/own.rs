@@ -16,6 +16,10 @@ use crate::settings::Settings;
 /// Bits of a key. Every security policy that there is takes it.
 const KEY_BITS: u32 = 2_048;
 
+/// How long a certificate is valid. Whoever replaces it has to have it trusted at every server again, by hand, so it lasts
+/// about as long as the machines that it is for.
+const VALID_DAYS: u32 = 20 * 365;
+
 /// Characters of a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
 
@@ -76,11 +80,12 @@ pub(crate) fn ensure(settings: &Settings) -> Result<(), OwnError> {
 
 /// What the certificate says of us.
 fn described(settings: &Settings) -> X509Data {
-    X509Data::from(ApplicationDescription {
+    let application = ApplicationDescription {
         application_uri: settings.application_uri.as_str().into(),
         application_name: settings.application_name.as_str().into(),
         ..ApplicationDescription::default()
-    })
+    };
+    X509Data { certificate_duration_days: VALID_DAYS, ..X509Data::from(application) }
 }
 
 /// A key as everybody reads it.
@@ -156,6 +161,15 @@ mod tests {
             let modes = files(&settings).map(|file| fs::metadata(file).unwrap().permissions().mode() & 0o777);
             assert_eq!(modes, [0o600, 0o600]);
         }
+    }
+
+    #[test]
+    fn a_certificate_outlasts_the_machines_that_it_is_for() {
+        let (_home, settings) = settings();
+        ensure(&settings).unwrap();
+        let own = CertificateStore::read_cert(&files(&settings)[0]).unwrap();
+        let (from, until) = (own.not_before().unwrap(), own.not_after().unwrap());
+        assert_eq!((until - from).num_days(), i64::from(VALID_DAYS));
     }
 
     #[test]
