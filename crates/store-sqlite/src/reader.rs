@@ -1,7 +1,4 @@
 //! The threads that read: each has a connection of its own and answers one question at a time from one snapshot.
-//!
-//! They have a lower priority than those that deliver and commit. Who reads what is not in memory any more is behind, and
-//! many who are behind at once, as after a restart, would take the cores from those who are not.
 
 use std::io;
 use std::path::Path;
@@ -21,10 +18,6 @@ const READERS: usize = 2;
 
 /// Questions that may wait. A reader that waits here costs a closure; beyond that the caller waits.
 const QUEUE: usize = 64;
-
-/// By how many steps the threads are nicer than the rest of the process. On a core that both want they then have a tenth of
-/// what another thread has, so they are slowed down and do not stand still.
-const NICER: i32 = 10;
 
 type Question = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -84,7 +77,6 @@ impl Readers {
 
 fn start_one(mut conn: Connection, questions: Questions) -> io::Result<Ended> {
     thread::spawn("moorline-read", move || {
-        thread::be_nicer(NICER);
         while let Some(question) = next(&questions) {
             question(&mut conn);
         }
@@ -93,29 +85,4 @@ fn start_one(mut conn: Connection, questions: Questions) -> io::Result<Ended> {
 
 fn next(questions: &Questions) -> Option<Question> {
     questions.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use moorline_store::Store as _;
-    use moorline_types::Timestamp;
-
-    use super::*;
-    use crate::{SqliteOptions, SqliteStore};
-
-    /// The greatest niceness that there is.
-    const NICEST: i32 = 19;
-
-    #[tokio::test]
-    async fn those_who_read_are_nicer_than_those_who_deliver() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("store.db");
-        let options = SqliteOptions::new(&path, Timestamp::from_unix_millis(1), [1; 10]);
-        SqliteStore::open(options).await.unwrap().close().await;
-        let niceness = || rustix::process::getpriority_process(None).unwrap();
-        let readers = Readers::start(&path).unwrap();
-        let reading = readers.ask(move |_| Ok(niceness())).await.unwrap();
-        assert_eq!(reading, (niceness() + NICER).min(NICEST));
-        readers.close().await;
-    }
 }

@@ -27,14 +27,3 @@ pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
     Builder::new().name(name.to_owned()).spawn(body)?;
     Ok(Ended(ended))
 }
-
-/// Lowers the priority of the calling thread by so many steps of niceness, of which each leaves it a fifth less of a core
-/// that others want. Where priorities are a process's and not a thread's, or may not be changed, it stays as it is.
-pub(crate) fn be_nicer(steps: i32) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(steps) {
-        tracing::debug!(%error, "a thread keeps its priority");
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = steps;
-}
