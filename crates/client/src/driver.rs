@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use moorline_types::limits::MAX_SENT_FRAME_BYTES;
 use moorline_types::{Epoch, EventSeq, MessageId, TraceRef};
 use moorline_wire::payload::{Ack, Cancel, Close, Jobs, ListJobs, Ping, Unsubscribe};
@@ -283,7 +283,14 @@ impl Driver {
             sent = self.outbox.flush(&mut link.sink), if !self.outbox.is_idle() => Step::Sent(sent),
             () = self.jobs.deliver(), if self.jobs.is_stalled() => Step::Delivered,
             () = taken => Step::Taken,
-            () = sleep_until(wake) => Step::Timeout,
+            () = sleep_until(wake) => {
+                // A program that has stood still finds what has arrived meanwhile.
+                let unread = reading && self.heartbeat.is_unheard(clock::instant());
+                match unread.then(|| link.stream.next().now_or_never()).flatten() {
+                    Some(frame) => Step::Incoming(frame),
+                    None => Step::Timeout,
+                }
+            }
         }
     }
 

@@ -58,9 +58,14 @@ impl Heartbeat {
         Some(self.lost_at(interval).map_or(ping, |lost| lost.min(ping)))
     }
 
+    /// Whether the runtime is given up by `now`, unless something of it has arrived that was not read yet.
+    pub(crate) fn is_unheard(&self, now: Instant) -> bool {
+        self.interval.and_then(|interval| self.lost_at(interval)).is_some_and(|at| at <= now)
+    }
+
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
         let interval = self.interval?;
-        if self.lost_at(interval).is_some_and(|at| at <= now) {
+        if self.is_unheard(now) {
             return Some(Due::Lost { after: now.saturating_duration_since(self.received) });
         }
         if self.ping_at(interval) > now {

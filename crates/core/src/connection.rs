@@ -256,13 +256,24 @@ impl Connection {
         }
     }
 
+    /// Whether nothing was heard of the client for so long that it is given up by `now`. What has arrived meanwhile is to be
+    /// handled before [`Connection::handle_timeout`] is called: a process that has stood still finds it when it wakes.
+    pub fn is_unheard(&self, now: Timestamp) -> bool {
+        match self.state {
+            State::Open { negotiated: Negotiated { heartbeat: true, .. }, received, .. } => {
+                self.lost_at(received) <= now
+            }
+            State::Open { .. } | State::AwaitingHello { .. } | State::Authenticating | State::Closed => false,
+        }
+    }
+
     /// What is due by `now`, one thing at a time.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Option<Due> {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return None;
         }
         let ping_at = self.ping_at();
-        let lost = matches!(self.state, State::Open { received, .. } if self.lost_at(received) <= now);
+        let lost = self.is_unheard(now);
         match &mut self.state {
             State::AwaitingHello { .. } => {
                 self.state = State::Closed;
@@ -407,6 +418,7 @@ mod tests {
         connection.handle_sent(at(30));
         assert_eq!(connection.handle_timeout(at(59)), None);
         connection.handle_sent(at(59));
+        assert_eq!([59, 60].map(|second| connection.is_unheard(at(second))), [false, true]);
         assert_eq!(connection.handle_timeout(at(60)), Some(Due::HeartbeatLost));
         assert!(!connection.is_open());
     }

@@ -9,6 +9,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Bench, Client, PATIENCE, service_options};
 use moorline_server::connection::ServiceOptions;
 use moorline_types::Millis;
@@ -134,6 +136,27 @@ async fn pings_are_answered_and_sent_and_silence_ends_the_connection_but_not_the
         }
     };
     tokio::time::timeout(PATIENCE, pinger).await.expect("the job ends although its client was lost");
+}
+
+/// Gateway and client are on one thread here, which stands still. Which of the two the gateway sees first then, the time or
+/// what was said, is decided by chance.
+#[tokio::test]
+async fn a_client_that_has_spoken_while_the_gateway_stood_still_is_not_given_up() {
+    const INTERVAL: Duration = Duration::from_millis(300);
+    let interval = Millis::new(INTERVAL.as_millis().try_into().unwrap());
+    let bench = Bench::with(ServiceOptions { heartbeat_interval: interval, ..service_options() }, 10).await;
+    for round in 0..5 {
+        let mut client = bench.client().await;
+        client.say("msg_p", "session.ping", json!({ "nonce": "p_1", "sent_at": "2026-05-13T19:42:13Z" })).await;
+        // not a wait: the whole process stands still
+        std::thread::sleep(INTERVAL * 5 / 2);
+        loop {
+            match &client.recv().await.unwrap() {
+                ping if ping["type"] == "session.ping" => {}
+                pong => break assert_eq!(pong["payload"]["ping_nonce"], "p_1", "round {round}: {pong}"),
+            }
+        }
+    }
 }
 
 #[tokio::test]

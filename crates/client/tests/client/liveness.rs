@@ -50,6 +50,18 @@ async fn a_runtime_that_answers_is_kept() {
     submitted(&client, &mut peer, "job_1").await;
 }
 
+/// Which of the two a client sees first, the time or what was said, is decided by chance.
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_has_spoken_while_the_program_stood_still_is_not_given_up() {
+    let (client, mut peer) = connected_in_memory(Some(5)).await;
+    let mut job = submitted(&client, &mut peer, "job_1").await;
+    for seq in 1..=20 {
+        peer.log("job_1", seq).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(self::seq(&update(&mut job).await), seq);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_a_reader_is_slow_the_client_pings_and_gives_nobody_up() {
     let (client, mut peer) = connected_in_memory(Some(5)).await;

@@ -32,7 +32,7 @@ mod together;
 use super::hello::{self, NotOpened, Opened};
 use super::retry;
 use super::service::Service;
-use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, turn, write_now};
+use crate::door::{CloseReason, Incoming, Outgoing, Peer, Transport, Turn, read_now, turn, write_now};
 use crate::front::{from_wire, to_wire};
 use crate::keys::Certified;
 
@@ -193,7 +193,13 @@ impl<'a> Driver<'a> {
             () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye(CloseReason::GoingAway))),
             () = self.fence.cancelled() => Ok(Some(self.say_goodbye(CloseReason::TakenOver))),
             refusal = &mut self.over => Ok(Some(self.turn_out(&refusal))),
-            () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_timeout()),
+            () = clock.sleep_until(self.machine.poll_timeout()) => {
+                let is_unheard = self.machine.is_unheard(self.service.gateway().now());
+                match if is_unheard { read_now(transport, &mut self.outgoing).await } else { None } {
+                    Some(incoming) => Ok(Box::pin(self.handle_incoming(incoming)).await),
+                    None => Ok(self.handle_timeout()),
+                }
+            }
             turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
             done = self.slow.next() => {
                 Box::pin(self.handle_slow(done)).await;
