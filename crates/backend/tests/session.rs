@@ -64,7 +64,8 @@ impl Session {
     async fn close(&mut self) {
         let cancel = ToWorker::Cancel { job: self.job, reason: "client-close".into(), grace: Millis::from_secs(5) };
         self.link.sender.send(cancel).await.unwrap();
-        let Report::Result { output: Output::Inline(result), .. } = self.next().await else { panic!() };
+        let report = self.next().await;
+        let Report::Result { output: Output::Inline(result), .. } = &report else { panic!("{report:?} is no result") };
         assert_eq!(result.get(), r#"{"closed":"client-close"}"#);
     }
 
@@ -283,6 +284,8 @@ async fn a_read_that_is_answered_soon_is_answered_before_what_came_after_it() {
 async fn the_end_of_a_session_waits_for_no_command() {
     for command in [read(), register()] {
         let (mut session, _lets, _) = slow(false).await;
+        // A session that is ended before it has begun is none.
+        assert!(session.invoke("state", Command::SessionState).await.success);
         session.send("a", command).await;
         session.close().await;
     }
