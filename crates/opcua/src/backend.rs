@@ -142,8 +142,8 @@ impl Backend for Connected {
 
     fn look(&self, command: &Command) -> Option<BoxFuture<'static, CommandResult>> {
         let Command::Read { items } = command else { return None };
-        let read = self.read(items);
-        Some(async move { read.await.map_or_else(|failed| failed, |readings| CommandResult::done(Done::Readings(readings))) }.boxed())
+        let read = self.read(items).map(|read| read.map(Done::Readings));
+        Some(read.map(|done| done.map_or_else(|failed| failed, CommandResult::done)).boxed())
     }
 
     async fn settle(&mut self, done: &mut [(&Command, &mut CommandResult)]) {
