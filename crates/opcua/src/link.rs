@@ -123,8 +123,8 @@ pub(crate) struct Shared {
     revised: Mutex<BTreeMap<Group, u64>>,
     /// How items are told, as it was said last.
     told: Mutex<BTreeMap<Handle, Revision>>,
-    /// The subscriptions that the server has.
-    subscriptions: Mutex<Vec<SubscriptionState>>,
+    /// The subscriptions that the server has, by its names of them.
+    subscriptions: Mutex<BTreeMap<u32, SubscriptionState>>,
     /// How often values were lost.
     gaps: AtomicU64,
     /// There is something to do: what is wanted has changed, or alarms are to be said again.
@@ -213,7 +213,7 @@ impl Link {
         LinkState {
             name: session.as_ref().map(|session| session.server_session_id().to_string()).unwrap_or_default(),
             problem: session.err().map(|outage| outage.to_string()).unwrap_or_default(),
-            subscriptions: lock(&self.shared.subscriptions).clone(),
+            subscriptions: lock(&self.shared.subscriptions).values().cloned().collect(),
             gaps: self.shared.gaps.load(Ordering::Relaxed),
         }
     }

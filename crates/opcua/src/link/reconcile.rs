@@ -51,7 +51,9 @@ impl Serving {
     pub(super) async fn reconcile(&mut self, up: &Up) -> bool {
         // Each round does everything; what a command wants meanwhile is another round.
         while let Some(difference) = self.difference() {
-            if self.apply(up, difference).await.is_err() {
+            let applied = self.apply(up, difference).await;
+            self.note_subscriptions();
+            if applied.is_err() {
                 return false;
             }
         }

@@ -123,6 +123,7 @@ impl Serving {
             self.heard = Instant::now();
             self.publishes = MAX_PUBLISHES;
             self.recover(&up).await;
+            self.note_subscriptions();
             self.serve(&up, &mut connection).await;
         }
     }
@@ -156,7 +157,6 @@ impl Serving {
             if self.shared.refresh.swap(false, Ordering::Relaxed) {
                 self.refresh_alarms(up).await;
             }
-            self.note_subscriptions();
             self.request(up, &mut publishes);
             let deadline = self.watchdog();
             let silence = async {
@@ -180,17 +180,29 @@ impl Serving {
         }
     }
 
-    /// Lets whoever asks know what the server has of ours.
-    fn note_subscriptions(&self) {
+    /// Lets whoever asks know what the server has of ours. This looks at every item, so it is for when that has changed.
+    pub(super) fn note_subscriptions(&self) {
+        let mut items: BTreeMap<Group, u32> = BTreeMap::new();
+        for made in self.made.values().filter(|made| made.id.is_some()) {
+            *items.entry(made.group).or_default() += 1;
+        }
         let state = |(group, subscription): (&Group, &Subscription)| {
-            let made = self.made.values().filter(|made| made.group == *group && made.id.is_some());
-            SubscriptionState {
+            let state = SubscriptionState {
                 name: subscription.id.to_string(),
-                items: u32::try_from(made.count()).unwrap_or(u32::MAX),
+                items: items.get(group).copied().unwrap_or_default(),
                 last_sequence: subscription.sequence.last(),
-            }
+            };
+            (subscription.id, state)
         };
         *lock(&self.shared.subscriptions) = self.groups.iter().map(state).collect();
+    }
+
+    /// The same of one notification.
+    fn note_last(&self, group: Group) {
+        let Some(subscription) = self.groups.get(&group) else { return };
+        if let Some(state) = lock(&self.shared.subscriptions).get_mut(&subscription.id) {
+            state.last_sequence = subscription.sequence.last();
+        }
     }
 
     /// Asks for notifications as often as is fit.
@@ -275,6 +287,7 @@ impl Serving {
             }
             Arrival::Restarted => self.gap("the server has begun its numbers anew").await,
         }
+        self.note_last(group);
         if !is_keep_alive {
             self.deliver(group, message).await;
             self.acknowledge(id, number);
