@@ -193,13 +193,7 @@ impl<'a> Driver<'a> {
             () = self.service.closing().cancelled() => Ok(Some(self.say_goodbye(CloseReason::GoingAway))),
             () = self.fence.cancelled() => Ok(Some(self.say_goodbye(CloseReason::TakenOver))),
             refusal = &mut self.over => Ok(Some(self.turn_out(&refusal))),
-            () = clock.sleep_until(self.machine.poll_timeout()) => {
-                let is_unheard = self.machine.is_unheard(self.service.gateway().now());
-                match if is_unheard { read_now(transport, &mut self.outgoing).await } else { None } {
-                    Some(incoming) => Ok(Box::pin(self.handle_incoming(incoming)).await),
-                    None => Ok(self.handle_timeout()),
-                }
-            }
+            () = clock.sleep_until(self.machine.poll_timeout()) => Ok(self.handle_time(transport).await),
             turn = turn(transport, &mut self.outgoing, may_read) => Ok(self.handle_turn(turn).await),
             done = self.slow.next() => {
                 Box::pin(self.handle_slow(done)).await;
@@ -284,6 +278,16 @@ impl<'a> Driver<'a> {
             self.push(None, self.profile().goodbye(&text));
         }
         reason
+    }
+
+    /// A moment has come. Of a client that is to be given up something may have arrived while this process stood still.
+    async fn handle_time(&mut self, transport: &mut impl Transport) -> Option<CloseReason> {
+        if self.machine.is_unheard(self.service.gateway().now())
+            && let Some(incoming) = read_now(transport, &mut self.outgoing).await
+        {
+            return Box::pin(self.handle_incoming(incoming)).await;
+        }
+        self.handle_timeout()
     }
 
     fn handle_timeout(&mut self) -> Option<CloseReason> {
