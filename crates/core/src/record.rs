@@ -3,7 +3,7 @@
 //! A record's body is JSON, one object per record, so that a journal can be read with the tools at hand and a later
 //! version can add fields. Fields are added, never renamed or given another meaning. An event's body and a result are
 //! carried as the text that the worker sent. The wire is another encoding, made from these at the edge; an event, of
-//! which there are many, is written so that its text can be copied there ([`EventText`]).
+//! which there are many, is written so that its text can be copied there ([`EventBytes`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ mod event_text;
 mod session;
 
 pub use delegation::{ChildEnded, Delegated, DelegationHeld, DelegationRefused, Parent};
-pub use event_text::EventText;
+pub use event_text::{EventBytes, EventText};
 pub use session::{Attached, Closed, Detached, History, Notice, Opened, Overflow, Subscribed};
 
 /// A record's body is not what its kind promises: the journal was damaged, or written by something else.
@@ -183,7 +183,7 @@ pub struct Started {
 
 /// One event (spec 8.2).
 ///
-/// What the journal alone has comes first, and the rest is written as the wire has it: [`EventText`].
+/// What the journal alone has comes first, and the rest is written as the wire has it: [`EventBytes`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// What the worker numbered it; absent for events that the gateway itself adds.

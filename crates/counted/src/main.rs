@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::task::{Context, Poll, Waker};
 
-use moorline_core::record::{Attached, Event, EventText, Fact, Overflow};
+use moorline_core::record::{Attached, Event, EventBytes, Fact, Overflow};
 use moorline_core::view::{Pull, Shown, View};
 use moorline_store::{MemoryStore, ReadLimit, Store as _, Tail, TailLimits};
 use moorline_types::{
@@ -88,13 +88,13 @@ fn round(tail: &Tail, mut view: View, buffer: &mut Vec<u8>) -> Option<u64> {
         for record in page.records {
             let seen = view.handle(&record).ok()?;
             if let Some(Shown { event_seq, job }) = seen.shown {
-                let text = EventText::of(record.get())?;
+                let event = EventBytes::of(record.get())?;
                 let frames = match &frames {
                     Some((known, frames)) if *known == job => frames,
                     _ => &frames.insert((job, EventFrames::new(&session.into(), &job.into(), None))).1,
                 };
                 let id = MessageId::mint_text(record.at, [7; 10]);
-                frames.write(EventFrame { id, event_seq, fields: text.fields, replayed: false }, buffer);
+                frames.write(EventFrame { id, event_seq, fields: event.fields, replayed: false }, buffer);
             }
         }
         black_box(&buffer);

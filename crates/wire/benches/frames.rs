@@ -33,7 +33,7 @@ fn deliver(c: &mut Criterion) {
         bencher.iter(|| {
             out.clear();
             let id = MessageId::mint_text(NOW, [3; 10]);
-            frames.write(EventFrame { id, event_seq, fields: &fields, replayed: false }, black_box(&mut out));
+            frames.write(EventFrame { id, event_seq, fields: fields.as_bytes(), replayed: false }, black_box(&mut out));
         });
     });
 

@@ -125,8 +125,8 @@ pub struct EventFrame<'a> {
     /// The session's number of it.
     pub event_seq: EventSeq,
     /// The fields of the payload up to its closing brace, as [`crate::payload::JobEvent`] has them. Whoever makes one
-    /// answers for that.
-    pub fields: &'a str,
+    /// answers for that, and for their being UTF-8.
+    pub fields: &'a [u8],
     /// Whether it was sent before.
     pub replayed: bool,
 }
@@ -157,13 +157,14 @@ impl EventFrames {
         const PAYLOAD: &[u8] = b",\"payload\":{";
         const REPLAYED: &[u8] = b",\"extensions\":{\"x-vendor.moorline.replayed\":true}";
         let EventFrame { id, event_seq, fields, replayed } = frame;
+        debug_assert!(std::str::from_utf8(fields).is_ok(), "a WebSocket's text is UTF-8");
         out.reserve(self.common.len() + fields.len() + ENVELOPE_BYTES);
         out.extend_from_slice(START);
         out.extend_from_slice(id.as_str().as_bytes());
         out.extend_from_slice(&self.common);
         write_number(out, event_seq.get());
         out.extend_from_slice(PAYLOAD);
-        out.extend_from_slice(fields.as_bytes());
+        out.extend_from_slice(fields);
         if replayed {
             out.extend_from_slice(REPLAYED);
         }
@@ -255,7 +256,7 @@ mod tests {
                     };
                     let mut written = b"before".to_vec();
                     let id = MessageId::mint_text(now, [3; 10]);
-                    let event = EventFrame { id, event_seq, fields: &fields, replayed };
+                    let event = EventFrame { id, event_seq, fields: fields.as_bytes(), replayed };
                     EventFrames::new(&session.into(), &job.into(), trace_id).write(event, &mut written);
                     assert_eq!(written, [b"before".as_slice(), &encode(&frame)].concat());
                 }

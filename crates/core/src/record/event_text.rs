@@ -1,12 +1,50 @@
-//! An event as it stands in its record, for those who pass it on without a look at it.
+//! An event as it stands in its record, for those who pass it on without a look at it, or with a short one.
 
 use moorline_types::{Record, RecordKind, WorkerSeq};
 
-/// The fields of a recorded event as text: what a client is shown of it is the very same text, so a delivery copies it
-/// instead of reading the record and writing it again.
+/// The fields of a recorded event as they stand in its record: what a client is shown of it is the very same text, so a
+/// delivery copies it instead of reading the record and writing it again.
 ///
 /// It is found by how [`Event`](super::Event) is written, and nothing else: a record that was written in another way,
 /// by an earlier version for instance, is none, and is read as a [`Fact`](super::Fact).
+///
+/// That it is UTF-8 is not looked at, as every delivery would do so anew: a record is made of JSON text, and a store gives
+/// back the bytes that it was given, or says that they are damaged. Who reads them has an [`EventText`] made of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventBytes<'a> {
+    /// What the event is about.
+    pub kind: &'a [u8],
+    /// `kind`, `ts` and `body` as the fields of an object, up to its closing brace.
+    pub fields: &'a [u8],
+    /// The digits of what the worker numbered it.
+    number: Option<&'a [u8]>,
+}
+
+impl<'a> EventBytes<'a> {
+    /// What is copied of the event that `record` is, if it is one and has this form.
+    pub fn of(record: &'a Record) -> Option<Self> {
+        if record.kind != RecordKind::JobEvent {
+            return None;
+        }
+        let (number, fields) = match record.body.strip_prefix(b"{\"worker_seq\":") {
+            Some(numbered) => {
+                let (number, fields) = split_before(numbered, b',')?;
+                (Some(number), fields.strip_prefix(b",")?)
+            }
+            None => (None, record.body.strip_prefix(b"{")?),
+        };
+        let (kind, rest) = split_before(fields.strip_prefix(b"\"kind\":\"")?, b'"')?;
+        let known = rest.starts_with(b"\",\"ts\":\"") && rest.ends_with(b"}}");
+        known.then_some(Self { kind, fields, number })
+    }
+}
+
+/// What comes before the first of these bytes, and the rest with it.
+fn split_before(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    text.split_at_checked(text.iter().position(|other| *other == byte)?)
+}
+
+/// The same for who reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventText<'a> {
     /// What the worker numbered it; absent for events that the gateway itself added.
@@ -18,22 +56,15 @@ pub struct EventText<'a> {
 }
 
 impl<'a> EventText<'a> {
-    /// The text of the event that `record` is, if it is one and has this form.
+    /// The text of the event that `record` is, if it is one and has the form of [`EventBytes`].
     pub fn of(record: &'a Record) -> Option<Self> {
-        if record.kind != RecordKind::JobEvent {
-            return None;
-        }
-        let text = simdutf8::basic::from_utf8(&record.body).ok()?;
-        let (worker_seq, fields) = match text.strip_prefix("{\"worker_seq\":") {
-            Some(numbered) => {
-                let (number, fields) = numbered.split_once(',')?;
-                (Some(WorkerSeq::new(number.parse().ok()?)), fields)
-            }
-            None => (None, text.strip_prefix('{')?),
+        let EventBytes { kind, fields, number } = EventBytes::of(record)?;
+        let worker_seq = match number {
+            Some(number) => Some(WorkerSeq::new(std::str::from_utf8(number).ok()?.parse().ok()?)),
+            None => None,
         };
-        let (kind, rest) = fields.strip_prefix("\"kind\":\"")?.split_once('"')?;
-        let known = rest.starts_with(",\"ts\":\"") && rest.ends_with("}}");
-        known.then_some(Self { worker_seq, kind, fields })
+        let kind = std::str::from_utf8(kind).ok()?;
+        Some(Self { worker_seq, kind, fields: simdutf8::basic::from_utf8(fields).ok()? })
     }
 
     /// The kind's own fields, as the worker sent them.
@@ -106,8 +137,10 @@ mod tests {
                 let record = record(RecordKind::JobEvent, fact.encode());
                 let text = EventText::of(&record).unwrap();
                 assert_eq!(text.kind, kind);
+                assert_eq!(EventBytes::of(&record).map(|copied| copied.kind), Some(kind.as_bytes()));
                 let fields = format!(r#""kind":"{kind}","ts":"2026-05-13T19:42:13.020Z","body":{body}}}"#);
                 assert_eq!(text.fields, fields);
+                assert_eq!(EventBytes::of(&record).map(|copied| copied.fields), Some(fields.as_bytes()));
                 assert_eq!(text.body(), body);
                 assert_eq!(Fact::decode(&record).unwrap(), fact);
             }
@@ -118,16 +151,25 @@ mod tests {
     fn what_was_written_in_another_way_is_read_but_not_copied() {
         let old = r#"{"kind":"log","ts":1778701333020,"worker_seq":3,"body":{}}"#;
         let old = record(RecordKind::JobEvent, Bytes::from_static(old.as_bytes()));
-        assert_eq!(EventText::of(&old), None);
+        assert_eq!((EventBytes::of(&old), EventText::of(&old)), (None, None));
         assert_eq!(Fact::decode(&old).unwrap(), event(Some(WorkerSeq::new(3)), "log", "{}"));
         let event = event(None, "log", "{}").encode();
-        assert_eq!(EventText::of(&record(RecordKind::JobResult, event.clone())), None);
+        assert_eq!(EventBytes::of(&record(RecordKind::JobResult, event.clone())), None);
         for cut in 0..event.len() {
-            assert_eq!(EventText::of(&record(RecordKind::JobEvent, event.slice(..cut))), None, "cut at {cut}");
+            assert_eq!(EventBytes::of(&record(RecordKind::JobEvent, event.slice(..cut))), None, "cut at {cut}");
         }
-        let mut damaged = event.to_vec();
-        let end = damaged.len() - 3;
-        damaged[end] = 0xff;
-        assert_eq!(EventText::of(&record(RecordKind::JobEvent, damaged.into())), None, "it is not UTF-8");
+    }
+    #[test]
+    fn what_is_copied_is_not_looked_at_and_what_is_read_is_text() {
+        let written = event(Some(WorkerSeq::new(7)), "log", r#"{"message":"?"}"#).encode();
+        let mut damaged = written.to_vec();
+        let mark = damaged.iter().position(|byte| *byte == b'?').unwrap();
+        damaged[mark] = 0xff;
+        let damaged = record(RecordKind::JobEvent, damaged.into());
+        let copied = EventBytes::of(&damaged).unwrap();
+        assert_eq!((copied.kind, copied.fields), (&b"log"[..], &damaged.body[r#"{"worker_seq":7,"#.len()..]));
+        assert_eq!(EventText::of(&damaged), None, "it is not UTF-8");
+        let numbered = String::from_utf8(written.to_vec()).unwrap().replace(":7,", ":seven,");
+        assert_eq!(EventText::of(&record(RecordKind::JobEvent, numbered.into())), None, "it is no number");
     }
 }

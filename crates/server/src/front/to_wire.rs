@@ -304,10 +304,10 @@ pub(crate) fn delivery(
 }
 
 /// Whether an event of this kind is shown to a client with these features; a status is in its place otherwise.
-pub(crate) fn shows(kind: &str, features: FeatureSet) -> bool {
+pub(crate) fn shows(kind: &[u8], features: FeatureSet) -> bool {
     [EventKind::Progress, EventKind::ResultChunk]
         .iter()
-        .all(|gated| gated.as_str() != kind || needs(gated).is_none_or(|feature| features.contains(feature)))
+        .all(|gated| gated.as_str().as_bytes() != kind || needs(gated).is_none_or(|feature| features.contains(feature)))
 }
 
 /// The feature without which events of this kind are not shown.

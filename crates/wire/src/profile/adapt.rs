@@ -36,8 +36,8 @@ impl Profile {
     }
 
     /// Whether an event of this kind is to the peer what it is to everybody.
-    pub fn takes_as_it_is(self, kind: &str) -> bool {
-        self.quirks().aliases.iter().all(|(adapted, _)| adapted.as_str() != kind)
+    pub fn takes_as_it_is(self, kind: &[u8]) -> bool {
+        self.quirks().aliases.iter().all(|(adapted, _)| adapted.as_str().as_bytes() != kind)
     }
 
     /// The message with which the gateway ends the connection.

@@ -3,7 +3,7 @@
 use moorline_core::Refusal;
 use moorline_core::audit::AuditAction;
 use moorline_core::backlog::Missed;
-use moorline_core::record::EventText;
+use moorline_core::record::EventBytes;
 use moorline_runtime::{Delivery, mint};
 use moorline_types::{EventKind, EventSeq, JobId, MessageId, Timestamp};
 use moorline_wire::payload::SessionError;
@@ -112,8 +112,8 @@ impl Driver<'_> {
     /// it, and without an allocation. `false` if it is none, or something else is to be told with it: [`Self::deliver`].
     pub(super) fn copy(&mut self, delivery: &Delivery) -> bool {
         let Some(handle) = self.session.as_ref().filter(|_| delivery.missed.is_none()) else { return false };
-        let Some(text) = EventText::of(delivery.record.get()) else { return false };
-        if !to_wire::shows(text.kind, self.features) || !self.profile().takes_as_it_is(text.kind) {
+        let Some(event) = EventBytes::of(delivery.record.get()) else { return false };
+        if !to_wire::shows(event.kind, self.features) || !self.profile().takes_as_it_is(event.kind) {
             return false;
         }
         if self.frames.as_ref().is_none_or(|(job, _)| *job != delivery.job) {
@@ -124,7 +124,7 @@ impl Driver<'_> {
         let frame = EventFrame {
             id: mint::sequenced_message_id_text(handle.id(), delivery.event_seq, delivery.record.at),
             event_seq: delivery.event_seq,
-            fields: text.fields,
+            fields: event.fields,
             replayed: handle.is_replayed(delivery),
         };
         self.outgoing.frame(|bytes| frames.write(frame, bytes));
