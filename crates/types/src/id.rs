@@ -159,6 +159,11 @@ impl MintedText {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// The text, for who copies it: it is ASCII.
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl FromStr for MessageId {

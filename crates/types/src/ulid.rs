@@ -13,6 +13,20 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Bits of one digit.
 const DIGIT_BITS: u32 = 5;
 
+/// Bits of two digits.
+const PAIR_BITS: u32 = 2 * DIGIT_BITS;
+
+/// The text of each two digits. An identifier is written with every message, so this is a table as well.
+const PAIRS: [[u8; 2]; 1 << PAIR_BITS] = {
+    let mut pairs = [[0; 2]; 1 << PAIR_BITS];
+    let mut pair = 0;
+    while pair < pairs.len() {
+        pairs[pair] = [ALPHABET[pair >> DIGIT_BITS], ALPHABET[pair % ALPHABET.len()]];
+        pair += 1;
+    }
+    pairs
+};
+
 /// What a byte is in [`DIGITS`] that is no digit.
 const NO_DIGIT: u8 = 0xff;
 
@@ -64,9 +78,9 @@ impl Ulid {
     pub(crate) fn to_text(self) -> [u8; TEXT_LENGTH] {
         let mut text = [0; TEXT_LENGTH];
         let mut rest = self.0;
-        for letter in text.iter_mut().rev() {
-            *letter = ALPHABET[(rest & 0x1f) as usize];
-            rest >>= DIGIT_BITS;
+        for pair in text.rchunks_exact_mut(2) {
+            pair.copy_from_slice(&PAIRS[(rest & 0x3ff) as usize]);
+            rest >>= PAIR_BITS;
         }
         text
     }
@@ -109,6 +123,17 @@ mod tests {
             assert_eq!(Ulid::from_bytes(bytes).to_string(), text);
             assert_eq!(Ulid::parse(text).map(Ulid::to_bytes), Some(bytes));
             assert_eq!(Ulid::parse(&text.to_lowercase()).map(Ulid::to_bytes), Some(bytes));
+        }
+    }
+
+    #[test]
+    fn every_two_digits_are_read_back_in_every_place() {
+        for place in 0..u128::BITS.div_ceil(PAIR_BITS) {
+            for pair in 0..1_u128 << PAIR_BITS {
+                let bytes = (pair << (place * PAIR_BITS)).to_be_bytes();
+                let text = Ulid::from_bytes(bytes).to_string();
+                assert_eq!(Ulid::parse(&text).map(Ulid::to_bytes), Some(bytes), "{text}");
+            }
         }
     }
 

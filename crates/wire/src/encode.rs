@@ -160,7 +160,7 @@ impl EventFrames {
         debug_assert!(std::str::from_utf8(fields).is_ok(), "a WebSocket's text is UTF-8");
         out.reserve(self.common.len() + fields.len() + ENVELOPE_BYTES);
         out.extend_from_slice(START);
-        out.extend_from_slice(id.as_str().as_bytes());
+        out.extend_from_slice(id.as_bytes());
         out.extend_from_slice(&self.common);
         write_number(out, event_seq.get());
         out.extend_from_slice(PAYLOAD);
