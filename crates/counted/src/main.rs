@@ -76,7 +76,7 @@ fn attach(tail: &Tail, view: &mut View) -> Option<()> {
 /// Delivers all there is, and answers how much that was.
 fn round(tail: &Tail, mut view: View, buffer: &mut Vec<u8>) -> Option<u64> {
     let session = session();
-    let mut frames: Option<(JobId, EventFrames)> = None;
+    let mut frames: Option<EventFrames> = None;
     let mut streams: Vec<StreamId> = view.streams().collect();
     streams.sort_unstable();
     loop {
@@ -89,9 +89,13 @@ fn round(tail: &Tail, mut view: View, buffer: &mut Vec<u8>) -> Option<u64> {
             let seen = view.handle(&record).ok()?;
             if let Some(Shown { event_seq, job }) = seen.shown {
                 let event = EventBytes::of(record.get())?;
-                let frames = match &frames {
-                    Some((known, frames)) if *known == job => frames,
-                    _ => &frames.insert((job, EventFrames::new(&session.into(), &job.into(), None))).1,
+                let frames = match &mut frames {
+                    Some(frames) if frames.job() == job => frames,
+                    Some(frames) => {
+                        frames.turn_to(job, None);
+                        frames
+                    }
+                    none => none.insert(EventFrames::new(session, job, None)),
                 };
                 let id = MessageId::mint_text(record.at, [7; 10]);
                 frames.write(EventFrame { id, event_seq, fields: event.fields, replayed: false }, buffer);

@@ -54,6 +54,11 @@ macro_rules! ulid_ids {
                 Self(Ulid::new(now, entropy))
             }
 
+            /// What [`fmt::Display`] writes, without going through it.
+            pub fn to_text(self) -> IdText<{ $prefix.len() + ulid::TEXT_LENGTH }> {
+                IdText::new($prefix, self.0)
+            }
+
             /// The 128 bits, for a store's key.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0.to_bytes()
@@ -135,10 +140,7 @@ impl MessageId {
 
     /// What [`MessageId::mint`] makes, for who needs its text only.
     pub fn mint_text(now: Timestamp, entropy: Entropy) -> MintedText {
-        let mut text = [0; MINTED_BYTES];
-        text[..Self::PREFIX.len()].copy_from_slice(Self::PREFIX.as_bytes());
-        text[Self::PREFIX.len()..].copy_from_slice(&Ulid::new(now, entropy).to_text());
-        MintedText(text)
+        IdText::new(Self::PREFIX, Ulid::new(now, entropy))
     }
 
     /// The id as text.
@@ -147,21 +149,28 @@ impl MessageId {
     }
 }
 
-/// Bytes of the text of an envelope's id that we mint.
-const MINTED_BYTES: usize = MessageId::PREFIX.len() + ulid::TEXT_LENGTH;
-
 /// The text of an envelope's id that we mint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MintedText([u8; MINTED_BYTES]);
+pub type MintedText = IdText<{ MessageId::PREFIX.len() + ulid::TEXT_LENGTH }>;
 
-impl MintedText {
+/// The text of an identifier of ours, of this many bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IdText<const BYTES: usize>([u8; BYTES]);
+
+impl<const BYTES: usize> IdText<BYTES> {
+    fn new(prefix: &str, ulid: Ulid) -> Self {
+        let mut text = [0; BYTES];
+        text[..prefix.len()].copy_from_slice(prefix.as_bytes());
+        text[prefix.len()..].copy_from_slice(&ulid.to_text());
+        Self(text)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     /// The text, for who copies it: it is ASCII.
-    pub const fn as_bytes(&self) -> &[u8] {
+    pub const fn as_ascii(&self) -> &[u8; BYTES] {
         &self.0
     }
 }
@@ -198,6 +207,8 @@ mod tests {
     fn an_id_reads_back_from_its_text_and_its_bytes() {
         let id = JobId::mint(Timestamp::from_unix_millis(1_700_000_000_000), [7; 10]);
         assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
+        assert_eq!(id.to_text().as_str(), id.to_string());
+        assert_eq!(id.to_text().as_ascii(), id.to_string().as_bytes());
         assert_eq!(JobId::from_bytes(id.to_bytes()), id);
         assert_eq!(id.minted_at(), Timestamp::from_unix_millis(1_700_000_000_000));
         assert_eq!(id.to_string().len(), "job_".len() + 26);

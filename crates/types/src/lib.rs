@@ -8,7 +8,8 @@
 
 mod id;
 pub use id::{
-    CredentialId, ENTROPY_BYTES, Entropy, IdError, JobId, KeyId, MessageId, MintedText, ResultId, SessionId, WorkerId,
+    CredentialId, ENTROPY_BYTES, Entropy, IdError, IdText, JobId, KeyId, MessageId, MintedText, ResultId, SessionId,
+    WorkerId,
 };
 
 mod trace;

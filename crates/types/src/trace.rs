@@ -62,6 +62,11 @@ impl TraceId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The text, for who copies it: it is ASCII.
+    pub const fn as_ascii(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 128 bits.
     pub fn to_bytes(&self) -> [u8; 16] {
         bits(&self.0)

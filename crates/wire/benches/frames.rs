@@ -27,7 +27,7 @@ fn deliver(c: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
 
     let fields = format!(r#""kind":"log","ts":"{NOW}","body":{}}}"#, body().get());
-    let frames = EventFrames::new(&session.into(), &job.into(), None);
+    let mut frames = EventFrames::new(session, job, None);
     let mut out = Vec::new();
     group.bench_function("copied", |bencher| {
         bencher.iter(|| {

@@ -3,12 +3,14 @@
 //! What is written is what every official peer accepts: the payload is always there, absent fields are
 //! left out, the protocol version is `1.1`.
 
+use std::ops::Range;
+
 use bytes::Bytes;
-use moorline_types::{EventSeq, Json, MintedText, TraceId};
+use moorline_types::{EventSeq, JobId, Json, MintedText, SessionId, TraceId};
 
 use crate::message::Message;
 use crate::vendor::Extensions;
-use crate::{ClientMessage, Frame, JobRef, MessageType, RuntimeMessage, SessionRef};
+use crate::{ClientMessage, Frame, MessageType, RuntimeMessage};
 
 /// The version that every envelope names.
 pub const PROTOCOL_VERSION: &str = "1.1";
@@ -109,12 +111,16 @@ pub fn encode_into<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) {
     write_frame(frame, out).expect("a frame serialises");
 }
 
-/// The `job.event`s of one job in one session, whose payloads are text already: what they have in common is made once,
-/// and a frame is put together by copying.
+/// The `job.event`s of one session, whose payloads are text already: what they have in common is made once, what those of
+/// a job have in common when it is its turn, and a frame is put together by copying.
 #[derive(Debug, Clone)]
 pub struct EventFrames {
-    /// What comes between the id and the number.
-    common: Vec<u8>,
+    /// A frame up to its number. The id is the last one's.
+    head: Vec<u8>,
+    /// Where in it is what differs between jobs.
+    job_from: usize,
+    /// Whose turn it is.
+    job: JobId,
 }
 
 /// What one `job.event` has that others of its job have not.
@@ -131,39 +137,59 @@ pub struct EventFrame<'a> {
     pub replayed: bool,
 }
 
+/// What an envelope begins with.
+const START: &[u8] = b"{\"arcp\":\"1.1\",\"id\":\"";
+
+/// Where its id is, if we have minted it.
+const ID: Range<usize> = START.len()..START.len() + size_of::<MintedText>();
+
+/// Digits of the longest number.
+const MAX_DIGITS: usize = 20;
+
 impl EventFrames {
     /// The frames of this job in this session.
-    pub fn new(session: &SessionRef, job: &JobRef, trace: Option<TraceId>) -> Self {
-        let mut common = Vec::with_capacity(ENVELOPE_BYTES);
-        common.push(b'"');
-        let trace = trace.as_ref().map(TraceId::as_str);
-        for (name, value) in [
-            ("type", Some(MessageType::Event.as_str())),
-            ("session_id", Some(session.as_str())),
-            ("job_id", Some(job.as_str())),
-            ("trace_id", trace),
-        ] {
-            if let Some(value) = value {
-                write_field(&mut common, name, value).expect("text serialises");
-            }
+    pub fn new(session: SessionId, job: JobId, trace: Option<TraceId>) -> Self {
+        let mut head = Vec::with_capacity(ENVELOPE_BYTES);
+        head.extend_from_slice(START);
+        head.resize(ID.end, b'0');
+        head.extend_from_slice(b"\",\"type\":\"");
+        head.extend_from_slice(MessageType::Event.as_str().as_bytes());
+        head.extend_from_slice(b"\",\"session_id\":\"");
+        head.extend_from_slice(session.to_text().as_ascii());
+        head.extend_from_slice(b"\",\"job_id\":\"");
+        let mut frames = Self { job_from: head.len(), head, job };
+        frames.turn_to(job, trace);
+        frames
+    }
+
+    /// Whose turn it is.
+    pub const fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// The next frames are of this job.
+    pub fn turn_to(&mut self, job: JobId, trace: Option<TraceId>) {
+        self.job = job;
+        self.head.truncate(self.job_from);
+        self.head.extend_from_slice(job.to_text().as_ascii());
+        if let Some(trace) = trace {
+            self.head.extend_from_slice(b"\",\"trace_id\":\"");
+            self.head.extend_from_slice(trace.as_ascii());
         }
-        common.extend_from_slice(b",\"event_seq\":");
-        Self { common }
+        self.head.extend_from_slice(b"\",\"event_seq\":");
     }
 
     /// Writes one, behind what is in the buffer already.
-    pub fn write(&self, frame: EventFrame<'_>, out: &mut Vec<u8>) {
-        const START: &[u8] = b"{\"arcp\":\"1.1\",\"id\":\"";
-        const PAYLOAD: &[u8] = b",\"payload\":{";
+    pub fn write(&mut self, frame: EventFrame<'_>, out: &mut Vec<u8>) {
         const REPLAYED: &[u8] = b",\"extensions\":{\"x-vendor.moorline.replayed\":true}";
         let EventFrame { id, event_seq, fields, replayed } = frame;
         debug_assert!(std::str::from_utf8(fields).is_ok(), "a WebSocket's text is UTF-8");
-        out.reserve(self.common.len() + fields.len() + ENVELOPE_BYTES);
-        out.extend_from_slice(START);
-        out.extend_from_slice(id.as_bytes());
-        out.extend_from_slice(&self.common);
-        write_number(out, event_seq.get());
-        out.extend_from_slice(PAYLOAD);
+        self.head[ID].copy_from_slice(id.as_ascii());
+        let mut payload = *b"00000000000000000000,\"payload\":{";
+        let number = put_number(&mut payload[..MAX_DIGITS], event_seq.get());
+        out.reserve(self.head.len() + fields.len() + ENVELOPE_BYTES);
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(&payload[number..]);
         out.extend_from_slice(fields);
         if replayed {
             out.extend_from_slice(REPLAYED);
@@ -173,7 +199,13 @@ impl EventFrames {
 }
 
 fn write_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
+    let mut digits = [0; MAX_DIGITS];
+    let start = put_number(&mut digits, number);
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Puts a number at the end of where there is room for the longest. Answers where it begins.
+fn put_number(digits: &mut [u8], number: u64) -> usize {
     let mut start = digits.len();
     let mut rest = number;
     loop {
@@ -182,10 +214,9 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
         digits[start] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
         rest /= 10;
         if rest == 0 {
-            break;
+            return start;
         }
     }
-    out.extend_from_slice(&digits[start..]);
 }
 
 fn write_frame<M: Encodable>(frame: &Frame<M>, out: &mut Vec<u8>) -> serde_json::Result<()> {
@@ -230,34 +261,41 @@ fn write_text(out: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use moorline_types::{EventKind, JobId, MessageId, SessionId, Timestamp};
+    use moorline_types::{EventKind, MessageId, Timestamp};
 
     use super::*;
     use crate::payload::JobEvent;
 
     #[test]
-    fn an_event_that_is_put_together_is_the_one_that_is_encoded() {
+    fn an_event_that_is_put_together_is_the_one_that_is_encoded_whosever_turn_it_was() {
         let now = Timestamp::from_unix_millis(1_778_701_333_020);
-        let (session, job) = (SessionId::mint(now, [1; 10]), JobId::mint(now, [2; 10]));
-        let body = Json::parse(r#"{"level":"info","message":"1.0 stays \u00e9 as it is"}"#).unwrap();
+        let session = SessionId::mint(now, [1; 10]);
+        let body = Json::parse(r#"{"level":"info","message":"1.0 stays \u00e9 as it is, and so does é"}"#).unwrap();
         let fields = format!(r#""kind":"log","ts":"{now}","body":{}}}"#, body.get());
         let message = RuntimeMessage::Event(JobEvent::new(&EventKind::Log, now, body));
-        for trace_id in [None, "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok()] {
-            for replayed in [false, true] {
-                for number in [0, 1, 9, 10, 12_345, u64::MAX] {
-                    let event_seq = EventSeq::new(number);
+        let mut turns = EventFrames::new(session, JobId::mint(now, [9; 10]), None);
+        let traces = [None, "4bf92f3577b34da6a3ce929d0e0e4736".parse().ok(), None];
+        for (trace_id, count) in traces.into_iter().zip(1..) {
+            let job = JobId::mint(now, [count; 10]);
+            turns.turn_to(job, trace_id);
+            assert_eq!(turns.job(), job);
+            for mut frames in [turns.clone(), EventFrames::new(session, job, trace_id)] {
+                for (replayed, number) in [false, true]
+                    .into_iter()
+                    .flat_map(|replayed| [0, 1, 9, 10, 12_345, u64::MAX].map(|number| (replayed, number)))
+                {
+                    let (event_seq, entropy) = (EventSeq::new(number), [number.to_le_bytes()[0]; 10]);
                     let frame = Frame {
                         session_id: Some(session.into()),
                         job_id: Some(job.into()),
                         trace_id,
                         event_seq: Some(event_seq),
                         extensions: Extensions { replayed, ..Extensions::NONE },
-                        ..Frame::new(MessageId::mint(now, [3; 10]), message.clone())
+                        ..Frame::new(MessageId::mint(now, entropy), message.clone())
                     };
                     let mut written = b"before".to_vec();
-                    let id = MessageId::mint_text(now, [3; 10]);
-                    let event = EventFrame { id, event_seq, fields: fields.as_bytes(), replayed };
-                    EventFrames::new(&session.into(), &job.into(), trace_id).write(event, &mut written);
+                    let id = MessageId::mint_text(now, entropy);
+                    frames.write(EventFrame { id, event_seq, fields: fields.as_bytes(), replayed }, &mut written);
                     assert_eq!(written, [b"before".as_slice(), &encode(&frame)].concat());
                 }
             }

@@ -115,8 +115,8 @@ struct Driver<'a> {
     slow: Slow,
     /// Submissions that wait for those that have arrived with them.
     accepting: Accepting,
-    /// What the frames of the job that was delivered last have in common.
-    frames: Option<(JobId, EventFrames)>,
+    /// What frames have in common, those of the job that was delivered last above all.
+    frames: Option<EventFrames>,
 }
 
 impl<'a> Driver<'a> {

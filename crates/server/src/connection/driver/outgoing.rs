@@ -116,11 +116,14 @@ impl Driver<'_> {
         if !to_wire::shows(event.kind, self.features) || !self.profile().takes_as_it_is(event.kind) {
             return false;
         }
-        if self.frames.as_ref().is_none_or(|(job, _)| *job != delivery.job) {
+        if self.frames.as_ref().is_none_or(|frames| frames.job() != delivery.job) {
             let Some(trace) = self.traces.get(&delivery.job) else { return false };
-            self.frames = Some((delivery.job, EventFrames::new(&handle.id().into(), &delivery.job.into(), *trace)));
+            match &mut self.frames {
+                Some(frames) => frames.turn_to(delivery.job, *trace),
+                none => *none = Some(EventFrames::new(handle.id(), delivery.job, *trace)),
+            }
         }
-        let Some((_, frames)) = &self.frames else { return false };
+        let Some(frames) = &mut self.frames else { return false };
         let frame = EventFrame {
             id: mint::sequenced_message_id_text(handle.id(), delivery.event_seq, delivery.record.at),
             event_seq: delivery.event_seq,
