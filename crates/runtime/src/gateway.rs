@@ -383,7 +383,15 @@ impl Gateway {
 
     /// The last committed record of a job.
     pub(crate) async fn head_of(&self, job: JobId) -> Result<StreamSeq, ReadError> {
-        self.0.store.stream_head(StreamId::Job(job)).await
+        self.stream_head(StreamId::Job(job)).await
+    }
+
+    /// The position of a stream's last record.
+    async fn stream_head(&self, stream: StreamId) -> Result<StreamSeq, ReadError> {
+        match self.0.store.tail().stream_head(stream) {
+            Some(head) => Ok(head),
+            None => self.0.store.stream_head(stream).await,
+        }
     }
 
     /// The events of one kind of a job.

@@ -141,7 +141,11 @@ impl ViewReader {
     }
 
     async fn read_stretch(&mut self, job: JobId, from: StreamSeq) -> Result<Vec<Delivery>, ViewError> {
-        let records = self.store.read_stream(StreamId::Job(job), from, LIMIT).await?;
+        let stream = StreamId::Job(job);
+        let records = match self.store.tail().read_stream(stream, from, self.view.position(), LIMIT) {
+            Some(records) => records,
+            None => self.store.read_stream(stream, from, LIMIT).await?,
+        };
         if records.is_empty() {
             self.view.handle_end_of_stretch();
             return Ok(Vec::new());

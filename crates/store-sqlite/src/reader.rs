@@ -33,13 +33,15 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Starts the threads.
-    pub(crate) fn start(path: &Path) -> Result<Self, OpenError> {
+    /// Starts the threads. One of them does `first` before it answers anybody.
+    pub(crate) fn start(path: &Path, first: impl FnOnce(&mut Connection) + Send + 'static) -> Result<Self, OpenError> {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
+        let mut first: Option<Question> = Some(Box::new(first));
         let start = |_| {
             let conn = open::open_reader(path)?;
-            start_one(conn, Arc::clone(&receiver)).map_err(|source| OpenError::Thread { source: Some(source) })
+            start_one(conn, first.take(), Arc::clone(&receiver))
+                .map_err(|source| OpenError::Thread { source: Some(source) })
         };
         let ended = (0..READERS).map(start).collect::<Result<_, _>>()?;
         Ok(Self { questions: Mutex::new(Some(sender)), ended })
@@ -75,8 +77,11 @@ impl Readers {
     }
 }
 
-fn start_one(mut conn: Connection, questions: Questions) -> io::Result<Ended> {
+fn start_one(mut conn: Connection, first: Option<Question>, questions: Questions) -> io::Result<Ended> {
     thread::spawn("moorline-read", move || {
+        if let Some(first) = first {
+            first(&mut conn);
+        }
         while let Some(question) = next(&questions) {
             question(&mut conn);
         }

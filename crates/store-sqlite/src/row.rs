@@ -179,6 +179,16 @@ impl<'a> Run<'a> {
         if follows { Ok(()) } else { Err(SqlError::Damaged { offset: self.row.offset, field: "seq" }) }
     }
 
+    /// Whose records they are.
+    pub(crate) fn stream(&self) -> StreamId {
+        self.row.stream
+    }
+
+    /// The offset of the last record.
+    pub(crate) fn last_offset(&self) -> Offset {
+        self.row.offset
+    }
+
     /// The position of the last record.
     pub(crate) fn last_seq(&self) -> StreamSeq {
         self.row.seq

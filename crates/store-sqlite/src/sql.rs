@@ -28,7 +28,7 @@ mod trim;
 pub(crate) use append::insert_batch;
 pub(crate) use documents::{delete, document, list, note_revision, put, revision};
 pub(crate) use log::{copy_log, empty_log, log_bytes, page_bytes, watch_log};
-pub(crate) use read::{last_moment, read_stream, read_streams, stream_bounds, stream_bytes};
+pub(crate) use read::{last_moment, last_records, read_stream, read_streams, stream_bounds, stream_bytes};
 pub(crate) use schema::{
     APPLICATION_ID, KNOWN_VERSION, LOG_MODE, Patience, configure_reader, configure_writer, identity, is_readonly,
     limit_size, migrate, renew_epoch, used_bytes, wait_for_lock,

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use moorline_store::{
     AppendError, Change, Collection, CommittedBatch, CommittedRecord, DocKey, Document, Expect, Page, PutError,
-    ReadError, ReadLimit, Revision, Store, StreamBounds, Tail, WriteError, admit, document,
+    ReadError, ReadLimit, Revision, Store, StreamBounds, Tail, TailLimits, WriteError, admit, document,
 };
 use moorline_types::{Batch, Epoch, Offset, StreamId, StreamSeq, Timestamp};
+use rusqlite::Connection;
 
 use crate::open::{self, OpenError};
 use crate::options::SqliteOptions;
@@ -32,9 +33,10 @@ impl SqliteStore {
     /// See [`OpenError`]. A file that is not ours is left as it was.
     pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         open::check_path(&options.path)?;
-        let path = options.path.clone();
+        let (path, limits) = (options.path.clone(), options.tail);
         let (writer, opened) = Writer::start(options).await?;
-        let readers = Readers::start(&path)?;
+        let (tail, head) = (Arc::clone(&opened.tail), opened.tail.head());
+        let readers = Readers::start(&path, move |conn| warm(conn, &tail, head, limits))?;
         Ok(Self { epoch: opened.epoch, tail: opened.tail, writer, readers })
     }
 
@@ -45,6 +47,18 @@ impl SqliteStore {
     /// See [`WriteError`]; the limit is as it was.
     pub async fn limit_size(&self, max_bytes: Option<u64>) -> Result<(), WriteError> {
         self.writer.limit_size(max_bytes).await
+    }
+}
+
+/// Reads the last records into the tail, which held nothing when the journal ended at `head`.
+fn warm(conn: &mut Connection, tail: &Tail, head: Offset, limits: TailLimits) {
+    match sql::snapshot(conn, |tx| sql::last_records(tx, head, limits)) {
+        Ok((after, records)) => tail.warm(after, records),
+        Err(error) => {
+            // Whoever asks for them is told.
+            tracing::warn!(error = &error as &dyn std::error::Error, "the last records are not read ahead");
+            tail.warm(head, Vec::new());
+        }
     }
 }
 

@@ -64,14 +64,35 @@ impl Tail {
         Self { ring: RwLock::new(Ring::new(head, limits)), registry: Arc::default() }
     }
 
+    /// The same, of which [`Tail::warm`] is called later.
+    pub fn cold(head: Offset, limits: TailLimits) -> Self {
+        Self { ring: RwLock::new(Ring::cold(head, limits)), registry: Arc::default() }
+    }
+
     /// Adds records that have been committed, and wakes whoever waits for their streams. For stores only: in offset
     /// order, without a hole, before the appender's reply.
     pub fn publish(&self, records: Vec<CommittedRecord>) {
-        let mut streams: Vec<StreamId> = records.iter().map(|record| record.stream).collect();
+        let mut streams: Vec<StreamId> = records
+            .chunk_by(|one, next| one.stream == next.stream)
+            .filter_map(|run| Some(run.first()?.stream))
+            .collect();
         streams.sort_unstable();
         streams.dedup();
-        write(&self.ring).push(records);
+        let evicted = write(&self.ring).push(records);
         lock(&self.registry).wake(&streams);
+        // Freed when nobody has to wait for it.
+        drop(evicted);
+    }
+
+    /// Holds records as well that were there before the tail was: all that are left of those after `after`, through the
+    /// head with which the tail was made. As many of the last of them are held as there is room for beside what was
+    /// published meanwhile. For stores only, once, after [`Tail::cold`].
+    pub fn warm(&self, after: Offset, records: Vec<CommittedRecord>) {
+        let limits = read(&self.ring).limits();
+        // In order before anybody has to wait for it.
+        let mut older = Ring::new(after, limits);
+        let mut evicted = older.extend(records);
+        evicted.extend(write(&self.ring).put_behind(older));
     }
 
     /// Drops the records of a stream before `before`, which have been trimmed. For stores only.
@@ -104,6 +125,24 @@ impl Tail {
             sorted.into()
         };
         read(&self.ring).read(&in_order, after, limit)
+    }
+
+    /// The records of one stream from `from` on, in order; `None` if they are not all held, or if not everything is
+    /// published through `seen`, and the store must be read. `seen` is how far the caller has read the journal: a store
+    /// may be ahead of its tail for a moment.
+    pub fn read_stream(
+        &self,
+        stream: StreamId,
+        from: StreamSeq,
+        seen: Offset,
+        limit: ReadLimit,
+    ) -> Option<Vec<CommittedRecord>> {
+        read(&self.ring).read_stream(stream, from, seen, limit)
+    }
+
+    /// The position of the stream's last record; `None` if it is not held.
+    pub fn stream_head(&self, stream: StreamId) -> Option<StreamSeq> {
+        read(&self.ring).stream_head(stream)
     }
 
     /// A wake-up for the streams that will be added to it.

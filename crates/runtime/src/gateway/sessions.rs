@@ -121,13 +121,16 @@ impl Gateway {
         let mut later = Vec::new();
         let mut through = view.position();
         while through < end {
-            let page = self.0.store.read_streams(&[stream], through, PAGE).await.map_err(unavailable)?;
+            let page = match self.0.store.tail().read(&[stream], through, PAGE) {
+                Some(page) => page,
+                None => self.0.store.read_streams(&[stream], through, PAGE).await.map_err(unavailable)?,
+            };
             through = page.through;
             later.extend(page.records);
         }
         let head = match later.last().map(|record| record.seq).or(reader.session_head()) {
             Some(head) => head,
-            None => self.0.store.stream_head(stream).await.map_err(unavailable)?,
+            None => self.stream_head(stream).await.map_err(unavailable)?,
         };
         let written = later.last().map_or(view.position(), |record| record.offset());
         let records = || later.iter().map(|record| record.get().as_ref());

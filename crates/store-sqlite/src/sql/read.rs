@@ -1,8 +1,8 @@
 //! Reading records.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use moorline_store::{CommittedRecord, Page, ReadBudget, ReadLimit, StreamBounds};
+use moorline_store::{CommittedRecord, Page, ReadBudget, ReadLimit, StreamBounds, TailLimits};
 use moorline_types::{Offset, StreamId, StreamSeq, Timestamp};
 use rusqlite::{OptionalExtension, named_params, params};
 
@@ -101,6 +101,37 @@ pub(crate) fn read_stream(
         }
     }
     Ok(records)
+}
+
+/// The last records through `head`, as many whole rows as the limits admit, and the offset after which they are all.
+pub(crate) fn last_records(
+    tx: &Transaction<'_>,
+    head: Offset,
+    limits: TailLimits,
+) -> Result<(Offset, Vec<CommittedRecord>), SqlError> {
+    let mut statement =
+        tx.prepare_cached(&format!("SELECT {COLUMNS} FROM journal WHERE offset <= ?1 ORDER BY offset DESC"))?;
+    let mut rows = statement.query([to_sql(head.get())])?;
+    let (mut runs, mut left, mut after) = (Vec::new(), limits, Offset::ZERO);
+    // Where each stream goes on.
+    let mut next: HashMap<StreamId, StreamSeq> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let run = to_run(row)?;
+        if next.insert(run.stream(), run.first_seq()).is_some_and(|next| next != run.last_seq().next()) {
+            return Err(SqlError::Damaged { offset: run.last_offset(), field: "seq" });
+        }
+        let mut records = Vec::new();
+        run.take_from(Offset::ZERO, &mut ReadLimit::new(usize::MAX, usize::MAX).budget(), &mut records)?;
+        let bytes: usize = records.iter().map(|record| record.body.len()).sum();
+        let (fewer, smaller) = (left.records.checked_sub(records.len()), left.bytes.checked_sub(bytes));
+        let (Some(records_left), Some(bytes_left)) = (fewer, smaller) else {
+            after = run.last_offset();
+            break;
+        };
+        left = TailLimits { records: records_left, bytes: bytes_left };
+        runs.push(records);
+    }
+    Ok((after, runs.into_iter().rev().flatten().collect()))
 }
 
 /// `streams` is sorted and holds nothing twice.

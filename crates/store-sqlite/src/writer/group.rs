@@ -34,7 +34,7 @@ pub(super) struct Committer {
 
 impl Committer {
     pub(super) fn new(conn: Connection, state: State, witness: Witness, log: LogKeeper, limits: TailLimits) -> Self {
-        let tail = Arc::new(Tail::new(state.head, limits));
+        let tail = Arc::new(Tail::cold(state.head, limits));
         let (heads, encoder, noted) = (Heads::default(), Encoder::default(), state.revision);
         Self { conn, heads, encoder, state, noted, witness, log, tail }
     }

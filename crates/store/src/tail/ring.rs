@@ -22,11 +22,27 @@ pub(super) struct Ring {
     order: VecDeque<(Offset, StreamId)>,
     /// The records of each stream, oldest first. No deque is empty.
     streams: HashMap<StreamId, VecDeque<CommittedRecord>>,
+    /// Where each stream begins that was trimmed since the ring was made, as long as older records may be put behind
+    /// what it holds: they may have been read before that. `None` also once something is evicted, for there would be a hole.
+    trimmed: Option<HashMap<StreamId, StreamSeq>>,
 }
+
+/// Records that are not held any more. Freeing thousands takes a while, so it is for whoever has given the lock back.
+type Evicted = Vec<CommittedRecord>;
 
 impl Ring {
     pub(super) fn new(head: Offset, limits: TailLimits) -> Self {
-        Self { limits, evicted_through: head, head, bytes: 0, order: VecDeque::new(), streams: HashMap::new() }
+        let (order, streams) = (VecDeque::new(), HashMap::new());
+        Self { limits, evicted_through: head, head, bytes: 0, order, streams, trimmed: None }
+    }
+
+    /// The same; older records will be put behind what it holds.
+    pub(super) fn cold(head: Offset, limits: TailLimits) -> Self {
+        Self { trimmed: Some(HashMap::new()), ..Self::new(head, limits) }
+    }
+
+    pub(super) const fn limits(&self) -> TailLimits {
+        self.limits
     }
 
     pub(super) fn head(&self) -> Offset {
@@ -37,38 +53,88 @@ impl Ring {
         self.evicted_through
     }
 
-    pub(super) fn push(&mut self, records: Vec<CommittedRecord>) {
-        for record in records {
-            debug_assert_eq!(record.offset(), self.head.next(), "a store publishes in offset order without a hole");
-            self.head = record.offset();
-            self.bytes += record.body.len();
-            self.order.push_back((record.offset(), record.stream));
-            self.streams.entry(record.stream).or_default().push_back(record);
-        }
-        while self.order.len() > self.limits.records || self.bytes > self.limits.bytes {
-            self.evict_oldest();
-        }
+    pub(super) fn push(&mut self, records: Vec<CommittedRecord>) -> Evicted {
+        debug_assert!(
+            records.iter().zip(self.head.get() + 1..).all(|(record, offset)| record.offset().get() == offset),
+            "a store publishes in offset order without a hole"
+        );
+        self.extend(records)
     }
 
-    fn evict_oldest(&mut self) {
-        let Some((offset, stream)) = self.order.pop_front() else { return };
-        self.evicted_through = offset;
-        self.drop_front(stream, |oldest| oldest.offset() == offset);
+    /// The same of records between which some may have been trimmed.
+    pub(super) fn extend(&mut self, records: Vec<CommittedRecord>) -> Evicted {
+        let mut records = records.into_iter().peekable();
+        while let Some(stream) = records.peek().map(|record| record.stream) {
+            let held = self.streams.entry(stream).or_default();
+            while let Some(record) = records.next_if(|record| record.stream == stream) {
+                self.head = record.offset();
+                self.bytes += record.body.len();
+                self.order.push_back((record.offset(), stream));
+                held.push_back(record);
+            }
+        }
+        self.evict()
+    }
+
+    fn is_over(&self) -> bool {
+        self.order.len() > self.limits.records || self.bytes > self.limits.bytes
+    }
+
+    fn evict(&mut self) -> Evicted {
+        let mut evicted = Vec::new();
+        while self.is_over()
+            && let Some((_, stream)) = self.order.front().copied()
+        {
+            let mut held = self.streams.remove(&stream).unwrap_or_default();
+            while self.is_over()
+                && let Some((offset, _)) = self.order.pop_front_if(|(_, next)| *next == stream)
+            {
+                self.evicted_through = offset;
+                self.trimmed = None;
+                if let Some(record) = held.pop_front_if(|oldest| oldest.offset() == offset) {
+                    self.bytes -= record.body.len();
+                    evicted.push(record);
+                }
+            }
+            if !held.is_empty() {
+                self.streams.insert(stream, held);
+            }
+        }
+        evicted
     }
 
     pub(super) fn forget(&mut self, stream: StreamId, before: StreamSeq) {
-        while self.drop_front(stream, |oldest| oldest.seq < before) {}
-    }
-
-    /// Drops the stream's oldest record if it is `unwanted`.
-    fn drop_front(&mut self, stream: StreamId, unwanted: impl Fn(&CommittedRecord) -> bool) -> bool {
-        let Some(records) = self.streams.get_mut(&stream) else { return false };
-        let Some(record) = records.pop_front_if(|oldest| unwanted(oldest)) else { return false };
-        self.bytes -= record.body.len();
-        if records.is_empty() {
+        if let Some(trimmed) = &mut self.trimmed {
+            trimmed.insert(stream, before);
+        }
+        let Some(held) = self.streams.get_mut(&stream) else { return };
+        while let Some(record) = held.pop_front_if(|oldest| oldest.seq < before) {
+            self.bytes -= record.body.len();
+        }
+        if held.is_empty() {
             self.streams.remove(&stream);
         }
-        true
+    }
+
+    /// Holds the records of `older` as well, which are those before its own, if that can still be.
+    pub(super) fn put_behind(&mut self, mut older: Self) -> Evicted {
+        let Some(trimmed) = self.trimmed.take() else { return Evicted::new() };
+        for (stream, before) in trimmed {
+            older.forget(stream, before);
+        }
+        let newer = std::mem::replace(self, older);
+        let head = newer.head;
+        let evicted = self.extend(newer.into_records());
+        self.head = head;
+        evicted
+    }
+
+    /// Everything that is held, in offset order.
+    fn into_records(mut self) -> Vec<CommittedRecord> {
+        let own = |(offset, stream): (Offset, StreamId)| {
+            self.streams.get_mut(&stream)?.pop_front_if(|oldest| oldest.offset() == offset)
+        };
+        self.order.into_iter().filter_map(own).collect()
     }
 
     /// `streams` is sorted and holds nothing twice.
@@ -86,6 +152,26 @@ impl Ring {
             Some(only) if parts.is_empty() => self.page(only, after, limit),
             last => self.page(merged(parts.into_iter().chain(last)), after, limit),
         })
+    }
+
+    pub(super) fn read_stream(
+        &self,
+        stream: StreamId,
+        from: StreamSeq,
+        seen: Offset,
+        limit: ReadLimit,
+    ) -> Option<Vec<CommittedRecord>> {
+        let held = self.streams.get(&stream)?;
+        if self.head < seen || held.front()?.seq > from {
+            return None;
+        }
+        let mut budget = limit.budget();
+        let wanted = held.range(held.partition_point(|record| record.seq < from)..);
+        Some(wanted.take_while(|record| budget.take(record.body.len())).cloned().collect())
+    }
+
+    pub(super) fn stream_head(&self, stream: StreamId) -> Option<StreamSeq> {
+        Some(self.streams.get(&stream)?.back()?.seq)
     }
 
     fn page<'a>(&self, records: impl Iterator<Item = &'a CommittedRecord>, after: Offset, limit: ReadLimit) -> Page {
