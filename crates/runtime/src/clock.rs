@@ -119,6 +119,14 @@ impl Clock {
         self.told.tell(shown, at)
     }
 
+    /// The clock that paces what this one times.
+    pub(crate) const fn steady(&self) -> Steady {
+        match self.source {
+            Source::Wall => Steady::Machine,
+            Source::Tokio(..) => Steady::Tokio,
+        }
+    }
+
     /// Takes up the time where the last run left it in this store. To be called before anything is due by this clock.
     ///
     /// # Errors
@@ -161,6 +169,24 @@ impl Clock {
                 return;
             }
             tokio::time::sleep(at.since(now).as_duration()).await;
+        }
+    }
+}
+
+/// A clock that is never set and tells no time of day, for what is paced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Steady {
+    /// The machine's.
+    Machine,
+    /// Tokio's, which tests pause.
+    Tokio,
+}
+
+impl Steady {
+    pub(crate) fn now(self) -> Instant {
+        match self {
+            Self::Machine => Instant::now(),
+            Self::Tokio => tokio::time::Instant::now().into_std(),
         }
     }
 }

@@ -161,6 +161,7 @@ impl Gateway {
         let index = JobIndex::start(Arc::clone(&store), &tasks);
         let ended = Ended::new(Arc::clone(&store));
         let claims = Claims::new(Arc::clone(&store));
+        let admission = Admission::of_this_machine(clock.steady());
         let audit = Audit::start(Arc::clone(&store), clock.clone(), &tasks);
         let check = options.check_event;
         let (watched, given) = (audit.clone(), credentials.clone());
@@ -201,7 +202,7 @@ impl Gateway {
             metrics: Metrics::new(),
             sessions,
             stored,
-            admission: Admission::default(),
+            admission,
             retaining: Turns::default(),
             tasks,
             draining,

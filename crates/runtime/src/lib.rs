@@ -16,6 +16,7 @@ pub mod clock;
 pub mod credentials;
 pub mod ended;
 mod events;
+mod fine_timer;
 pub mod gateway;
 pub mod mint;
 pub mod options;
