@@ -406,7 +406,10 @@ impl Fact {
         let encoded = match self {
             Self::Accepted(fact) => serde_json::to_writer(into, fact),
             Self::Started(fact) => serde_json::to_writer(into, fact),
-            Self::Event(fact) => serde_json::to_writer(into, fact),
+            Self::Event(fact) => {
+                fact.write(into);
+                Ok(())
+            }
             Self::CancelRequested(fact) => serde_json::to_writer(into, fact),
             Self::Result(fact) => serde_json::to_writer(into, fact),
             Self::Error(fact) => serde_json::to_writer(into, fact),

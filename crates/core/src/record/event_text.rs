@@ -2,10 +2,12 @@
 
 use moorline_types::{Record, RecordKind, WorkerSeq};
 
+use super::Event;
+
 /// The fields of a recorded event as they stand in its record: what a client is shown of it is the very same text, so a
 /// delivery copies it instead of reading the record and writing it again.
 ///
-/// It is found by how [`Event`](super::Event) is written, and nothing else: a record that was written in another way,
+/// It is found by how [`Event`] is written, and nothing else: a record that was written in another way,
 /// by an earlier version for instance, is none, and is read as a [`Fact`](super::Fact).
 ///
 /// That it is UTF-8 is not looked at, as every delivery would do so anew: a record is made of JSON text, and a store gives
@@ -72,6 +74,25 @@ impl<'a> EventText<'a> {
         // Neither a kind nor a moment has a quotation mark in it, so the first is that of the key.
         let body = self.fields.split_once(",\"body\":").map_or("", |(_, body)| body);
         body.strip_suffix('}').unwrap_or(body)
+    }
+}
+
+impl Event {
+    /// Appends the record's body, as it is serialised, without going through that: every event is written once, and
+    /// neither a kind nor a moment has a character that is written in another way.
+    pub(super) fn write(&self, into: &mut Vec<u8>) {
+        let Self { worker_seq, kind, ts, body } = self;
+        into.push(b'{');
+        if let Some(worker_seq) = worker_seq {
+            into.extend_from_slice(b"\"worker_seq\":");
+            into.extend_from_slice(itoa::Buffer::new().format(worker_seq.get()).as_bytes());
+            into.push(b',');
+        }
+        for part in
+            ["\"kind\":\"", kind.as_str(), "\",\"ts\":\"", ts.to_text().as_str(), "\",\"body\":", body.get(), "}"]
+        {
+            into.extend_from_slice(part.as_bytes());
+        }
     }
 }
 
@@ -143,6 +164,8 @@ mod tests {
                 assert_eq!(EventBytes::of(&record).map(|copied| copied.fields), Some(fields.as_bytes()));
                 assert_eq!(text.body(), body);
                 assert_eq!(Fact::decode(&record).unwrap(), fact);
+                let Fact::Event(event) = fact else { panic!("an event is none") };
+                assert_eq!(*record.body, serde_json::to_vec(&event).unwrap());
             }
         }
     }
