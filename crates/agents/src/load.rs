@@ -136,10 +136,10 @@ async fn emit(job: &JobContext, number: u64, filling: &str) -> Result<(), Failur
         return Err(Failure::cancelled());
     }
     let mut message = String::with_capacity(filling.len().max(48));
-    message.push_str(&number.to_string());
-    message.push(' ');
-    message.push_str(&clock::unix_nanos().to_string());
-    message.push(' ');
+    for number in [number, clock::unix_nanos()] {
+        message.push_str(itoa::Buffer::new().format(number));
+        message.push(' ');
+    }
     message.push_str(filling.get(message.len()..).unwrap_or_default());
     Ok(job.log(Level::Info, message).await?)
 }
