@@ -1,9 +1,9 @@
 //! Closed sets of words on the wire, each spelled once.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// One of a closed set of words.
@@ -76,15 +76,29 @@ impl<T: Word> Serialize for Received<T> {
 
 impl<'de, T: Word> Deserialize<'de> for Received<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        Ok(T::read(&text).map_or_else(|| Self::Unknown(text.as_ref().into()), Self::Known))
+        deserializer.deserialize_str(Reader(PhantomData))
     }
 }
 
 /// Reads a word that has to be one of its set.
 pub(crate) fn deserialize_word<'de, T: Word, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    let text = <Cow<'de, str>>::deserialize(deserializer)?;
-    T::read(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Other("another word"), &T::EXPECTED))
+    let word = Received::<T>::deserialize(deserializer)?;
+    word.known().ok_or_else(|| D::Error::invalid_value(Unexpected::Other("another word"), &T::EXPECTED))
+}
+
+/// Looks at a word where it stands: every event has one, and it is nearly always known.
+struct Reader<T>(PhantomData<T>);
+
+impl<T: Word> Visitor<'_> for Reader<T> {
+    type Value = Received<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Received<T>, E> {
+        Ok(T::read(text).map_or_else(|| Received::Unknown(text.into()), Received::Known))
+    }
 }
 
 /// Declares a closed set of words: variant, spelling, other spellings that are read, documentation.
