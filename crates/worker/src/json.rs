@@ -28,6 +28,17 @@ pub(crate) fn depth_within(text: &str, max: usize) -> bool {
     true
 }
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 32;
+
+/// Whether `text` stands in a JSON string as it is. Many bytes are looked at by one instruction.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let is_escaped = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
+    let has_escaped = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | is_escaped(*byte));
+    !blocks.iter().any(|block| has_escaped(block)) && !has_escaped(rest)
+}
+
 /// Whether the value is an object.
 pub(crate) fn is_object(value: &Json) -> bool {
     value.get().starts_with('{')
@@ -35,7 +46,21 @@ pub(crate) fn is_object(value: &Json) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::depth_within;
+    use super::{BLOCK, depth_within, is_plain};
+
+    #[test]
+    fn a_text_is_plain_if_json_has_it_as_it_is_wherever_another_byte_stands() {
+        for character in ('\0'..'\u{100}').chain(['\u{2028}', '𝄞']) {
+            for before in [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK + 5] {
+                for behind in [0, 1, BLOCK] {
+                    let text = format!("{}{character}{}", "x".repeat(before), "y".repeat(behind));
+                    let is_same = serde_json::to_string(&text).unwrap() == format!("\"{text}\"");
+                    assert_eq!(is_plain(&text), is_same, "{text:?}");
+                }
+            }
+        }
+        assert!(is_plain(""));
+    }
 
     #[test]
     fn depth_counts_brackets_outside_of_strings() {

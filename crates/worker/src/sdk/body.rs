@@ -95,6 +95,20 @@ pub enum Level {
     Critical,
 }
 
+impl Level {
+    /// As it is written.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Log {
     pub(super) level: Level,
@@ -275,6 +289,26 @@ pub(super) trait Check: Serialize {
     const KIND: EventKind;
 
     fn check(&self) -> Result<(), Flaw>;
+
+    /// The body as JSON text, of kinds of which there are many, if that can be told without a look at each character.
+    fn plain(&self) -> Option<String> {
+        None
+    }
+}
+
+/// An object of these fields, given as text before the last one's value, which is a text that stands in JSON as it is.
+fn plain(before: [&str; 3], text: &str) -> Option<String> {
+    const BEHIND: &str = "\"}";
+    if !json::is_plain(text) {
+        return None;
+    }
+    // No more room than it takes: what is left over would have to be given back.
+    let bytes: usize = before.iter().map(|part| part.len()).sum();
+    let mut object = String::with_capacity(bytes + text.len() + BEHIND.len());
+    object.extend(before);
+    object.push_str(text);
+    object.push_str(BEHIND);
+    Some(object)
 }
 
 fn said(field: &'static str, text: &str) -> Result<(), Flaw> {
@@ -282,7 +316,7 @@ fn said(field: &'static str, text: &str) -> Result<(), Flaw> {
 }
 
 macro_rules! check {
-    ($($body:ty = $kind:ident, $this:ident => $check:expr;)*) => {
+    ($($body:ty = $kind:ident, $this:ident => $check:expr $(, plain: $plain:expr)?;)*) => {
         $(impl Check for $body {
             const KIND: EventKind = EventKind::$kind;
 
@@ -290,6 +324,11 @@ macro_rules! check {
                 let $this = self;
                 $check
             }
+
+            $(fn plain(&self) -> Option<String> {
+                let $this = self;
+                $plain
+            })?
         })*
 
         /// Whether `body` is one that an event of `kind` may have. `result_chunk` has rules of its own and is always
@@ -308,8 +347,10 @@ macro_rules! check {
 }
 
 check! {
-    Log = Log, log => said("message", &log.message);
-    Thought = Thought, thought => said("text", &thought.text);
+    Log = Log, log => said("message", &log.message),
+        plain: plain(["{\"level\":\"", log.level.as_str(), "\",\"message\":\""], &log.message);
+    Thought = Thought, thought => said("text", &thought.text),
+        plain: plain(["{\"text\":\"", "", ""], &thought.text);
     ToolCall = ToolCall, call => {
         said("tool", &call.tool)?;
         said("call_id", &call.call_id)?;
@@ -348,7 +389,8 @@ check! {
 pub(super) fn encode<B: Check>(body: &B) -> Result<Json, InvalidEvent> {
     let flaw = |flaw| InvalidEvent { kind: B::KIND, flaw };
     body.check().map_err(flaw)?;
-    let json = Json::of(body).map_err(|error| flaw(Flaw::Shape { reason: error.to_string() }))?;
+    let json = body.plain().map_or_else(|| Json::of(body), Json::owned);
+    let json = json.map_err(|error| flaw(Flaw::Shape { reason: error.to_string() }))?;
     check_bounds(&json).map_err(flaw)?;
     Ok(json)
 }
@@ -371,6 +413,22 @@ fn check_bounds(body: &Json) -> Result<(), Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_put_together_from_its_parts_is_what_would_have_been_written() {
+        let levels = [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error, Level::Critical];
+        for (text, is_plain) in [("m", true), ("{}[]:, \u{7f}ä", true), ("a\"b", false), ("\\", false), ("a\nb", false)]
+        {
+            for level in levels {
+                let log = Log { level, message: text.to_owned() };
+                assert_eq!(log.plain().is_some(), is_plain, "{text:?}");
+                assert_eq!(encode(&log).unwrap().get(), serde_json::to_string(&log).unwrap());
+            }
+            let thought = Thought { text: text.to_owned() };
+            assert_eq!(thought.plain().is_some(), is_plain, "{text:?}");
+            assert_eq!(encode(&thought).unwrap().get(), serde_json::to_string(&thought).unwrap());
+        }
+    }
 
     /// What is wrong with the body; empty if nothing is.
     fn check(kind: &str, body: &str) -> String {
