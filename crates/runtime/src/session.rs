@@ -28,7 +28,7 @@ use crate::credentials::Value;
 use crate::events::JobEvents;
 use crate::gateway::{Gateway, GcRequest, GcStep, JobPage, JobQuery, JobSummary, unavailable};
 use crate::ruled::Ruled;
-use crate::sessions::Presence;
+use crate::sessions::{Presence, StateText};
 use crate::view::{Delivery, ViewError, ViewReader};
 
 mod shown;
@@ -372,9 +372,8 @@ impl SessionHandle {
     pub async fn park(mut self) {
         let now = self.gateway.now();
         self.resume.park(now);
-        let saved = self.save().await;
-        let Self { presence, resume, .. } = self;
-        presence.leave(now, (!saved).then_some(resume));
+        let state = self.save().await;
+        self.presence.leave(now, state);
     }
 
     /// The client has closed the session. Its jobs go on, and as long as it watches any it can come back to it
@@ -444,20 +443,23 @@ impl SessionHandle {
         }
     }
 
-    /// Writes down where the session stands. Answers whether that is durable.
-    async fn save(&mut self) -> bool {
+    /// Writes down where the session stands. What of that is to be remembered while nobody has the session.
+    async fn save(&mut self) -> Option<StateText> {
         self.resume.checkpoint(self.reader.view());
         self.saved = self.event_seq();
         self.write_state().await
     }
 
-    async fn write_state(&mut self) -> bool {
+    async fn write_state(&mut self) -> Option<StateText> {
         let id = self.id();
-        let saved = self.presence.sessions().save(id, &mut self.resume).await;
-        if let Err(error) = &saved {
-            tracing::warn!(session = %id, %error, "where the session stands is not written down");
+        let (text, saved) = self.presence.sessions().save(id, &mut self.resume).await;
+        match saved {
+            Ok(()) => text.remembered(),
+            Err(error) => {
+                tracing::warn!(session = %id, %error, "where the session stands is not written down");
+                Some(text)
+            }
         }
-        saved.is_ok()
     }
 
     async fn append<const N: usize>(&mut self, facts: [Fact; N]) -> Result<(), Refusal> {

@@ -119,6 +119,14 @@ struct Entry {
     raised: Arc<AtomicBool>,
 }
 
+/// A [`ResumeState`] as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct StateText(Bytes);
+
+/// The longest that is remembered of a session that is parked, in bytes. After a restart thousands come back at once, and each
+/// would ask the store for it; three or four hundred bytes are usual, and a session that watches hundreds of jobs has more.
+const REMEMBERED: usize = 1_024;
+
 /// What a session that is over has left in the journal.
 #[derive(Debug)]
 struct Left {
@@ -136,8 +144,8 @@ enum Place {
     /// Nowhere: in the store.
     Parked {
         since: Timestamp,
-        /// Where it stands, if the store did not take that.
-        unsaved: Option<Box<ResumeState>>,
+        /// Where it stands, if that is known without asking the store.
+        state: Option<StateText>,
     },
 }
 
@@ -148,7 +156,8 @@ pub(crate) struct Presence {
     id: SessionId,
     /// Since when the session counts as parked, once this is dropped.
     since: Timestamp,
-    unsaved: Option<Box<ResumeState>>,
+    /// Where it stands then, if that is known without asking the store.
+    state: Option<StateText>,
     raised: Arc<AtomicBool>,
     /// How often it was parked before.
     parkings: u64,
@@ -174,14 +183,14 @@ impl Sessions {
             // In order, and so that some are read while others are taken in.
             let mut measured = stream::iter(page).map(|found| self.measure(found)).buffered(MEASURED_AT_ONCE);
             while let Some(measured) = measured.next().await {
-                let Some((id, state, bytes)) = measured? else { continue };
+                let Some((id, state, text, bytes)) = measured? else { continue };
                 self.stored.of(state.principal()).add(bytes);
                 if state.is_expired(now, self.window) {
                     self.delete(now, id, Left { principal: state.principal().clone(), bytes }).await;
                     continue;
                 }
                 let since = state.parked().unwrap_or(now);
-                let place = Place::Parked { since, unsaved: None };
+                let place = Place::Parked { since, state: text.remembered() };
                 lock(&self.state).insert(id, state.principal().clone(), place);
                 self.note_bytes(id, bytes);
             }
@@ -193,14 +202,14 @@ impl Sessions {
     async fn measure(
         &self,
         (key, document): (DocKey, Document),
-    ) -> Result<Option<(SessionId, ResumeState, u64)>, ReadError> {
+    ) -> Result<Option<(SessionId, ResumeState, StateText, u64)>, ReadError> {
         let id = key.key().parse::<SessionId>();
-        let state = serde_json::from_slice::<ResumeState>(&document.value);
-        let (Ok(id), Ok(state)) = (id, state) else {
+        let text = StateText(document.value);
+        let (Ok(id), Ok(state)) = (id, text.read()) else {
             tracing::error!(session = key.key(), "what resumes the session does not decode; it is lost");
             return Ok(None);
         };
-        Ok(Some((id, state, self.store.stream_bytes(StreamId::Session(id)).await?)))
+        Ok(Some((id, state, text, self.store.stream_bytes(StreamId::Session(id)).await?)))
     }
 
     /// Takes note of which sessions have a floor, so that nobody looks for one that is not there.
@@ -248,7 +257,7 @@ impl Sessions {
         if let Some((evicted, left)) = evicted {
             self.delete(now, evicted, left).await;
         }
-        Ok((Presence { sessions: Arc::clone(self), id, since: now, unsaved: None, raised, parkings: 0 }, fence))
+        Ok((Presence { sessions: Arc::clone(self), id, since: now, state: None, raised, parkings: 0 }, fence))
     }
 
     /// Takes the session that the token resumes from whoever has it.
@@ -265,24 +274,21 @@ impl Sessions {
         }
         let token = TokenHash::of(&request.token);
         let admit = |state: &ResumeState| state.admit(principal, &token, now, self.window);
-        let parkings = lock(&self.state).entries.get(&id).map(|entry| entry.parkings);
-        let found = self.load(id).await?;
+        let known = lock(&self.state).entries.get(&id).map(|entry| (entry.parkings, entry.place.state()));
+        let (parkings, known) = known.unzip();
+        let found = self.load(id, known.flatten()).await?;
         // Before anybody is disturbed.
         admit(&found)?;
-        let mut presence = self.take(id).await?;
+        let presence = self.take(id).await?;
         // Whoever had it meanwhile has written down where it stands, and may have been given another token.
-        let state = match presence.unsaved.take() {
-            Some(state) => *state,
-            None if parkings == Some(presence.parkings) => found,
-            None => self.load(id).await?,
+        let state = if parkings == Some(presence.parkings) {
+            found
+        } else {
+            let state = self.load(id, presence.state.clone()).await?;
+            admit(&state)?;
+            state
         };
-        match admit(&state) {
-            Ok(()) => Ok((presence, state)),
-            Err(refusal) => {
-                presence.unsaved = Some(Box::new(state));
-                Err(refusal)
-            }
-        }
+        Ok((presence, state))
     }
 
     /// Waits until the session is parked, and takes it.
@@ -293,9 +299,9 @@ impl Sessions {
                     let mut state = lock(&self.state);
                     let entry = state.entries.get_mut(&id).ok_or(Refusal::ResumeUnknown)?;
                     match std::mem::replace(&mut entry.place, Place::Claimed) {
-                        Place::Parked { since, unsaved } => {
+                        Place::Parked { since, state } => {
                             let (sessions, raised) = (Arc::clone(self), Arc::clone(&entry.raised));
-                            return Ok(Presence { sessions, id, since, unsaved, raised, parkings: entry.parkings });
+                            return Ok(Presence { sessions, id, since, state, raised, parkings: entry.parkings });
                         }
                         Place::Claimed => return Err(Refusal::ResumeBusy),
                         Place::Connected(fence) => {
@@ -337,14 +343,14 @@ impl Sessions {
         }
     }
 
-    /// Writes down where a session stands.
-    pub(crate) async fn save(&self, id: SessionId, state: &mut ResumeState) -> Result<(), PutError> {
+    /// Writes down where a session stands. What was to be written, and why it is not.
+    pub(crate) async fn save(&self, id: SessionId, state: &mut ResumeState) -> (StateText, Result<(), PutError>) {
         loop {
-            let value = serde_json::to_vec(state).unwrap_or_default();
-            match self.store.put(&key(id), Bytes::from(value), Expect::Any).await {
+            let text = StateText::of(state);
+            match self.store.put(&key(id), text.0.clone(), Expect::Any).await {
                 // A session that watches thousands of jobs goes without checkpoints.
                 Err(PutError::TooLarge { .. }) if state.shrink() => {}
-                put => return put.map(drop),
+                put => return (text, put.map(drop)),
             }
         }
     }
@@ -383,13 +389,19 @@ impl Sessions {
         lock(&self.state).entries.keys().copied().collect()
     }
 
-    async fn load(&self, id: SessionId) -> Result<ResumeState, Refusal> {
-        let document = self.store.get(&key(id)).await.map_err(|error| {
-            tracing::warn!(%error, "a session's state is not read");
-            Refusal::StoreUnavailable { reason: "it cannot be read" }
-        })?;
-        let document = document.ok_or(Refusal::ResumeUnknown)?;
-        serde_json::from_slice(&document.value).map_err(|error| {
+    /// Where the session stands, as it is known or from the store.
+    async fn load(&self, id: SessionId, known: Option<StateText>) -> Result<ResumeState, Refusal> {
+        let text = match known {
+            Some(text) => text,
+            None => {
+                let document = self.store.get(&key(id)).await.map_err(|error| {
+                    tracing::warn!(%error, "a session's state is not read");
+                    Refusal::StoreUnavailable { reason: "it cannot be read" }
+                })?;
+                StateText(document.ok_or(Refusal::ResumeUnknown)?.value)
+            }
+        };
+        text.read().map_err(|error| {
             tracing::error!(session = %id, %error, "what resumes the session does not decode; it is lost");
             Refusal::ResumeUnknown
         })
@@ -459,7 +471,29 @@ impl State {
     }
 }
 
+impl StateText {
+    fn of(state: &ResumeState) -> Self {
+        Self(Bytes::from(serde_json::to_vec(state).unwrap_or_default()))
+    }
+
+    fn read(&self) -> Result<ResumeState, serde_json::Error> {
+        serde_json::from_slice(&self.0)
+    }
+
+    /// The same if it may be remembered while the store has it.
+    pub(crate) fn remembered(self) -> Option<Self> {
+        (self.0.len() <= REMEMBERED).then_some(self)
+    }
+}
+
 impl Place {
+    fn state(&self) -> Option<StateText> {
+        match self {
+            Self::Parked { state, .. } => state.clone(),
+            Self::Connected(_) | Self::Claimed => None,
+        }
+    }
+
     const fn parked_since(&self) -> Option<Timestamp> {
         match self {
             Self::Parked { since, .. } => Some(*since),
@@ -487,10 +521,15 @@ impl Presence {
         &self.sessions
     }
 
-    /// The session is parked from this moment on, in this state if the store did not take it.
-    pub(crate) fn leave(mut self, now: Timestamp, unsaved: Option<ResumeState>) {
+    /// The session is parked from this moment on, in this state; without one, in that which the store has.
+    pub(crate) fn leave(mut self, now: Timestamp, state: Option<StateText>) {
         self.since = now;
-        self.unsaved = unsaved.map(Box::new);
+        self.state = state;
+    }
+
+    /// What the store has is newer than what was known.
+    pub(crate) fn forget_state(&mut self) {
+        self.state = None;
     }
 }
 
@@ -498,7 +537,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         let mut state = lock(&self.sessions.state);
         if let Some(entry) = state.entries.get_mut(&self.id) {
-            entry.place = Place::Parked { since: self.since, unsaved: self.unsaved.take() };
+            entry.place = Place::Parked { since: self.since, state: self.state.take() };
             entry.parkings += 1;
             entry.changed.notify_waiters();
         }

@@ -72,7 +72,7 @@ impl Gateway {
         let opened = committed.last_offset().unwrap_or_default();
         let token = new_token(id).map_err(no_entropy)?;
         let mut state = ResumeState::new(owner, self.epoch(), opened, TokenHash::of(&token));
-        self.0.sessions.save(id, &mut state).await.map_err(unwritten)?;
+        self.0.sessions.save(id, &mut state).await.1.map_err(unwritten)?;
         Ok((session, state, token, opened))
     }
 
@@ -83,7 +83,7 @@ impl Gateway {
     /// was then.
     pub async fn resume_session(&self, principal: Principal, request: ResumeRequest) -> Result<Attached, Refusal> {
         let _turn = self.0.admission.turn().await?;
-        let (presence, mut state) = self.0.sessions.claim(self.now(), &principal.id, &request).await?;
+        let (mut presence, mut state) = self.0.sessions.claim(self.now(), &principal.id, &request).await?;
         let id = presence.id();
         let epoch = self.epoch();
         let stale = [request.epoch, Some(state.epoch())].into_iter().flatten().find(|known| *known != epoch);
@@ -105,7 +105,8 @@ impl Gateway {
         let token = new_token(id).map_err(no_entropy)?;
         state.attach(TokenHash::of(&request.token), TokenHash::of(&token), epoch);
         state.acknowledge(reader.event_seq());
-        self.0.sessions.save(id, &mut state).await.map_err(unwritten)?;
+        self.0.sessions.save(id, &mut state).await.1.map_err(unwritten)?;
+        presence.forget_state();
         let fence = self.0.sessions.connect(id).ok_or(Refusal::ResumeUnknown)?;
         let session = SessionHandle::new(self.clone(), session, reader, state, written, replayed_through, presence);
         Ok(Attached { session, token, fence, replaced: stale.is_some(), missed })
