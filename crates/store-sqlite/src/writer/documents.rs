@@ -27,11 +27,6 @@ impl Write for Put {
         self.value.len()
     }
 
-    /// Documents by themselves are written by many at once, as when all sessions come back, and share a commit.
-    fn is_brief(&self) -> bool {
-        false
-    }
-
     fn stage(&mut self, staging: &mut Staging<'_>) -> Result<(), SqlError> {
         self.decision = staging.check(&self.key, self.expect)?.map(|()| staging.revision.next());
         if let Ok(revision) = &self.decision {
@@ -65,7 +60,7 @@ impl Write for Delete {
         0
     }
 
-    /// As for [`Put`].
+    /// Whoever removes documents removes many, which share a commit.
     fn is_brief(&self) -> bool {
         false
     }
