@@ -29,10 +29,10 @@ const COPY_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Bytes in the log after which the writer has it written from its beginning again. Each time the appenders
 /// wait, so it should be rare; but a start after a crash reads all of the log, so it should not be long.
-pub(crate) const LOG_BYTES: u64 = 64 * 1024 * 1024;
+const LOG_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Bytes in the log after which the writer waits for the thread.
-const MOST_BYTES: u64 = 2 * LOG_BYTES;
+pub(crate) const MOST_BYTES: u64 = LOG_BYTES + LOG_BYTES / 2;
 
 /// The writer's part of it. Dropping it ends the thread and waits for its end.
 #[derive(Debug)]

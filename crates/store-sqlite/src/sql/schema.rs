@@ -6,7 +6,7 @@ use moorline_types::Epoch;
 use rusqlite::{Connection, params};
 
 use super::{Transaction, to_sql};
-use crate::checkpoint::LOG_BYTES;
+use crate::checkpoint::MOST_BYTES;
 use crate::fault::SqlError;
 use crate::options::Durability;
 
@@ -122,8 +122,9 @@ pub(crate) fn configure_writer(conn: &Connection, durability: Durability) -> Res
     // Where a plain fsync stops at the disk's own cache, ask for more.
     conn.pragma_update(None, "fullfsync", durability == Durability::Power)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;
-    // A burst may make the log longer; once it begins anew it is cut back.
-    conn.pragma_update_and_check(None, "journal_size_limit", to_sql(LOG_BYTES), |_| Ok(()))?;
+    // As long as a burst makes it at the most, so that it is written in place when it begins anew: the system would have to
+    // find room for it again, with every sync.
+    conn.pragma_update_and_check(None, "journal_size_limit", to_sql(MOST_BYTES), |_| Ok(()))?;
     Ok(mode)
 }
 
