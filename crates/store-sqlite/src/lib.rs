@@ -14,6 +14,9 @@
 //! again alone, because a trim or a small append may still succeed. A reader works on a snapshot of its own and never
 //! blocks the writer.
 //!
+//! Before it answers anybody, one of the readers reads the last records into the tail: whoever comes back after a restart
+//! finds there what was committed last.
+//!
 //! A fourth thread (`moorline-log`, module `checkpoint`) copies the write-ahead log into the file while commits go on.
 //!
 //! Four files lie beside each other: the data, its write-ahead log (`-wal`, with `-shm` while it is open), a witness of
