@@ -182,6 +182,7 @@ mod tests {
             assert_eq!(EventBytes::of(&record(RecordKind::JobEvent, event.slice(..cut))), None, "cut at {cut}");
         }
     }
+
     #[test]
     fn what_is_copied_is_not_looked_at_and_what_is_read_is_text() {
         let written = event(Some(WorkerSeq::new(7)), "log", r#"{"message":"?"}"#).encode();
